@@ -1,0 +1,37 @@
+# What a developer does with Oncehook. Needs Debian 12, Rust and root; installs the rest (dev/install).
+
+# Rust may be installed where a plain shell does not look.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down test soak fmt lint clean-dev
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: up ## start everything, send real-shaped Shopify orders, show and check what became of them
+	@dev/demo
+
+up: ## build and start everything (WORKERS=2); how to reach it is in .dev/env
+	@dev/up
+
+down: ## stop everything, keep the data
+	@dev/down
+
+test: ## format, lints, documentation and all tests, against services of its own (KEEP=1 leaves them up)
+	@dev/test
+
+soak: ## 10,000 webhooks through WORKERS=4, one of them killed every second (ARGS="--seed 7")
+	@WORKERS=$${WORKERS:-4} dev/up
+	@dev/soak $(ARGS)
+
+fmt: ## format the code
+	cargo fmt --all
+
+lint: ## the lints alone
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck -xP SCRIPTDIR dev/install dev/services dev/supervise dev/up dev/down dev/test .ci/run; fi
+
+clean-dev: ## stop everything and delete its data
+	@dev/services down --wipe --instance test
+	@dev/down --wipe

@@ -1,0 +1,229 @@
+//! The running service: built, asked for its ports, run until it is told to stop. Tests take the same way,
+//! on port 0.
+//!
+//! Stopping: no new connections, requests in flight are answered, then the publisher ends, then the ops port.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::http::KeepAlive;
+use actix_web::{App, HttpServer, middleware, web};
+use prometheus_client::registry::Registry;
+use secrecy::ExposeSecret as _;
+use shared::amqp::{Broker, ConnectError, LinkState, Publisher, PublisherConfig, Topology};
+use shared::config::{Config, ConfigError, IngestConfig};
+use shared::ops::{self, Probe, Readiness};
+use shared::provider::{Catalogue, ProviderError};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::connections::{self, Watch};
+use crate::metrics::Metrics;
+use crate::open_files;
+use crate::receive::{self, Inbox};
+use crate::settings::Settings;
+use crate::sources::{Sources, SourcesError};
+
+/// How long a closing connection's sender may take to see the answer.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Connections waiting in the kernel to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// Ingest, built and listening.
+pub struct Application {
+    server: Server,
+    ops: Server,
+    port: u16,
+    ops_port: u16,
+    publisher: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+/// Why ingest can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The configuration file can't be used.
+    #[error("the configuration can't be used")]
+    Config(#[from] ConfigError),
+    /// A built-in provider file is wrong.
+    #[error("a provider file is wrong")]
+    Providers(#[from] ProviderError),
+    /// Sources can't verify.
+    #[error("the sources can't receive")]
+    Sources(#[from] SourcesError),
+    /// The broker's address is wrong.
+    #[error("the broker's address is wrong")]
+    Broker(#[from] ConnectError),
+    /// An address can't be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A server can't be set up.
+    #[error("cannot set up the server")]
+    Server(#[source] std::io::Error),
+}
+
+/// Why ingest ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A server failed.
+    #[error("the server failed")]
+    Server(#[source] std::io::Error),
+    /// A server ended by itself.
+    #[error("the server ended by itself")]
+    Ended,
+    /// A task of the service panicked.
+    #[error("a task of the service panicked")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+impl Application {
+    /// Builds the service and begins to listen. Connects to the broker in the background: until it is there,
+    /// webhooks are answered 503 and `/readyz` says why. Must be called from the runtime that will run it.
+    ///
+    /// # Errors
+    /// [`BuildError`] if the configuration is wrong, a source can't verify, or an address can't be listened on.
+    pub fn build(settings: &Settings) -> Result<Self, BuildError> {
+        let config = Config::load(&settings.config)?;
+        let limits = &config.ingest;
+        open_files::raise(limits);
+        let sources = Sources::build(&config, &Catalogue::built_in()?)?;
+        let broker = Broker::new(settings.amqp_url.expose_secret(), "ingest", config.queue.heartbeat_s)?;
+        let topology = Topology::new(&config.queue);
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry, limits);
+        let listener = listen(settings.listen)?;
+        let ops_listener = listen(settings.ops_listen)?;
+        let (port, ops_port) = (port(&listener)?, port(&ops_listener)?);
+
+        let stop = CancellationToken::new();
+        let queue = topology.webhooks().into();
+        let publishing = PublisherConfig::new(&config.queue, limits.publish_timeout());
+        let (publisher, publisher_task) = Publisher::spawn(broker, topology, &publishing, stop.clone());
+        let probe = probe(&publisher, stop.clone());
+        let inbox = Inbox {
+            sources,
+            publisher,
+            queue,
+            room: Arc::new(Semaphore::new(limits.max_in_flight as usize)),
+            body_timeout: limits.body_timeout(),
+            retry_after_s: limits.retry_after_s,
+            metrics,
+        };
+        let server = serve(listener, inbox, limits).map_err(BuildError::Server)?;
+        let ops = ops::serve(ops_listener, Arc::new(registry), probe).map_err(BuildError::Server)?;
+        Ok(Self { server, ops, port, ops_port, publisher: publisher_task, stop })
+    }
+
+    /// The port for webhooks.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The port for `/livez`, `/readyz` and `/metrics`.
+    #[must_use]
+    pub fn ops_port(&self) -> u16 {
+        self.ops_port
+    }
+
+    fn announce(&self) {
+        tracing::info!(port = self.port, ops_port = self.ops_port, "ingest is listening");
+    }
+
+    /// Runs until `stop` resolves, then answers what is in flight and returns what `stop` gave.
+    ///
+    /// # Errors
+    /// [`RunError`] if a server ends by itself.
+    pub async fn run_until_stopped<T>(self, stop: impl Future<Output = T>) -> Result<T, RunError> {
+        self.announce();
+        let (handle, ops_handle) = (self.server.handle(), self.ops.handle());
+        let mut server = tokio::spawn(self.server);
+        let mut ops = tokio::spawn(self.ops);
+        let stopped = tokio::select! {
+            stopped = stop => stopped,
+            ended = &mut server => return Err(ended_early(ended)),
+            ended = &mut ops => return Err(ended_early(ended)),
+        };
+        handle.stop(true).await;
+        server.await?.map_err(RunError::Server)?;
+        self.stop.cancel();
+        self.publisher.await?;
+        ops_handle.stop(true).await;
+        ops.await?.map_err(RunError::Server)?;
+        Ok(stopped)
+    }
+}
+
+fn ended_early(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> RunError {
+    match ended {
+        Ok(Ok(())) => RunError::Ended,
+        Ok(Err(error)) => RunError::Server(error),
+        Err(panicked) => panicked.into(),
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, BuildError> {
+    TcpListener::bind(address).map_err(|source| BuildError::Listen { address, source })
+}
+
+fn port(listener: &TcpListener) -> Result<u16, BuildError> {
+    listener.local_addr().map(|address| address.port()).map_err(BuildError::Server)
+}
+
+/// Ready while the broker takes messages.
+fn probe(publisher: &Publisher, stop: CancellationToken) -> Probe {
+    let link = publisher.link();
+    Arc::new(move || {
+        let mut missing = Vec::new();
+        match *link.borrow() {
+            LinkState::Up => {}
+            LinkState::Down => missing.push("no connection to the broker"),
+            LinkState::Blocked => missing.push("the broker takes no messages: it is short of memory or disk"),
+        }
+        if stop.is_cancelled() {
+            missing.push("stopping");
+        }
+        Readiness::needing(missing)
+    })
+}
+
+fn serve(listener: TcpListener, inbox: Inbox, limits: &IngestConfig) -> std::io::Result<Server> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    // actix counts connections per worker.
+    let connections = (limits.max_connections as usize).div_ceil(workers);
+    let (head_timeout, keep_alive) =
+        (Duration::from_millis(limits.head_timeout_ms), Duration::from_secs(limits.keep_alive_s));
+    let watch =
+        Watch { gauge: inbox.metrics.connections.clone(), idle: keep_alive + head_timeout + DISCONNECT_TIMEOUT };
+    let server = HttpServer::new(move || {
+        App::new()
+            .wrap(middleware::from_fn(connections::mark_busy))
+            .app_data(web::Data::new(inbox.clone()))
+            .service(
+                web::resource("/webhooks/{source}")
+                    .route(web::post().to(receive::webhook))
+                    .default_service(web::to(receive::method_not_allowed)),
+            )
+            .default_service(web::to(receive::not_found))
+    })
+    .on_connect(move |stream, extensions| connections::opened(&watch, stream, extensions))
+    .workers(workers)
+    .max_connections(connections)
+    .backlog(BACKLOG)
+    .client_request_timeout(head_timeout)
+    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+    .keep_alive(KeepAlive::Timeout(keep_alive))
+    .shutdown_timeout(limits.drain_timeout_s)
+    .disable_signals()
+    .listen(listener)?;
+    Ok(server.run())
+}

@@ -1,0 +1,116 @@
+//! Open connections: counted, and ended when they idle too long.
+//!
+//! The HTTP server bounds a connection's first head and its idle time, but not two other ways to sit on one: a
+//! second request whose head never ends, and chunks without end after a request was answered unread. So each
+//! connection has a watch of its own: between two requests it may live for [`Watch::idle`], whatever
+//! trickles in. While a request is answered it is left alone; the request has deadlines of its own.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd as _;
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
+
+use actix_web::Error;
+use actix_web::body::MessageBody;
+use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::rt;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::task::JoinHandle;
+
+/// What every connection is watched by.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    /// Goes up and down with the connections.
+    pub(crate) gauge: Gauge,
+    /// How long a connection may be without a request being answered. Longer than the server's own keep-alive,
+    /// which closes more politely.
+    pub(crate) idle: Duration,
+}
+
+/// One connection; lives as long as its last trace in the server.
+struct Open {
+    gauge: Gauge,
+    /// A second handle to the socket, to end it with.
+    socket: Option<TcpStream>,
+    /// Since when nothing is being answered; `None` while something is.
+    idle_since: Cell<Option<Instant>>,
+    watcher: Cell<Option<JoinHandle<()>>>,
+}
+
+/// For `HttpServer::on_connect`.
+pub(crate) fn opened(watch: &Watch, stream: &dyn Any, extensions: &mut Extensions) {
+    let socket =
+        stream.downcast_ref::<rt::net::TcpStream>().and_then(|stream| stream.as_fd().try_clone_to_owned().ok());
+    let open = Rc::new(Open {
+        gauge: watch.gauge.clone(),
+        socket: socket.map(TcpStream::from),
+        idle_since: Cell::new(Some(Instant::now())),
+        watcher: Cell::new(None),
+    });
+    watch.gauge.inc();
+    open.watcher.set(Some(rt::spawn(end_when_idle(Rc::downgrade(&open), watch.idle))));
+    extensions.insert(open);
+}
+
+/// Marks the connection as busy while a request is answered; a middleware.
+pub(crate) async fn mark_busy(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let _busy = request.conn_data::<Rc<Open>>().map(|open| Busy::begin(Rc::clone(open)));
+    next.call(request).await
+}
+
+/// A request being answered; dropped when it was, or when its sender hung up.
+struct Busy(Rc<Open>);
+
+impl Busy {
+    fn begin(open: Rc<Open>) -> Self {
+        open.idle_since.set(None);
+        Self(open)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.idle_since.set(Some(Instant::now()));
+    }
+}
+
+async fn end_when_idle(open: Weak<Open>, limit: Duration) {
+    loop {
+        let Some(idle) =
+            open.upgrade().map(|open| open.idle_since.get().map_or(Duration::ZERO, |since| since.elapsed()))
+        else {
+            return;
+        };
+        match limit.checked_sub(idle) {
+            Some(left) if !left.is_zero() => tokio::time::sleep(left).await,
+            _ => {
+                end(&open);
+                return;
+            }
+        }
+    }
+}
+
+fn end(open: &Weak<Open>) {
+    let open = open.upgrade();
+    if let Some(socket) = open.as_ref().and_then(|open| open.socket.as_ref())
+        && let Err(error) = socket.shutdown(Shutdown::Both)
+    {
+        tracing::debug!(%error, "an idle connection was gone before it was closed");
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.gauge.dec();
+        if let Some(watcher) = self.watcher.take() {
+            watcher.abort();
+        }
+    }
+}

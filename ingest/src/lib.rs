@@ -1,0 +1,26 @@
+//! Ingest: the HTTP side of Oncehook.
+//!
+//! `POST /webhooks/{source}`: read the raw body, verify it, publish it with a confirm, answer 200. A 2xx means
+//! that a quorum queue has the webhook. Ingest knows no database and interprets no webhook beyond its id and
+//! topic; a slow worker never slows an answer.
+//!
+//! The way of one request is [`receive`], read from top to bottom. What each step may answer is [`refused`].
+
+mod answer;
+mod application;
+mod body;
+mod connections;
+mod metrics;
+mod observation;
+mod open_files;
+mod problem;
+mod receive;
+mod refused;
+mod settings;
+mod sources;
+mod trace_context;
+
+pub use application::{Application, BuildError, RunError};
+pub use problem::PROBLEM_TYPE_PREFIX;
+pub use settings::Settings;
+pub use sources::SourcesError;

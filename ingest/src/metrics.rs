@@ -1,0 +1,143 @@
+//! What ingest counts. Labels come from closed sets: configured sources, outcomes, reason codes.
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use shared::config::IngestConfig;
+use shared::metrics::durations;
+
+/// The label of requests that name no configured source: an attacker must not make label values.
+pub(crate) const UNKNOWN_SOURCE: &str = "unknown";
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Outcome {
+    Accepted,
+    MethodNotAllowed,
+    NotFound,
+    UnknownSource,
+    ContentEncoding,
+    TooLarge,
+    Overloaded,
+    TooSlow,
+    BrokenBody,
+    SignatureRefused,
+    Malformed,
+    Unavailable,
+    /// The sender hung up before there was an answer.
+    Aborted,
+}
+
+impl Outcome {
+    /// The label and the log field.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::NotFound => "not_found",
+            Self::UnknownSource => "unknown_source",
+            Self::ContentEncoding => "content_encoding",
+            Self::TooLarge => "too_large",
+            Self::Overloaded => "overloaded",
+            Self::TooSlow => "too_slow",
+            Self::BrokenBody => "broken_body",
+            Self::SignatureRefused => "signature_refused",
+            Self::Malformed => "malformed",
+            Self::Unavailable => "unavailable",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+impl EncodeLabelValue for Outcome {
+    fn encode(&self, encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.as_str().encode(encoder)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    source: String,
+    outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabels {
+    source: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    source: String,
+    reason: &'static str,
+}
+
+/// Handles to everything counted. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<SourceLabels, Histogram, fn() -> Histogram>,
+    refusals: Family<RefusalLabels, Counter>,
+    pub(crate) in_flight: Gauge,
+    pub(crate) connections: Gauge,
+}
+
+impl Metrics {
+    /// Registers all of them, and the limits beside what they limit.
+    pub(crate) fn register(registry: &mut Registry, limits: &IngestConfig) -> Self {
+        let metrics = Self {
+            requests: Family::default(),
+            durations: Family::new_with_constructor(durations),
+            refusals: Family::default(),
+            in_flight: Gauge::default(),
+            connections: Gauge::default(),
+        };
+        let limit = |value: u32| {
+            let gauge: Gauge = Gauge::default();
+            gauge.set(value.into());
+            gauge
+        };
+        registry.register("webhook_requests", "Requests by source and outcome", metrics.requests.clone());
+        registry.register(
+            "webhook_request_duration_seconds",
+            "From a request's head to its answer",
+            metrics.durations.clone(),
+        );
+        registry.register(
+            "webhook_verification_failures",
+            "Requests that were not genuine, by reason",
+            metrics.refusals.clone(),
+        );
+        registry.register(
+            "webhook_requests_in_flight",
+            "Webhooks being received or published",
+            metrics.in_flight.clone(),
+        );
+        registry.register(
+            "webhook_requests_in_flight_limit",
+            "Beyond this many, webhooks are answered 503 (ingest.max_in_flight)",
+            limit(limits.max_in_flight),
+        );
+        registry.register("webhook_connections", "Open connections", metrics.connections.clone());
+        registry.register(
+            "webhook_connections_limit",
+            "Beyond this many, connections wait (ingest.max_connections)",
+            limit(limits.max_connections),
+        );
+        metrics
+    }
+
+    /// One request has ended.
+    pub(crate) fn ended(&self, source: &str, outcome: Outcome, seconds: f64) {
+        self.requests.get_or_create(&RequestLabels { source: source.to_owned(), outcome }).inc();
+        self.durations.get_or_create(&SourceLabels { source: source.to_owned() }).observe(seconds);
+    }
+
+    /// One request was not genuine.
+    pub(crate) fn refused(&self, source: &str, reason: &'static str) {
+        self.refusals.get_or_create(&RefusalLabels { source: source.to_owned(), reason }).inc();
+    }
+}

@@ -1,0 +1,115 @@
+//! One request, watched from its head to its answer: one summary line and one count, whatever happens,
+//! also when the sender hangs up. Never a body, a secret or a signature.
+
+use std::time::Instant;
+
+use shared::name::Name;
+use shared::provider::Identity;
+
+use crate::metrics::{Metrics, Outcome, UNKNOWN_SOURCE};
+use crate::refused::Refused;
+
+/// What is known of a request so far. Dropped without an end, it counts as aborted.
+pub(crate) struct Observation {
+    metrics: Metrics,
+    began: Instant,
+    source: Option<Name>,
+    identity: Option<Identity>,
+    ended: bool,
+}
+
+impl Observation {
+    pub(crate) fn begin(metrics: Metrics) -> Self {
+        Self { metrics, began: Instant::now(), source: None, identity: None, ended: false }
+    }
+
+    pub(crate) fn source(&mut self, source: &Name) {
+        self.source = Some(source.clone());
+    }
+
+    pub(crate) fn identity(&mut self, identity: &Identity) {
+        self.identity = Some(identity.clone());
+    }
+
+    pub(crate) fn accepted(mut self) {
+        self.end(Outcome::Accepted, None);
+    }
+
+    pub(crate) fn refused(mut self, refused: &Refused) {
+        if let Refused::Signature(refusal) = refused {
+            self.metrics.refused(self.source_label(), refusal.code());
+        }
+        self.end(refused.outcome(), refused.reason());
+    }
+
+    fn source_label(&self) -> &str {
+        self.source.as_ref().map_or(UNKNOWN_SOURCE, Name::as_str)
+    }
+
+    fn end(&mut self, outcome: Outcome, reason: Option<&'static str>) {
+        self.ended = true;
+        let elapsed = self.began.elapsed();
+        self.metrics.ended(self.source_label(), outcome, elapsed.as_secs_f64());
+        let summary = Summary {
+            source: self.source_label(),
+            id: self.identity.as_ref().map(|identity| identity.id.as_str()),
+            topic: self.identity.as_ref().map(|identity| identity.topic.as_str()),
+            outcome: outcome.as_str(),
+            reason,
+            duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        };
+        match outcome {
+            Outcome::Accepted => summary.log(),
+            // Anyone can cause these at any speed; they are counted.
+            _ if self.source.is_none() => summary.whisper(),
+            _ => summary.warn(),
+        }
+    }
+}
+
+/// The one line that is logged of a request.
+struct Summary<'o> {
+    source: &'o str,
+    id: Option<&'o str>,
+    topic: Option<&'o str>,
+    outcome: &'static str,
+    reason: Option<&'static str>,
+    duration_ms: u64,
+}
+
+/// The macros want their level at compile time.
+macro_rules! summary {
+    ($level:ident, $summary:expr) => {
+        tracing::$level!(
+            webhook.source = $summary.source,
+            webhook.id = $summary.id,
+            webhook.topic = $summary.topic,
+            outcome = $summary.outcome,
+            reason = $summary.reason,
+            duration_ms = $summary.duration_ms,
+            "webhook"
+        )
+    };
+}
+
+impl Summary<'_> {
+    fn log(&self) {
+        summary!(info, self);
+    }
+
+    fn warn(&self) {
+        summary!(warn, self);
+    }
+
+    fn whisper(&self) {
+        summary!(debug, self);
+    }
+}
+
+impl Drop for Observation {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(Outcome::Aborted, None);
+        }
+    }
+}

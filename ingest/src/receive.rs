@@ -1,0 +1,134 @@
+//! The way of one webhook through ingest, from request to answer.
+//!
+//! [`accept`] is the order of decisions: source (404), content coding (415), size (413), room (503), body
+//! (413, 408, 400), signature (401), id and topic (400), confirm (503). Methods (405) are decided by the
+//! routes, before all of them.
+//!
+//! Invariant: a 2xx is written only after the broker confirmed the message.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use shared::amqp::Publisher;
+use shared::message::{Message, sha256};
+use shared::provider::Identity;
+use shared::verification::Headers;
+use time::OffsetDateTime;
+use tokio::sync::Semaphore;
+
+use crate::metrics::Metrics;
+use crate::observation::Observation;
+use crate::refused::Refused;
+use crate::sources::{Source, Sources};
+use crate::{answer, body, problem, trace_context};
+
+/// What every request needs. One for all of actix's workers.
+#[derive(Clone)]
+pub(crate) struct Inbox {
+    pub(crate) sources: Sources,
+    pub(crate) publisher: Publisher,
+    /// The queue that webhooks go to.
+    pub(crate) queue: Arc<str>,
+    /// One permit a webhook in flight.
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) body_timeout: Duration,
+    pub(crate) retry_after_s: u32,
+    pub(crate) metrics: Metrics,
+}
+
+/// `POST /webhooks/{source}`.
+pub(crate) async fn webhook(request: HttpRequest, payload: web::Payload, inbox: web::Data<Inbox>) -> HttpResponse {
+    let mut observation = Observation::begin(inbox.metrics.clone());
+    match accept(&request, payload, &inbox, &mut observation).await {
+        Ok(identity) => {
+            observation.accepted();
+            answer::accepted(&identity.id)
+        }
+        Err(refused) => refuse(&inbox, observation, &refused),
+    }
+}
+
+/// Any other method on a webhook's path.
+pub(crate) async fn method_not_allowed(inbox: web::Data<Inbox>) -> HttpResponse {
+    refuse(&inbox, Observation::begin(inbox.metrics.clone()), &Refused::Method)
+}
+
+/// Any other path.
+pub(crate) async fn not_found(inbox: web::Data<Inbox>) -> HttpResponse {
+    refuse(&inbox, Observation::begin(inbox.metrics.clone()), &Refused::Path)
+}
+
+fn refuse(inbox: &Inbox, observation: Observation, refused: &Refused) -> HttpResponse {
+    observation.refused(refused);
+    problem::response(refused, inbox.retry_after_s)
+}
+
+async fn accept(
+    request: &HttpRequest,
+    payload: web::Payload,
+    inbox: &Inbox,
+    observation: &mut Observation,
+) -> Result<Identity, Refused> {
+    let received_at = OffsetDateTime::now_utc();
+    let source = request.match_info().get("source").and_then(|name| inbox.sources.get(name)).ok_or(Refused::Source)?;
+    observation.source(&source.name);
+    body::refuse_encoded(request.headers())?;
+    body::refuse_oversized(request.headers(), source.max_body_bytes)?;
+    let _room = Room::take(inbox)?;
+    let body = body::read(payload, source.max_body_bytes, inbox.body_timeout).await?;
+    let headers = headers(request);
+    source.verifier.verify(&headers, &body, received_at).map_err(Refused::Signature)?;
+    let identity = source.provider.identify(&headers, &body).map_err(Refused::Identity)?;
+    observation.identity(&identity);
+    let message = message(source, &headers, &identity, received_at, body);
+    inbox.publisher.publish(&inbox.queue, &message).await.map_err(Refused::NotPublished)?;
+    Ok(identity)
+}
+
+fn headers(request: &HttpRequest) -> Headers<'_> {
+    request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
+}
+
+fn message(
+    source: &Source,
+    headers: &Headers<'_>,
+    identity: &Identity,
+    received_at: OffsetDateTime,
+    body: bytes::Bytes,
+) -> Message {
+    Message {
+        source: source.name.clone(),
+        provider: source.provider.name().clone(),
+        id: identity.id.clone(),
+        topic: identity.topic.clone(),
+        received_at,
+        content_type: headers.one("content-type").ok().flatten().map(str::to_owned),
+        headers: source.provider.kept_headers(headers),
+        body_sha256: sha256(&body),
+        attempt: 0,
+        traceparent: trace_context::traceparent(headers),
+        body,
+    }
+}
+
+/// A webhook's place among those in flight, given back when dropped.
+struct Room<'i> {
+    _permit: tokio::sync::SemaphorePermit<'i>,
+    inbox: &'i Inbox,
+}
+
+impl<'i> Room<'i> {
+    /// Never waits: a full house is told so at once.
+    fn take(inbox: &'i Inbox) -> Result<Self, Refused> {
+        let permit = inbox.room.try_acquire().map_err(|_full| Refused::Overloaded)?;
+        inbox.metrics.in_flight.inc();
+        Ok(Self { _permit: permit, inbox })
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.inbox.metrics.in_flight.dec();
+    }
+}

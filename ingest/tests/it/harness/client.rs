@@ -1,0 +1,100 @@
+//! An HTTP client of bytes: sends what it is given, in the pieces it is given, and reads one answer.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Nothing takes longer than this.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One connection.
+pub(crate) struct Connection {
+    stream: TcpStream,
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+impl Connection {
+    pub(crate) async fn open(port: u16) -> Self {
+        Self { stream: TcpStream::connect(("127.0.0.1", port)).await.unwrap() }
+    }
+
+    /// Writes bytes; the other side may have closed already.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok() && self.stream.flush().await.is_ok()
+    }
+
+    /// Writes a request and reads its answer.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Answer {
+        self.write(request).await;
+        self.answer().await.expect("closed without an answer")
+    }
+
+    /// Reads one answer; `None` if the connection closes first.
+    pub(crate) async fn answer(&mut self) -> Option<Answer> {
+        tokio::time::timeout(PATIENCE, self.read_answer()).await.expect("no answer in 10 s")
+    }
+
+    /// Waits until the other side closes.
+    pub(crate) async fn closed(&mut self) {
+        let mut rest = [0; 1024];
+        let closed = async { while self.stream.read(&mut rest).await.is_ok_and(|bytes| bytes > 0) {} };
+        tokio::time::timeout(PATIENCE, closed).await.expect("still open after 10 s");
+    }
+
+    async fn read_answer(&mut self) -> Option<Answer> {
+        let mut bytes = Vec::new();
+        let end = loop {
+            if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.read_more(&mut bytes).await?;
+        };
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
+        let headers: BTreeMap<_, _> = lines.filter_map(header).collect();
+        let length: usize = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+        while bytes.len() < end + length {
+            self.read_more(&mut bytes).await?;
+        }
+        assert_eq!(bytes.len(), end + length, "more than one answer");
+        Some(Answer { status, headers, body: String::from_utf8(bytes[end..].to_vec()).unwrap() })
+    }
+
+    async fn read_more(&mut self, bytes: &mut Vec<u8>) -> Option<()> {
+        let mut buffer = [0; 4096];
+        match self.stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => None,
+            Ok(count) => {
+                bytes.extend_from_slice(&buffer[..count]);
+                Some(())
+            }
+        }
+    }
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// The problem's name, and that it is a problem at all.
+    pub(crate) fn problem(&self) -> String {
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        let json = self.json();
+        assert_eq!(json["status"], self.status);
+        let kind = json["type"].as_str().unwrap();
+        kind.strip_prefix(ingest::PROBLEM_TYPE_PREFIX).unwrap().to_owned()
+    }
+}

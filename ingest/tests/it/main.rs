@@ -1,0 +1,14 @@
+//! Ingest as a whole, over HTTP, on a real broker. One program for all of them: it links once.
+
+#[cfg(test)]
+mod answers;
+#[cfg(test)]
+mod broker;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod message;
+#[cfg(test)]
+mod service;

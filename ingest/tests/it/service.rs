@@ -1,0 +1,152 @@
+//! The service around the requests: health, metrics, stopping, and the program itself.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::harness::{Broker, Connection, Webhook, configuration, run, setting, until};
+use tokio::process::{Child, Command};
+
+#[tokio::test]
+async fn metrics_count_what_happened() {
+    run("", async |ingest| {
+        let webhook = Webhook::new("generic", "secret-id", "t", b"{}");
+        ingest.send(&webhook.request()).await;
+        ingest.send(&webhook.clone().without("x-signature-256").request()).await;
+        for n in 0..3 {
+            ingest
+                .send(format!("POST /webhooks/made-up-{n} HTTP/1.1\r\nhost: t\r\ncontent-length: 0\r\n\r\n").as_bytes())
+                .await;
+        }
+        let metrics = ingest.ops("/metrics").await.body;
+        for line in [
+            r#"webhook_requests_total{source="generic",outcome="accepted"} 1"#,
+            r#"webhook_requests_total{source="generic",outcome="signature_refused"} 1"#,
+            r#"webhook_requests_total{source="unknown",outcome="unknown_source"} 3"#,
+            r#"webhook_verification_failures_total{source="generic",reason="signature_missing"} 1"#,
+            r#"webhook_request_duration_seconds_count{source="generic"} 2"#,
+            r#"webhook_request_duration_seconds_bucket{le="0.075",source="generic"}"#,
+            "webhook_requests_in_flight 0",
+            "webhook_requests_in_flight_limit 1024",
+            "webhook_connections_limit 4096",
+        ] {
+            assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+        }
+        assert!(!metrics.contains("made-up") && !metrics.contains("secret-id"), "{metrics}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stopping_answers_what_is_in_flight() {
+    run("", async |ingest| {
+        let webhook = Webhook::new("generic", "1", "t", b"{}");
+        let mut connection = ingest.connect().await;
+        connection.write(format!("{}content-length: 2\r\n\r\n{{", webhook.head()).as_bytes()).await;
+        until("it is in flight", async || {
+            ingest.ops("/metrics").await.body.contains("webhook_requests_in_flight 1\n").then_some(())
+        })
+        .await;
+        ingest.stop.cancel();
+        until("new connections are refused", async || {
+            tokio::net::TcpStream::connect(("127.0.0.1", ingest.port)).await.is_err().then_some(())
+        })
+        .await;
+        assert_eq!(connection.exchange(b"}").await.status, 200);
+        ingest.stop().await;
+        assert_eq!(ingest.broker.take().await.id, "1");
+    })
+    .await;
+}
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ingest"));
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+struct Program {
+    child: Child,
+    port: u16,
+    ops: String,
+}
+
+fn start(broker: &Broker) -> Program {
+    let (port, ops) = (free_port(), format!("127.0.0.1:{}", free_port()));
+    let child = program()
+        .env("ONCEHOOK_CONFIG", configuration(&broker.prefix, ""))
+        .env("AMQP_URL", setting("AMQP_URL"))
+        .env("INGEST_LISTEN", format!("127.0.0.1:{port}"))
+        .env("OPS_LISTEN", &ops)
+        .spawn()
+        .unwrap();
+    Program { child, port, ops }
+}
+
+async fn healthy(ops: &str) -> bool {
+    program().arg("healthcheck").env("OPS_LISTEN", ops).status().await.unwrap().success()
+}
+
+#[tokio::test]
+async fn the_program_serves_tells_its_health_and_stops_on_sigterm() {
+    let broker = Broker::connect().await;
+    let Program { child, port, ops } = start(&broker);
+    until("the program is healthy", async || healthy(&ops).await.then_some(())).await;
+    let webhook = Webhook::new("github", "followed", "push", b"{}");
+    assert_eq!(Connection::open(port).await.exchange(&webhook.request()).await.status, 200);
+    let forged = webhook.clone().without("x-hub-signature-256").with("X-Hub-Signature-256", "sha256=5ec2e7");
+    assert_eq!(Connection::open(port).await.exchange(&forged.request()).await.status, 401);
+    assert_eq!(broker.take().await.id, "followed");
+
+    let pid = nix::unistd::Pid::from_raw(child.id().unwrap().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let output = tokio::time::timeout(Duration::from_secs(10), child.wait_with_output()).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(!healthy(&ops).await);
+
+    let log = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let summary =
+        |outcome: &str| lines.iter().find(|line| line["outcome"] == outcome).unwrap_or_else(|| panic!("{log}"));
+    let accepted = summary("accepted");
+    assert_eq!(accepted["webhook.source"], "github");
+    assert_eq!(accepted["webhook.id"], "followed");
+    assert_eq!(accepted["webhook.topic"], "push");
+    assert_eq!(summary("signature_refused")["reason"], "signature_encoding");
+    for hidden in ["hush", "5ec2e7"] {
+        assert!(!log.contains(hidden), "{log}");
+    }
+    broker.clean_up().await;
+}
+
+#[tokio::test]
+async fn a_mistake_in_the_configuration_ends_the_program_with_a_reason() {
+    let config = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.toml", uuid::Uuid::new_v4()));
+    std::fs::write(&config, "[sources.a]\nprovider = \"generic\"\nsecrets = [{ env = \"NOT_THERE\" }]\n").unwrap();
+    let output = program()
+        .env("ONCEHOOK_CONFIG", config)
+        .env("AMQP_URL", "amqp://user:hush@127.0.0.1:1/%2f")
+        .env("INGEST_LISTEN", "127.0.0.1:0")
+        .env("OPS_LISTEN", "127.0.0.1:0")
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(log.contains("sources.a: the environment variable NOT_THERE is not set"), "{log}");
+    assert!(!log.contains("hush"), "{log}");
+}
+
+#[tokio::test]
+async fn help_names_every_variable_and_no_value() {
+    let output = program().arg("--help").env("AMQP_URL", "amqp://user:hush@host/").output().await.unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    for variable in ["ONCEHOOK_CONFIG", "AMQP_URL", "INGEST_LISTEN", "OPS_LISTEN", "healthcheck"] {
+        assert!(help.contains(variable), "{help}");
+    }
+    assert!(!help.contains("hush"), "{help}");
+}

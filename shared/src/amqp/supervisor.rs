@@ -1,0 +1,109 @@
+//! Keeps one role connected: connect, run its session, and on any end begin again.
+//!
+//! A session never repairs anything itself. Whatever goes wrong (an error, a closed channel, a
+//! cancelled consumer) ends it, the connection is dropped with all its channels, and a new one is
+//! made after a jittered pause of 0.2 to 5 s.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use lapin::Connection;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Broker, LinkState};
+use crate::error_chain::error_chain;
+
+const MIN_PAUSE: Duration = Duration::from_millis(200);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// A session that lived this long had a healthy broker: the next pause is short again.
+const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+/// How long closing a connection politely may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a role does with a connection, until something goes wrong or it is told to stop.
+pub trait Session: Send {
+    /// Sets up its channels, marks the link up, and works. `Ok` means: told to stop, and done.
+    fn run(
+        &mut self,
+        connection: &Connection,
+        link: &watch::Sender<LinkState>,
+        stop: &CancellationToken,
+    ) -> impl Future<Output = Result<(), SessionError>> + Send;
+}
+
+/// Why a session ended; always followed by a new connection.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The broker or the connection failed.
+    #[error("the connection to the broker failed")]
+    Broker(#[from] lapin::Error),
+    /// The queues could not be declared.
+    #[error("the queues could not be declared")]
+    Topology(#[from] super::TopologyError),
+    /// The session cannot trust its connection any longer.
+    #[error("{0}")]
+    Broken(&'static str),
+}
+
+/// Runs a role's sessions until it is told to stop; returns when the last one is done.
+pub async fn supervise(
+    broker: Broker,
+    role: &'static str,
+    link: watch::Sender<LinkState>,
+    stop: CancellationToken,
+    mut session: impl Session,
+) {
+    let mut pauses = pauses();
+    while !stop.is_cancelled() {
+        let connected = tokio::select! {
+            connected = broker.connect(role) => connected,
+            () = stop.cancelled() => break,
+        };
+        match connected {
+            Ok(connection) => {
+                let began = Instant::now();
+                let outcome = session.run(&connection, &link, &stop).await;
+                link.send_replace(LinkState::Down);
+                close(&connection).await;
+                match outcome {
+                    Ok(()) => break,
+                    Err(error) => tracing::warn!(role, error = error_chain(&error), "lost the broker, connecting anew"),
+                }
+                if began.elapsed() > HEALTHY_AFTER {
+                    pauses = self::pauses();
+                }
+            }
+            Err(error) => {
+                tracing::warn!(role, error = error_chain(&error), "no connection to the broker, trying again")
+            }
+        }
+        let pause = pauses.next().unwrap_or(MAX_PAUSE);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// 0.2 s, doubling to 5 s, each with jitter, without end.
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(MIN_PAUSE)
+        .with_max_delay(MAX_PAUSE)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+async fn close(connection: &Connection) {
+    if connection.status().connected() {
+        let closing = connection.close(200, "session ended".into());
+        match tokio::time::timeout(CLOSE_TIMEOUT, closing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the connection was gone before it was closed"),
+            Err(_elapsed) => tracing::debug!("the broker did not confirm the close in time"),
+        }
+    }
+}

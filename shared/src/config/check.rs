@@ -1,0 +1,113 @@
+//! What a single field cannot tell: bounds, references, expressions, and settings that contradict
+//! each other.
+
+use garde::Validate;
+
+use super::mistakes::Mistakes;
+use super::{Config, IngestConfig};
+use crate::plan::{Planner, known};
+use crate::provider::{Catalogue, Provider};
+
+/// Adds every mistake of meaning in a tree that is well-formed.
+pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
+    bounds(config, mistakes);
+    sources(config, mistakes);
+    routes(config, mistakes);
+    contradictions(config, mistakes);
+    if let Err(found) = Planner::compile(config) {
+        for mistake in found {
+            mistakes.add(mistake.key, None, mistake.problem);
+        }
+    }
+}
+
+fn bounds(config: &Config, mistakes: &mut Mistakes) {
+    if let Err(report) = config.validate() {
+        for (path, error) in report.iter() {
+            mistakes.add(path.to_string(), None, error.message().to_owned());
+        }
+    }
+}
+
+fn sources(config: &Config, mistakes: &mut Mistakes) {
+    let providers = match Catalogue::built_in() {
+        Ok(providers) => providers,
+        Err(error) => return mistakes.add("", None, error.to_string()),
+    };
+    for (name, source) in &config.sources {
+        let key = format!("sources.{name}");
+        let Some(provider) = providers.get(source.provider.as_str()) else {
+            let problem = format!("there is no such provider; {}", known(providers.iter().map(Provider::name)));
+            mistakes.add(format!("{key}.provider"), None, problem);
+            continue;
+        };
+        match (source.verification, source.secrets.is_empty()) {
+            (None, true) => mistakes.add(
+                key,
+                None,
+                "no secrets: give secrets = [{ env = \"NAME\" }], or say verification = \"none\" to accept unverified webhooks",
+            ),
+            (Some(_), false) => {
+                mistakes.add(format!("{key}.verification"), None, "secrets are given too; remove one of the two");
+            }
+            _ => {}
+        }
+        let kept = u64::from(config.retention.processed_days) * 24 * 3600;
+        if provider.retry_horizon().as_secs() > kept {
+            mistakes.add(
+                "retention.processed_days",
+                None,
+                format!(
+                    "source {name}: {} may send a webhook again for {} h, so keep ids for at least {} days",
+                    provider.name(),
+                    provider.retry_horizon().as_secs() / 3600,
+                    provider.retry_horizon().as_secs().div_ceil(24 * 3600),
+                ),
+            );
+        }
+    }
+}
+
+fn routes(config: &Config, mistakes: &mut Mistakes) {
+    for (name, route) in &config.routes {
+        for (index, source) in route.sources.iter().enumerate() {
+            if !config.sources.contains_key(source) {
+                let problem = format!("there is no source {source}; {}", known(config.sources.keys()));
+                mistakes.add(format!("routes.{name}.sources[{index}]"), None, problem);
+            }
+        }
+    }
+}
+
+fn contradictions(config: &Config, mistakes: &mut Mistakes) {
+    let ingest = &config.ingest;
+    let answer_ms = ingest.head_timeout_ms + ingest.body_timeout_ms + ingest.publish_timeout_ms;
+    if answer_ms >= IngestConfig::MAX_ANSWER_MS {
+        mistakes.add(
+            "ingest",
+            None,
+            format!(
+                "head_timeout_ms + body_timeout_ms + publish_timeout_ms is {answer_ms}; keep it under {}, or providers give up first",
+                IngestConfig::MAX_ANSWER_MS
+            ),
+        );
+    }
+    let dispatch = &config.dispatch;
+    if dispatch.deadline_ms * 2 > dispatch.lease_ms {
+        mistakes.add("dispatch.deadline_ms", None, format!("at most half of lease_ms ({})", dispatch.lease_ms));
+    }
+    if dispatch.retry_min_ms > dispatch.retry_max_ms {
+        mistakes.add("dispatch.retry_min_ms", None, format!("at most retry_max_ms ({})", dispatch.retry_max_ms));
+    }
+    if usize::from(config.worker.prefetch) < config.worker.batch_size {
+        mistakes.add(
+            "worker.prefetch",
+            None,
+            format!("at least batch_size ({}), or no batch is ever full", config.worker.batch_size),
+        );
+    }
+    let delays = &config.queue.retry_delays_s;
+    if !delays.is_sorted_by(|a, b| a < b) {
+        mistakes.add("queue.retry_delays_s", Some(format!("{delays:?}")), "each delay longer than the one before");
+    }
+}

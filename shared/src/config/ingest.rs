@@ -1,0 +1,69 @@
+//! `[ingest]`: limits of the HTTP side. Head, body and confirm together stay under 4 s, since the
+//! strictest provider (Shopify) gives 5.
+
+use std::time::Duration;
+
+use garde::Validate;
+use serde::Deserialize;
+
+/// Limits of the HTTP side.
+#[derive(Debug, Clone, Deserialize, Validate)]
+#[serde(deny_unknown_fields, default)]
+pub struct IngestConfig {
+    /// How long a request's head may take, in milliseconds.
+    #[garde(range(min = 50, max = 3_000))]
+    pub head_timeout_ms: u64,
+    /// How long a request's body may take, in milliseconds; then 408.
+    #[garde(range(min = 50, max = 3_000))]
+    pub body_timeout_ms: u64,
+    /// How long publish and confirm may take, in milliseconds; then 503.
+    #[garde(range(min = 50, max = 3_000))]
+    pub publish_timeout_ms: u64,
+    /// Webhooks being received or published at once; more are answered 503.
+    #[garde(range(min = 1, max = 65_536))]
+    pub max_in_flight: u32,
+    /// Open connections; more wait in the kernel's queue.
+    #[garde(range(min = 1, max = 65_536))]
+    pub max_connections: u32,
+    /// How long an idle connection is kept, in seconds.
+    #[garde(range(min = 1, max = 600))]
+    pub keep_alive_s: u64,
+    /// What 503 tells the provider in `Retry-After`, in seconds.
+    #[garde(range(min = 1, max = 3_600))]
+    pub retry_after_s: u32,
+    /// How long a stopping ingest waits for open requests, in seconds.
+    #[garde(range(min = 1, max = 60))]
+    pub drain_timeout_s: u64,
+}
+
+impl Default for IngestConfig {
+    fn default() -> Self {
+        Self {
+            head_timeout_ms: 1_000,
+            body_timeout_ms: 1_750,
+            publish_timeout_ms: 1_000,
+            max_in_flight: 1_024,
+            max_connections: 4_096,
+            keep_alive_s: 75,
+            retry_after_s: 5,
+            drain_timeout_s: 10,
+        }
+    }
+}
+
+impl IngestConfig {
+    /// The longest that head, body and confirm may take together, in milliseconds.
+    pub const MAX_ANSWER_MS: u64 = 4_000;
+
+    /// [`Self::body_timeout_ms`] as a duration.
+    #[must_use]
+    pub fn body_timeout(&self) -> Duration {
+        Duration::from_millis(self.body_timeout_ms)
+    }
+
+    /// [`Self::publish_timeout_ms`] as a duration.
+    #[must_use]
+    pub fn publish_timeout(&self) -> Duration {
+        Duration::from_millis(self.publish_timeout_ms)
+    }
+}

@@ -1,0 +1,104 @@
+//! The configuration file `oncehook.toml`: one typed tree, read and checked once at start.
+//!
+//! Each concern has a struct of its own; [`Config::load`] reports *every* mistake of the file with
+//! its line, key, value and what would be right. Secrets are only referred to here
+//! ([`SecretRef`]) and are resolved by the process that needs them.
+
+mod check;
+mod effects;
+mod ingest;
+mod mistakes;
+mod queue;
+mod read;
+mod retention;
+mod routes;
+mod secret;
+mod sources;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use garde::Validate;
+use serde::Deserialize;
+
+pub use self::effects::{AmbiguousPolicy, EffectsConfig, EmailEffectConfig, InventoryEffectConfig, UnknownSku};
+pub use self::ingest::IngestConfig;
+pub use self::mistakes::{ConfigError, Mistake};
+pub use self::queue::QueueConfig;
+pub use self::retention::RetentionConfig;
+pub use self::routes::RouteConfig;
+pub use self::secret::{SecretError, SecretRef};
+pub use self::sources::{ChangedBody, SourceConfig, Verification};
+pub use self::worker::{DispatchConfig, WorkerConfig};
+use crate::name::Name;
+
+/// Everything that `oncehook.toml` says.
+#[derive(Debug, Clone, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Who may send webhooks, by the name that stands in their URL.
+    #[garde(dive)]
+    #[serde(default)]
+    pub sources: BTreeMap<Name, SourceConfig>,
+    /// Which webhooks run which effects.
+    #[garde(dive)]
+    #[serde(default)]
+    pub routes: BTreeMap<Name, RouteConfig>,
+    /// What is done behind a webhook, by kind and name.
+    #[garde(dive)]
+    #[serde(default)]
+    pub effects: EffectsConfig,
+    /// Limits of the HTTP side.
+    #[garde(dive)]
+    #[serde(default)]
+    pub ingest: IngestConfig,
+    /// The queues and the connection to the broker.
+    #[garde(dive)]
+    #[serde(default)]
+    pub queue: QueueConfig,
+    /// Batches, planning and the database.
+    #[garde(dive)]
+    #[serde(default)]
+    pub worker: WorkerConfig,
+    /// How effects leave the outbox.
+    #[garde(dive)]
+    #[serde(default)]
+    pub dispatch: DispatchConfig,
+    /// How long things are kept.
+    #[garde(dive)]
+    #[serde(default)]
+    pub retention: RetentionConfig,
+}
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// All mistakes at once: syntax, unknown keys, wrong types, values out of bounds, references
+    /// to what is not there, jq expressions and templates that do not compile, a retention shorter
+    /// than a provider's retries.
+    pub fn load(path: &std::path::Path) -> Result<Self, ConfigError> {
+        let file = path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { file: file.clone(), source })?;
+        Self::parse(&file, &text)
+    }
+
+    /// The same for a text that is already at hand; `file` is what the mistakes call it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let (config, mut mistakes) = read::read::<Self>(text);
+        if let Some(config) = &config {
+            check::check(config, &mut mistakes);
+        }
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(config),
+            _ => Err(mistakes.into_error(file, text)),
+        }
+    }
+}

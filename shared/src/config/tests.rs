@@ -1,0 +1,85 @@
+//! The default file is right; mistakes are all reported, with their lines.
+
+use super::*;
+
+const DEFAULT: &str = include_str!("../../../oncehook.toml");
+
+#[test]
+fn the_default_file_is_right_and_says_the_defaults() {
+    let config = Config::parse("oncehook.toml", DEFAULT).unwrap_or_else(|error| panic!("{error}"));
+    let sources: Vec<&str> = config.sources.keys().map(Name::as_str).collect();
+    assert_eq!(sources, ["generic", "github", "shopify", "standard-webhooks"]);
+    assert_eq!(format!("{:?}", config.ingest), format!("{:?}", IngestConfig::default()));
+    assert_eq!(format!("{:?}", config.queue), format!("{:?}", QueueConfig::default()));
+    assert_eq!(format!("{:?}", config.worker), format!("{:?}", WorkerConfig::default()));
+    assert_eq!(format!("{:?}", config.dispatch), format!("{:?}", DispatchConfig::default()));
+    assert_eq!(format!("{:?}", config.retention), format!("{:?}", RetentionConfig::default()));
+}
+
+#[test]
+fn an_empty_file_is_right() {
+    assert!(Config::parse("empty.toml", "").is_ok());
+}
+
+#[test]
+fn every_mistake_is_reported_at_once() {
+    let text = r#"
+[sources.shopify]
+provider = "shopifi"
+secrets = [{ env = "A" }]
+max_body_byte = 5
+
+[sources.stripe]
+provider = "generic"
+
+[sources.GitHub]
+provider = "github"
+secrets = [{ environment = "B" }]
+
+[routes.paid]
+sources = ["shopify", "shop"]
+topics = ["orders/paid"]
+filter = ".test != ("
+effects = ["stock", "mail"]
+
+[effects.inventory.stock]
+map = ".line_items[] | frobnicate"
+unknown_sku = "ignore"
+
+[effects.email.mail]
+map = "{}"
+subject = "{{ order "
+text = "x"
+
+[ingest]
+body_timeout_ms = "long"
+publish_timeout_ms = 2500
+head_timeout_ms = 1000
+
+[worker]
+batch_size = 0
+prefetch = 300
+
+[retention]
+processed_days = 2
+
+[retentoin]
+payload_days = 3
+"#;
+    let error = Config::parse("oncehook.toml", text).unwrap_err();
+    insta::assert_snapshot!(error.to_string());
+}
+
+#[test]
+fn a_retention_shorter_than_the_providers_retries_is_refused() {
+    let text =
+        "[sources.github]\nprovider = \"github\"\nsecrets = [{ env = \"A\" }]\n[retention]\nprocessed_days = 2\n";
+    let error = Config::parse("oncehook.toml", text).unwrap_err();
+    insta::assert_snapshot!(error.to_string());
+}
+
+#[test]
+fn a_syntax_error_has_its_line() {
+    let error = Config::parse("oncehook.toml", "[ingest]\nhead_timeout_ms = \n").unwrap_err();
+    insta::assert_snapshot!(error.to_string());
+}

@@ -1,0 +1,98 @@
+//! `[worker]` and `[dispatch]`: batches and planning, and how effects leave the outbox.
+
+use std::time::Duration;
+
+use garde::Validate;
+use serde::Deserialize;
+
+/// Batches, planning and the database.
+#[derive(Debug, Clone, Deserialize, Validate)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerConfig {
+    /// The most webhooks in one transaction.
+    #[garde(range(min = 1, max = 1_000))]
+    pub batch_size: usize,
+    /// Unacknowledged deliveries held at once; the next batch fills from them while one commits.
+    #[garde(range(min = 1, max = 10_000))]
+    pub prefetch: u16,
+    /// How long one webhook's jq expressions and templates may run, in milliseconds. Then the
+    /// worker ends itself: nothing else stops an expression that never returns.
+    #[garde(range(min = 100, max = 600_000))]
+    pub planning_timeout_ms: u64,
+    /// A message that was delivered more often than this is run alone, on the suspects' queue.
+    #[garde(range(min = 1, max = 18))]
+    pub suspect_after_deliveries: i64,
+    /// Connections to Postgres.
+    #[garde(range(min = 3, max = 100))]
+    pub database_connections: usize,
+    /// `statement_timeout` of the worker's sessions, in milliseconds.
+    #[garde(range(min = 100, max = 600_000))]
+    pub statement_timeout_ms: u32,
+    /// How long a stopping worker may take for what it holds, in seconds.
+    #[garde(range(min = 1, max = 300))]
+    pub drain_timeout_s: u64,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self {
+            batch_size: 100,
+            prefetch: 300,
+            planning_timeout_ms: 10_000,
+            suspect_after_deliveries: 3,
+            database_connections: 8,
+            statement_timeout_ms: 10_000,
+            drain_timeout_s: 20,
+        }
+    }
+}
+
+impl WorkerConfig {
+    /// [`Self::drain_timeout_s`] as a duration.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_secs(self.drain_timeout_s)
+    }
+}
+
+/// How effects leave the outbox.
+#[derive(Debug, Clone, Deserialize, Validate)]
+#[serde(deny_unknown_fields, default)]
+pub struct DispatchConfig {
+    /// Effects performed at once by one worker.
+    #[garde(range(min = 1, max = 256))]
+    pub concurrency: usize,
+    /// How long a worker owns a row that it leased, in milliseconds. A row whose worker died is
+    /// taken up again after that, as ambiguous.
+    #[garde(range(min = 1_000, max = 3_600_000))]
+    pub lease_ms: u64,
+    /// How long one send may take, in milliseconds; at most half the lease.
+    #[garde(range(min = 100, max = 1_800_000))]
+    pub deadline_ms: u64,
+    /// Attempts before a row is `failed` and waits for a person.
+    #[garde(range(min = 1, max = 1_000))]
+    pub max_attempts: i32,
+    /// The delay after the first failed attempt, in milliseconds; doubled each time.
+    #[garde(range(min = 10, max = 3_600_000))]
+    pub retry_min_ms: u64,
+    /// The longest such delay, in milliseconds.
+    #[garde(range(min = 10, max = 86_400_000))]
+    pub retry_max_ms: u64,
+    /// How often the outbox is looked at when nothing tells of new rows, in milliseconds.
+    #[garde(range(min = 10, max = 60_000))]
+    pub poll_ms: u64,
+}
+
+impl Default for DispatchConfig {
+    fn default() -> Self {
+        Self {
+            concurrency: 8,
+            lease_ms: 120_000,
+            deadline_ms: 30_000,
+            max_attempts: 12,
+            retry_min_ms: 5_000,
+            retry_max_ms: 3_600_000,
+            poll_ms: 1_000,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Postgres: connections, migrations, and every SQL statement, one module a table.
+//!
+//! Statements are constants beside the function that runs them; columns are named and rows are
+//! read by name. Sessions run READ COMMITTED with timeouts, so that a frozen worker's transaction
+//! is ended by the database and its late COMMIT fails.
+
+pub mod inventory;
+pub mod inventory_ledger;
+pub mod migrate;
+pub mod outbox;
+pub mod parked_webhooks;
+pub mod processed_webhooks;
+pub mod webhook_failures;
+pub mod webhook_payloads;
+
+mod failure;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub use self::failure::{Failure, classify};
+
+/// How long a statement waits for a lock before it gives up.
+const LOCK_TIMEOUT_MS: u32 = 2_000;
+/// How long a transaction may sit idle before Postgres ends its session.
+const IDLE_IN_TRANSACTION_TIMEOUT_MS: u32 = 15_000;
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the database is and how many connections to hold.
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    /// A `postgres://` URL. Never logged.
+    pub url: secrecy::SecretString,
+    /// Connections held at most.
+    pub connections: usize,
+    /// `statement_timeout` of every session, in milliseconds; 0 for none.
+    pub statement_timeout_ms: u32,
+    /// What the database's own pages call the sessions.
+    pub application: &'static str,
+}
+
+/// Why there is no pool.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// The URL cannot be read. Shows neither the URL nor its password.
+    #[error("DATABASE_URL is not a Postgres address such as postgres://user:password@host:5432/database")]
+    Address(#[source] tokio_postgres::Error),
+    /// The system's certificates cannot be read.
+    #[error("cannot read the system's certificates for the connection to Postgres")]
+    Certificates(#[source] std::io::Error),
+    /// The pool cannot be made.
+    #[error("cannot make a pool of connections")]
+    Build(#[from] deadpool_postgres::BuildError),
+}
+
+/// Makes a pool. Connects lazily; TLS is used where the URL's `sslmode` asks for it.
+///
+/// # Errors
+/// When the URL or the system's certificates cannot be read.
+pub fn pool(config: &DatabaseConfig) -> Result<Pool, PoolError> {
+    let tls = MakeRustlsConnect::new(tls_config()?);
+    let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = Manager::from_config(session_config(config)?, tls, manager_config);
+    let pool = Pool::builder(manager)
+        .max_size(config.connections)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(CONNECT_TIMEOUT))
+        .create_timeout(Some(CONNECT_TIMEOUT))
+        .build()?;
+    Ok(pool)
+}
+
+fn session_config(config: &DatabaseConfig) -> Result<tokio_postgres::Config, PoolError> {
+    use secrecy::ExposeSecret;
+    let mut session = tokio_postgres::Config::from_str(config.url.expose_secret()).map_err(PoolError::Address)?;
+    session.connect_timeout(CONNECT_TIMEOUT).application_name(config.application).options(format!(
+        "-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={} -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS}",
+        config.statement_timeout_ms,
+    ));
+    // A dead peer is noticed by the kernel, not after hours.
+    session.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
+    session.tcp_user_timeout(Duration::from_secs(20));
+    Ok(session)
+}
+
+fn tls_config() -> Result<rustls::ClientConfig, PoolError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = rustls::RootCertStore::empty();
+    let (_added, _ignored) = roots.add_parsable_certificates(found.certs);
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| PoolError::Certificates(std::io::Error::other(error)))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// A JSON array or object as text, for a `::jsonb` cast. What we store always serialises.
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_never| "null".to_owned())
+}

@@ -1,0 +1,284 @@
+//! `outbox`: effects that leave the database, sent at least once and settled with a fence.
+//!
+//! A lease is committed *before* its effect is performed, so that a crash in between is seen: a
+//! row whose lease ran out may or may not have reached its peer and is marked ambiguous. Settling
+//! names the fence of its lease; a worker that lost its lease settles nothing.
+
+use deadpool_postgres::Transaction;
+use std::time::Duration;
+use time::OffsetDateTime;
+use tokio_postgres::{Error, GenericClient};
+
+use crate::config::AmbiguousPolicy;
+
+const INSERT: &str = "
+    INSERT INTO outbox (dedupe_key, effect, kind, source, webhook_id, intent, on_ambiguous)
+    SELECT dedupe_key, effect, kind, source, webhook_id, intent::jsonb, on_ambiguous
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+        AS row (dedupe_key, effect, kind, source, webhook_id, intent, on_ambiguous)
+    ORDER BY dedupe_key
+    ON CONFLICT (dedupe_key) DO NOTHING";
+
+const LEASE: &str = "
+    UPDATE outbox
+    SET state = 'sending', attempts = attempts + 1, fence = fence + 1,
+        lease_until = now() + make_interval(secs => $2)
+    WHERE id IN (
+        SELECT id FROM outbox
+        WHERE state = 'pending' AND next_attempt_at <= now()
+        ORDER BY next_attempt_at
+        LIMIT $1
+        FOR UPDATE SKIP LOCKED)
+    RETURNING id, dedupe_key, effect, kind, webhook_id, intent::text AS intent, on_ambiguous, attempts, fence";
+
+const EXPIRE: &str = "
+    UPDATE outbox
+    SET state = CASE on_ambiguous WHEN 'hold' THEN 'held' ELSE 'pending' END,
+        ambiguous = true, lease_until = NULL,
+        last_error = 'the worker that was sending it ended without a word'
+    WHERE id IN (
+        SELECT id FROM outbox
+        WHERE state = 'sending' AND lease_until < now()
+        ORDER BY lease_until
+        LIMIT 1000
+        FOR UPDATE SKIP LOCKED)
+    RETURNING id, dedupe_key, state";
+
+const SETTLE: &str = "
+    UPDATE outbox
+    SET state = $3, ambiguous = ambiguous OR $4, lease_until = NULL, last_error = $5,
+        next_attempt_at = now() + make_interval(secs => $6),
+        settled_at = CASE WHEN $3 IN ('sent', 'failed', 'cancelled') THEN now() END
+    WHERE id = $1 AND fence = $2 AND state = 'sending'";
+
+const RELEASE: &str = "
+    UPDATE outbox SET state = 'pending', lease_until = NULL, attempts = attempts - 1
+    WHERE id = $1 AND fence = $2 AND state = 'sending'";
+
+const COUNT_BY_STATE: &str = "
+    SELECT state, count(*) AS rows, count(*) FILTER (WHERE ambiguous) AS ambiguous,
+           min(created_at) AS oldest
+    FROM outbox GROUP BY state ORDER BY state";
+
+/// An effect to write down in the transaction of its claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEffect {
+    /// `effect/source/key`, unique for ever.
+    pub dedupe_key: String,
+    /// The configured effect.
+    pub effect: String,
+    /// What performs it, such as `email`.
+    pub kind: &'static str,
+    /// The sender of the webhook that asks for it.
+    pub source: Option<String>,
+    /// The webhook that asks for it.
+    pub webhook_id: Option<String>,
+    /// What to send, as JSON text.
+    pub intent: String,
+    /// What to do when a send's outcome is unknown.
+    pub on_ambiguous: AmbiguousPolicy,
+}
+
+/// A row that this worker owns until its lease runs out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The row's number.
+    pub id: i64,
+    /// What the idempotency key is made from.
+    pub dedupe_key: String,
+    /// The configured effect.
+    pub effect: String,
+    /// What performs it.
+    pub kind: String,
+    /// The webhook that asked for it.
+    pub webhook_id: Option<String>,
+    /// What to send, as JSON text.
+    pub intent: String,
+    /// What to do when the send's outcome is unknown.
+    pub on_ambiguous: AmbiguousPolicy,
+    /// Attempts so far, this one included.
+    pub attempts: i32,
+    /// The lease's fence.
+    pub fence: i64,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// The peer accepted it.
+    Sent,
+    /// The peer did not get it; try again after the delay.
+    Retry {
+        /// How long to wait.
+        after: Duration,
+        /// What went wrong.
+        error: String,
+    },
+    /// It will never succeed, or was tried often enough.
+    Failed {
+        /// What went wrong.
+        error: String,
+    },
+    /// The peer may have got it: send again after the delay, or hold, as the effect's policy says.
+    Ambiguous {
+        /// What to do.
+        policy: AmbiguousPolicy,
+        /// How long to wait before sending again.
+        after: Duration,
+        /// What went wrong.
+        error: String,
+    },
+}
+
+/// What settling found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The row was ours and is settled.
+    Done,
+    /// The lease had run out and another worker has the row, or a person changed it.
+    LeaseLost,
+}
+
+/// A row whose lease ran out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    /// The row's number.
+    pub id: i64,
+    /// What it would have sent.
+    pub dedupe_key: String,
+    /// `pending` or `held`, as its effect's policy says.
+    pub state: String,
+}
+
+/// Rows of one state.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct StateCount {
+    /// The state.
+    pub state: String,
+    /// How many rows.
+    pub rows: i64,
+    /// How many of them are ambiguous.
+    pub ambiguous: i64,
+    /// When the oldest was planned.
+    #[serde(with = "time::serde::rfc3339")]
+    pub oldest: OffsetDateTime,
+}
+
+/// Writes effects down; a dedupe key that is there already is left as it is. Returns how many are
+/// new.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn insert(transaction: &Transaction<'_>, effects: &[NewEffect]) -> Result<u64, Error> {
+    let keys: Vec<&str> = effects.iter().map(|effect| effect.dedupe_key.as_str()).collect();
+    let names: Vec<&str> = effects.iter().map(|effect| effect.effect.as_str()).collect();
+    let kinds: Vec<&str> = effects.iter().map(|effect| effect.kind).collect();
+    let sources: Vec<Option<&str>> = effects.iter().map(|effect| effect.source.as_deref()).collect();
+    let webhooks: Vec<Option<&str>> = effects.iter().map(|effect| effect.webhook_id.as_deref()).collect();
+    let intents: Vec<&str> = effects.iter().map(|effect| effect.intent.as_str()).collect();
+    let policies: Vec<&str> = effects.iter().map(|effect| policy_text(effect.on_ambiguous)).collect();
+    let statement = transaction.prepare_cached(INSERT).await?;
+    transaction.execute(&statement, &[&keys, &names, &kinds, &sources, &webhooks, &intents, &policies]).await
+}
+
+/// Leases up to `limit` due rows for a time.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn lease(client: &deadpool_postgres::Client, limit: i64, lease: Duration) -> Result<Vec<Lease>, Error> {
+    let statement = client.prepare_cached(LEASE).await?;
+    let rows = client.query(&statement, &[&limit, &lease.as_secs_f64()]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Lease {
+                id: row.try_get("id")?,
+                dedupe_key: row.try_get("dedupe_key")?,
+                effect: row.try_get("effect")?,
+                kind: row.try_get("kind")?,
+                webhook_id: row.try_get("webhook_id")?,
+                intent: row.try_get("intent")?,
+                on_ambiguous: policy(row.try_get("on_ambiguous")?),
+                attempts: row.try_get("attempts")?,
+                fence: row.try_get("fence")?,
+            })
+        })
+        .collect()
+}
+
+/// Settles an attempt, if the row is still ours.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn settle(
+    client: &deadpool_postgres::Client,
+    id: i64,
+    fence: i64,
+    settlement: &Settlement,
+) -> Result<Settled, Error> {
+    let none = Duration::ZERO;
+    let (state, ambiguous, error, after) = match settlement {
+        Settlement::Sent => ("sent", false, None, none),
+        Settlement::Retry { after, error } => ("pending", false, Some(error), *after),
+        Settlement::Failed { error } => ("failed", false, Some(error), none),
+        Settlement::Ambiguous { policy: AmbiguousPolicy::Resend, after, error } => {
+            ("pending", true, Some(error), *after)
+        }
+        Settlement::Ambiguous { policy: AmbiguousPolicy::Hold, error, .. } => ("held", true, Some(error), none),
+    };
+    let statement = client.prepare_cached(SETTLE).await?;
+    let settled = client.execute(&statement, &[&id, &fence, &state, &ambiguous, &error, &after.as_secs_f64()]).await?;
+    Ok(if settled == 1 { Settled::Done } else { Settled::LeaseLost })
+}
+
+/// Gives back a row that was leased and not begun, as if it had never been leased.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn release(client: &deadpool_postgres::Client, id: i64, fence: i64) -> Result<Settled, Error> {
+    let statement = client.prepare_cached(RELEASE).await?;
+    let released = client.execute(&statement, &[&id, &fence]).await?;
+    Ok(if released == 1 { Settled::Done } else { Settled::LeaseLost })
+}
+
+/// Takes up rows whose lease ran out, as their policy says; all of them are ambiguous.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn expire_leases(client: &impl GenericClient) -> Result<Vec<Expired>, Error> {
+    let rows = client.query(EXPIRE, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            let (id, dedupe_key) = (row.try_get("id")?, row.try_get("dedupe_key")?);
+            Ok(Expired { id, dedupe_key, state: row.try_get("state")? })
+        })
+        .collect()
+}
+
+/// Rows by state. Reads the whole table.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_by_state(client: &impl GenericClient) -> Result<Vec<StateCount>, Error> {
+    let rows = client.query(COUNT_BY_STATE, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(StateCount {
+                state: row.try_get("state")?,
+                rows: row.try_get("rows")?,
+                ambiguous: row.try_get("ambiguous")?,
+                oldest: row.try_get("oldest")?,
+            })
+        })
+        .collect()
+}
+
+fn policy_text(policy: AmbiguousPolicy) -> &'static str {
+    match policy {
+        AmbiguousPolicy::Resend => "resend",
+        AmbiguousPolicy::Hold => "hold",
+    }
+}
+
+fn policy(text: &str) -> AmbiguousPolicy {
+    if text == "hold" { AmbiguousPolicy::Hold } else { AmbiguousPolicy::Resend }
+}

@@ -1,0 +1,157 @@
+//! `parked_webhooks`: webhooks that were answered 2xx and could not be processed.
+//!
+//! They live here and not on a queue, where looking at them would raise their delivery count. A
+//! parked webhook holds no claim: the transaction that claims it at last, by redrive or because
+//! the provider sent it again, resolves its row.
+
+use std::fmt;
+
+use deadpool_postgres::Transaction;
+use time::OffsetDateTime;
+use tokio_postgres::{Error, GenericClient};
+
+use super::processed_webhooks::WebhookKey;
+use crate::message::Message;
+
+const PARK: &str = "
+    INSERT INTO parked_webhooks
+        (source, webhook_id, provider, topic, reason, detail, attempts, content_type, headers, body, body_sha256, received_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $11, $12)
+    ON CONFLICT (source, webhook_id) DO UPDATE
+    SET provider = excluded.provider, topic = excluded.topic, reason = excluded.reason,
+        detail = excluded.detail, state = 'parked', generation = parked_webhooks.generation + 1,
+        attempts = excluded.attempts, content_type = excluded.content_type, headers = excluded.headers,
+        body = excluded.body, body_sha256 = excluded.body_sha256, received_at = excluded.received_at,
+        changed_at = now()";
+
+const RESOLVE: &str = "
+    UPDATE parked_webhooks AS parked
+    SET state = 'resolved', changed_at = now()
+    FROM (
+        SELECT source, webhook_id FROM parked_webhooks
+        JOIN unnest($1::text[], $2::text[]) AS claimed (source, webhook_id) USING (source, webhook_id)
+        WHERE state <> 'resolved'
+        ORDER BY source, webhook_id
+        FOR UPDATE OF parked_webhooks
+    ) AS found
+    WHERE parked.source = found.source AND parked.webhook_id = found.webhook_id";
+
+const COUNT_BY_REASON: &str = "
+    SELECT reason, count(*) AS rows, min(parked_at) AS oldest
+    FROM parked_webhooks WHERE state IN ('parked', 'redriving')
+    GROUP BY reason ORDER BY reason";
+
+/// Why a webhook is parked: a closed list, as the column's CHECK says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ParkReason {
+    /// A filter, mapping or template fails on its body.
+    Plan,
+    /// A SKU that `inventory` does not have.
+    UnknownSku,
+    /// The database refuses one of its values.
+    Data,
+    /// Every attempt of the retry ladder failed.
+    RetriesExhausted,
+    /// The broker gave it up after too many deliveries: it ends whoever handles it.
+    DeadLettered,
+    /// Its envelope cannot be read.
+    Unreadable,
+    /// It is older than the ids that are kept, so a duplicate could not be told.
+    TooOld,
+    /// An id that was processed came again with another body, and the source says to park that.
+    ChangedBody,
+}
+
+impl ParkReason {
+    /// As the column and the metrics say it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::UnknownSku => "unknown-sku",
+            Self::Data => "data",
+            Self::RetriesExhausted => "retries-exhausted",
+            Self::DeadLettered => "dead-lettered",
+            Self::Unreadable => "unreadable",
+            Self::TooOld => "too-old",
+            Self::ChangedBody => "changed-body",
+        }
+    }
+}
+
+impl fmt::Display for ParkReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Parked webhooks of one reason that wait for a person.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ReasonCount {
+    /// The reason.
+    pub reason: String,
+    /// How many.
+    pub rows: i64,
+    /// When the oldest was first parked.
+    #[serde(with = "time::serde::rfc3339")]
+    pub oldest: OffsetDateTime,
+}
+
+/// Parks a webhook, or parks it again with a new generation.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn park(
+    transaction: &Transaction<'_>,
+    message: &Message,
+    reason: ParkReason,
+    detail: &str,
+) -> Result<(), Error> {
+    let headers: std::collections::BTreeMap<_, _> = message.headers.iter().map(|(name, value)| (name, value)).collect();
+    let statement = transaction.prepare_cached(PARK).await?;
+    transaction
+        .execute(
+            &statement,
+            &[
+                &message.source.as_str(),
+                &message.id,
+                &message.provider.as_str(),
+                &message.topic,
+                &reason.as_str(),
+                &detail,
+                &i32::try_from(message.attempt).unwrap_or(i32::MAX),
+                &message.content_type,
+                &super::json(&headers),
+                &message.body.as_ref(),
+                &message.body_sha256.as_slice(),
+                &message.received_at,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Marks parked webhooks as resolved that have been claimed after all; returns how many there were.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn resolve(transaction: &Transaction<'_>, claimed: &[&WebhookKey]) -> Result<u64, Error> {
+    let sources: Vec<&str> = claimed.iter().map(|key| key.source.as_str()).collect();
+    let ids: Vec<&str> = claimed.iter().map(|key| key.webhook_id.as_str()).collect();
+    let statement = transaction.prepare_cached(RESOLVE).await?;
+    transaction.execute(&statement, &[&sources, &ids]).await
+}
+
+/// What waits for a person, by reason.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_by_reason(client: &impl GenericClient) -> Result<Vec<ReasonCount>, Error> {
+    let rows = client.query(COUNT_BY_REASON, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            let (reason, count) = (row.try_get("reason")?, row.try_get("rows")?);
+            Ok(ReasonCount { reason, rows: count, oldest: row.try_get("oldest")? })
+        })
+        .collect()
+}

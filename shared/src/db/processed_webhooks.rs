@@ -1,0 +1,175 @@
+//! `processed_webhooks`: the claim.
+//!
+//! The row is inserted in the transaction that applies the effects. The session is the lock: a
+//! conflicting insert waits for the other transaction, is skipped after its commit and goes
+//! through after its rollback. Rows are inserted in key order, so that two batches with the same
+//! webhooks cannot wait for each other in a circle.
+
+use std::collections::{HashMap, HashSet};
+
+use deadpool_postgres::Transaction;
+use time::OffsetDateTime;
+use tokio_postgres::{Error, GenericClient};
+
+use crate::plan::Skip;
+
+const CLAIM: &str = "
+    INSERT INTO processed_webhooks
+        (source, webhook_id, topic, body_sha256, status, received_at, attempt, skips)
+    SELECT source, webhook_id, topic, body_sha256, status, received_at, attempt, skips::jsonb
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[], $7::int4[], $8::text[])
+        AS webhook (source, webhook_id, topic, body_sha256, status, received_at, attempt, skips)
+    ORDER BY source, webhook_id
+    ON CONFLICT DO NOTHING
+    RETURNING source, webhook_id";
+
+const FIND: &str = "
+    SELECT source, webhook_id, body_sha256
+    FROM processed_webhooks
+    JOIN unnest($1::text[], $2::text[]) AS wanted (source, webhook_id) USING (source, webhook_id)";
+
+const COUNT_DUPLICATES: &str = "
+    WITH seen AS (
+        SELECT * FROM unnest($1::text[], $2::text[], $3::int4[], $4::int4[])
+            AS seen (source, webhook_id, duplicates, changed_bodies)
+    ), locked AS (
+        SELECT processed.source, processed.webhook_id
+        FROM processed_webhooks AS processed JOIN seen USING (source, webhook_id)
+        ORDER BY processed.source, processed.webhook_id
+        FOR UPDATE OF processed
+    )
+    UPDATE processed_webhooks AS processed
+    SET duplicates = processed.duplicates + seen.duplicates,
+        changed_bodies = processed.changed_bodies + seen.changed_bodies,
+        last_duplicate_at = now()
+    FROM seen JOIN locked USING (source, webhook_id)
+    WHERE processed.source = seen.source AND processed.webhook_id = seen.webhook_id";
+
+const PURGE: &str = "
+    DELETE FROM processed_webhooks
+    WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM processed_webhooks
+        WHERE first_processed_at < now() - make_interval(days => $1)
+        LIMIT $2
+        FOR UPDATE SKIP LOCKED))";
+
+/// What a webhook is known by: unique among all that were processed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WebhookKey {
+    /// The configured sender.
+    pub source: String,
+    /// The provider's id.
+    pub webhook_id: String,
+}
+
+/// What happened to a webhook that is being claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// At least one route took it.
+    Completed,
+    /// No route took it.
+    Skipped,
+}
+
+impl Status {
+    /// As the column says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// A webhook to claim.
+#[derive(Debug)]
+pub struct ClaimRow<'a> {
+    /// What it is known by.
+    pub key: &'a WebhookKey,
+    /// The topic, as the provider names it.
+    pub topic: &'a str,
+    /// SHA-256 of its body.
+    pub body_sha256: &'a [u8; 32],
+    /// Whether a route took it.
+    pub status: Status,
+    /// When ingest had received it.
+    pub received_at: OffsetDateTime,
+    /// How many attempts had failed before.
+    pub attempt: i32,
+    /// What its effects left out.
+    pub skips: &'a [Skip],
+}
+
+/// Duplicates seen of one processed webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DuplicateCount {
+    /// Which webhook.
+    pub key: WebhookKey,
+    /// How many more.
+    pub duplicates: i32,
+    /// How many of them had another body.
+    pub changed_bodies: i32,
+}
+
+/// Claims webhooks; the keys that come back are ours, the others were processed before.
+/// Waits for transactions that hold a claim on any of them.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn claim(transaction: &Transaction<'_>, rows: &[ClaimRow<'_>]) -> Result<HashSet<WebhookKey>, Error> {
+    let sources: Vec<&str> = rows.iter().map(|row| row.key.source.as_str()).collect();
+    let ids: Vec<&str> = rows.iter().map(|row| row.key.webhook_id.as_str()).collect();
+    let topics: Vec<&str> = rows.iter().map(|row| row.topic).collect();
+    let hashes: Vec<&[u8]> = rows.iter().map(|row| row.body_sha256.as_slice()).collect();
+    let statuses: Vec<&str> = rows.iter().map(|row| row.status.as_str()).collect();
+    let received: Vec<OffsetDateTime> = rows.iter().map(|row| row.received_at).collect();
+    let attempts: Vec<i32> = rows.iter().map(|row| row.attempt).collect();
+    let skips: Vec<String> = rows.iter().map(|row| super::json(&row.skips)).collect();
+    let statement = transaction.prepare_cached(CLAIM).await?;
+    let claimed = transaction
+        .query(&statement, &[&sources, &ids, &topics, &hashes, &statuses, &received, &attempts, &skips])
+        .await?;
+    claimed.iter().map(key).collect()
+}
+
+/// The body hashes under which webhooks were processed; those never processed are missing.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn find_hashes(
+    client: &Transaction<'_>,
+    keys: &[&WebhookKey],
+) -> Result<HashMap<WebhookKey, Vec<u8>>, Error> {
+    let sources: Vec<&str> = keys.iter().map(|key| key.source.as_str()).collect();
+    let ids: Vec<&str> = keys.iter().map(|key| key.webhook_id.as_str()).collect();
+    let statement = client.prepare_cached(FIND).await?;
+    let rows = client.query(&statement, &[&sources, &ids]).await?;
+    rows.iter().map(|row| Ok((key(row)?, row.try_get("body_sha256")?))).collect()
+}
+
+/// Counts duplicates, in key order.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_duplicates(transaction: &Transaction<'_>, counts: &[DuplicateCount]) -> Result<(), Error> {
+    let sources: Vec<&str> = counts.iter().map(|count| count.key.source.as_str()).collect();
+    let ids: Vec<&str> = counts.iter().map(|count| count.key.webhook_id.as_str()).collect();
+    let duplicates: Vec<i32> = counts.iter().map(|count| count.duplicates).collect();
+    let changed: Vec<i32> = counts.iter().map(|count| count.changed_bodies).collect();
+    let statement = transaction.prepare_cached(COUNT_DUPLICATES).await?;
+    transaction.execute(&statement, &[&sources, &ids, &duplicates, &changed]).await?;
+    Ok(())
+}
+
+/// Deletes up to `limit` rows older than `days`; returns how many.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn purge(client: &impl GenericClient, days: i32, limit: i64) -> Result<u64, Error> {
+    client.execute(PURGE, &[&days, &limit]).await
+}
+
+fn key(row: &tokio_postgres::Row) -> Result<WebhookKey, Error> {
+    Ok(WebhookKey { source: row.try_get("source")?, webhook_id: row.try_get("webhook_id")? })
+}

@@ -1,0 +1,55 @@
+//! `webhook_failures`: every failed attempt, for the person who asks why.
+
+use deadpool_postgres::Transaction;
+use tokio_postgres::{Error, GenericClient};
+
+use crate::message::Message;
+
+const RECORD: &str = "
+    INSERT INTO webhook_failures (source, webhook_id, attempt, outcome, error)
+    VALUES ($1, $2, $3, $4, $5)";
+
+const PURGE: &str = "
+    DELETE FROM webhook_failures
+    WHERE id IN (
+        SELECT id FROM webhook_failures
+        WHERE occurred_at < now() - make_interval(days => $1)
+        LIMIT $2
+        FOR UPDATE SKIP LOCKED)";
+
+/// What became of a webhook after a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureOutcome {
+    /// It went to the retry ladder.
+    Retry,
+    /// It was parked.
+    Park,
+}
+
+/// Records a failed attempt.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn record(
+    transaction: &Transaction<'_>,
+    message: &Message,
+    outcome: FailureOutcome,
+    error: &str,
+) -> Result<(), Error> {
+    let attempt = i32::try_from(message.attempt).unwrap_or(i32::MAX);
+    let outcome = match outcome {
+        FailureOutcome::Retry => "retry",
+        FailureOutcome::Park => "park",
+    };
+    let statement = transaction.prepare_cached(RECORD).await?;
+    transaction.execute(&statement, &[&message.source.as_str(), &message.id, &attempt, &outcome, &error]).await?;
+    Ok(())
+}
+
+/// Deletes up to `limit` rows older than `days`; returns how many.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn purge(client: &impl GenericClient, days: i32, limit: i64) -> Result<u64, Error> {
+    client.execute(PURGE, &[&days, &limit]).await
+}

@@ -1,0 +1,19 @@
+//! What the services of Oncehook share: configuration, providers and verification, the message on
+//! the queue, the broker connection, planning, and every SQL statement.
+//!
+//! `ingest`, `worker` and `console` depend on this crate and never on each other.
+
+pub mod amqp;
+pub mod config;
+pub mod crypto;
+pub mod db;
+pub mod error_chain;
+pub mod message;
+pub mod metrics;
+pub mod name;
+pub mod ops;
+pub mod plan;
+pub mod provider;
+pub mod shutdown;
+pub mod telemetry;
+pub mod verification;

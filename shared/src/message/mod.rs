@@ -1,0 +1,53 @@
+//! The message on the queue: one webhook between ingest and worker.
+//!
+//! The AMQP body is the provider's body, byte for byte; everything else is in properties and
+//! headers ([`envelope`]), named after the `CloudEvents` AMQP binding. Invariant: whatever is
+//! written is read back the same, and a version this build does not know is an error with the body
+//! intact, never a guess.
+
+mod envelope;
+
+use bytes::Bytes;
+use time::OffsetDateTime;
+
+pub use self::envelope::{DecodeError, EncodeError, decode, encode, salvage};
+use crate::name::Name;
+
+/// The version of the envelope that this build writes, and the only one that it reads.
+pub const VERSION: i32 = 1;
+
+/// One webhook on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The configured sender.
+    pub source: Name,
+    /// The provider's name, such as `shopify`.
+    pub provider: Name,
+    /// The provider's id of the webhook: what duplicates share. 1 to 255 bytes.
+    pub id: String,
+    /// The topic, as the provider names it.
+    pub topic: String,
+    /// When ingest had received it.
+    pub received_at: OffsetDateTime,
+    /// The body's media type, as the provider gave it.
+    pub content_type: Option<String>,
+    /// The provider's headers worth keeping, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// SHA-256 of the body.
+    pub body_sha256: [u8; 32],
+    /// How often processing was tried before and failed; 0 for a fresh webhook.
+    pub attempt: u32,
+    /// The W3C trace context that the webhook came with or was given.
+    pub traceparent: Option<String>,
+    /// The provider's body, byte for byte.
+    pub body: Bytes,
+}
+
+/// SHA-256 of a body.
+#[must_use]
+pub fn sha256(body: &[u8]) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body);
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.as_ref());
+    bytes
+}

@@ -1,0 +1,23 @@
+//! Logs: for a person on a terminal, JSON lines otherwise.
+//!
+//! The dotted field names `webhook.source`, `webhook.id`, `webhook.topic`, `attempt`, `effect` are
+//! the same in every service, so one webhook can be followed by its id. Never logged: bodies,
+//! secrets, signatures.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// What is logged when `RUST_LOG` says nothing.
+const DEFAULT_FILTER: &str = "info,lapin=warn,actix_server=warn,refinery_core=warn";
+
+/// Sets up logging to standard error; `RUST_LOG` filters, as in `RUST_LOG=debug`.
+pub fn init() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new(DEFAULT_FILTER));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        logs.init();
+    } else {
+        logs.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
+    }
+}

@@ -1,0 +1,59 @@
+//! A TCP relay that can hold back what a client says: the peer's words still arrive, the client's
+//! do not. So an acknowledgement is made never to arrive, without racing for it.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// A relay to one service.
+pub struct Gate {
+    /// Where clients connect.
+    pub address: SocketAddr,
+    open: watch::Sender<bool>,
+}
+
+impl Gate {
+    /// Starts a relay to `host:port`; it is open.
+    pub async fn to(target: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (open, is_open) = watch::channel(true);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (target, is_open) = (target.clone(), is_open.clone());
+                tokio::spawn(async move {
+                    if let Ok(service) = TcpStream::connect(&target).await {
+                        relay(client, service, is_open).await;
+                    }
+                });
+            }
+        });
+        Self { address, open }
+    }
+
+    /// From now on, nothing that clients say arrives.
+    pub fn hold_clients(&self) {
+        self.open.send_replace(false);
+    }
+}
+
+async fn relay(client: TcpStream, service: TcpStream, mut is_open: watch::Receiver<bool>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_service, mut to_service) = service.into_split();
+    let answers = async {
+        let ended = tokio::io::copy(&mut from_service, &mut to_client).await;
+        drop(ended);
+    };
+    let words = async {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(read @ 1..) = from_client.read(&mut buffer).await {
+            if is_open.wait_for(|open| *open).await.is_err() || to_service.write_all(&buffer[..read]).await.is_err() {
+                break;
+            }
+        }
+    };
+    // Either side's end ends both: a killed client's connection is closed at the service, too.
+    tokio::select! { () = answers => {}, () = words => {} }
+}

@@ -1,0 +1,18 @@
+//! The harness of the integration tests.
+//!
+//! Every test runs against real Postgres, RabbitMQ and SMTP, with a database (copied from a
+//! migrated template) and a queue prefix of its own, so tests run side by side. [`run`] always
+//! cleans up and passes a panic on. A missing service is a failure with a hint, never a skip.
+
+pub mod gate;
+pub mod mail;
+pub mod orders;
+pub mod process;
+pub mod services;
+pub mod wait;
+
+mod database;
+mod stack;
+
+pub use database::Database;
+pub use stack::{Stack, replace, run};

@@ -1,0 +1,113 @@
+//! Real processes: started with a test's settings, killed, terminated, waited for.
+
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+
+use crate::services::setting;
+use crate::stack::Stack;
+use crate::wait::until;
+
+/// How long a process may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A running service; killed when dropped.
+pub struct Service {
+    child: Child,
+    /// Where its ops port answers.
+    pub ops_url: String,
+    log: std::path::PathBuf,
+}
+
+/// What a worker is started with.
+pub struct WorkerOptions<'a> {
+    /// The binary: `env!("CARGO_BIN_EXE_worker")`.
+    pub binary: &'a str,
+    /// The configuration file.
+    pub config: &'a Path,
+    /// Another way to the broker, such as a [`crate::gate::Gate`].
+    pub amqp_url: Option<String>,
+    /// Another way to the mail sink.
+    pub smtp_url: Option<String>,
+}
+
+impl Service {
+    /// Starts a worker against the test's world and waits until it is ready.
+    pub async fn worker(stack: &Stack, options: &WorkerOptions<'_>) -> Self {
+        let service = Self::spawn_worker(stack, options);
+        service.wait_until_ready().await;
+        service
+    }
+
+    /// The same without waiting.
+    pub fn spawn_worker(stack: &Stack, options: &WorkerOptions<'_>) -> Self {
+        let port = free_port();
+        let log = stack.directory.join(format!("worker-{port}.log"));
+        let file = std::fs::File::create(&log).unwrap();
+        let child = Command::new(options.binary)
+            .env_clear()
+            .env("ONCEHOOK_CONFIG", options.config)
+            .env("DATABASE_URL", &stack.database.url)
+            .env("AMQP_URL", options.amqp_url.clone().unwrap_or_else(|| setting("AMQP_URL")))
+            .env("SMTP_URL", options.smtp_url.clone().unwrap_or_else(|| setting("SMTP_URL")))
+            .env("MAIL_FROM", "Test shop <shop@shop.example>")
+            .env("OPERATOR_EMAIL", format!("operator@{}", stack.mail_domain))
+            .env("OPS_LISTEN", format!("127.0.0.1:{port}"))
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", options.binary));
+        Self { child, ops_url: format!("http://127.0.0.1:{port}"), log }
+    }
+
+    /// Waits until `/readyz` says so.
+    pub async fn wait_until_ready(&self) {
+        let url = format!("{}/readyz", self.ops_url);
+        until(&format!("{url} is ready; its log is {}", self.log.display()), || async {
+            reqwest::get(&url).await.ok().filter(|answer| answer.status().is_success())
+        })
+        .await;
+    }
+
+    /// SIGKILL, and the end of it.
+    pub async fn kill_9(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// SIGTERM; returns how it ended.
+    pub async fn terminate(mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.wait().await
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.child.id().expect("the process runs");
+        kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn wait(&mut self) -> ExitStatus {
+        tokio::time::timeout(END_TIMEOUT, self.child.wait()).await.expect("the process ends").unwrap()
+    }
+
+    /// What it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Its metrics, as text.
+    pub async fn metrics(&self) -> String {
+        reqwest::get(format!("{}/metrics", self.ops_url)).await.unwrap().text().await.unwrap()
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

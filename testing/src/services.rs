@@ -1,0 +1,36 @@
+//! Where the services are: from the environment, or from what `make test` left in `.dev/test/env`.
+
+use std::path::{Path, PathBuf};
+
+/// The root of the checkout.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the checkout").to_owned()
+}
+
+/// A setting such as `DATABASE_URL`.
+///
+/// # Panics
+/// When it is nowhere to be found: the services are not running.
+#[must_use]
+pub fn setting(name: &str) -> String {
+    let file = root().join(".dev/test/env");
+    std::env::var(name)
+        .ok()
+        .or_else(|| {
+            let text = std::fs::read_to_string(&file).ok()?;
+            text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+        })
+        .unwrap_or_else(|| panic!("{name} is not set and not in {}: run `make test`, or start the services with `dev/services up --instance test`", file.display()))
+}
+
+/// Restarts a service gracefully (`rabbitmq`, `postgres`), keeping its port and data.
+pub async fn restart(service: &str) {
+    let services = setting("TEST_SERVICES");
+    let status = tokio::process::Command::new(&services)
+        .args(["restart", service, "--instance", "test"])
+        .status()
+        .await
+        .unwrap_or_else(|error| panic!("cannot run {services}: {error}"));
+    assert!(status.success(), "{services} restart {service}: {status}");
+}

@@ -1,0 +1,207 @@
+//! Builds the worker from its parts, runs it, and stops it in order: consumers first, then the
+//! sends that have begun, then the publisher.
+
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use prometheus_client::registry::Registry;
+use secrecy::ExposeSecret;
+use shared::amqp::{Broker, LinkState, Publisher, PublisherConfig, Topology, supervise};
+use shared::config::Config;
+use shared::db::{self, DatabaseConfig, migrate, webhook_payloads};
+use shared::ops::{self, Readiness};
+use shared::plan::Planner;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::consumer::{Lane, LaneConsumer, LaneLimits};
+use crate::dispatch::{Dispatcher, EmailPerformer, Perform, SmtpConfig, SmtpPool};
+use crate::error::StartError;
+use crate::ladder::Ladder;
+use crate::maintenance;
+use crate::metrics::Metrics;
+use crate::pipeline::{Pipeline, Rules};
+use crate::planning::WatchedPlanner;
+use crate::settings::Settings;
+
+/// How long publish and confirm to the ladder may take before it is tried again.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A worker that is set up and not yet running.
+pub struct Application {
+    config: Config,
+    broker: Broker,
+    pipeline: Arc<Pipeline>,
+    dispatcher: Arc<Dispatcher>,
+    ops: TcpListener,
+    registry: Registry,
+}
+
+impl Application {
+    /// Reads the configuration, migrates the database and binds the ops port. Does not wait for
+    /// the broker: the supervisor does.
+    ///
+    /// # Errors
+    /// When the configuration or the environment is mistaken, or Postgres is away.
+    pub async fn build(settings: &Settings) -> Result<Self, StartError> {
+        let config = Config::load(&settings.config)?;
+        let planner = Planner::compile(&config).map_err(StartError::planner)?;
+        let performers = performers(settings, &config)?;
+        let broker = Broker::new(settings.amqp_url.expose_secret(), "worker", config.queue.heartbeat_s)?;
+        let pool = db::pool(&database(settings, &config))?;
+        if settings.migrate_on_start {
+            migrate(&pool).await?;
+        }
+        let mut registry = Registry::default();
+        let metrics = Arc::new(Metrics::register(&config, &mut registry));
+        let bell = Arc::new(Notify::new());
+        let timeout = Duration::from_millis(config.worker.planning_timeout_ms);
+        let pipeline = Arc::new(Pipeline {
+            pool: pool.clone(),
+            planner: WatchedPlanner::start(Arc::new(planner), timeout).map_err(StartError::Watchdog)?,
+            ladder: Ladder::new(config.queue.retry_delays()),
+            rules: Rules::new(&config, settings.operator_email.as_ref().map(ToString::to_string)),
+            metrics: Arc::clone(&metrics),
+            outbox_bell: Arc::clone(&bell),
+        });
+        let dispatcher = Arc::new(Dispatcher { pool, config: config.dispatch.clone(), performers, metrics, bell });
+        let ops = TcpListener::bind(settings.ops_listen)
+            .map_err(|source| StartError::Listen { address: settings.ops_listen, source })?;
+        Ok(Self { config, broker, pipeline, dispatcher, ops, registry })
+    }
+
+    /// The port that the ops server is bound to.
+    ///
+    /// # Errors
+    /// When the socket has gone.
+    pub fn ops_port(&self) -> std::io::Result<u16> {
+        Ok(self.ops.local_addr()?.port())
+    }
+
+    /// Works until `stop` is cancelled, then drains: what has been taken is settled, what has been
+    /// begun is sent, within `worker.drain_timeout_s`. What is cut off is delivered again.
+    ///
+    /// # Errors
+    /// When the ops port cannot be served.
+    pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
+        let topology = Topology::new(&self.config.queue);
+        let publisher_stop = CancellationToken::new();
+        let publisher_config = PublisherConfig::new(&self.config.queue, PUBLISH_TIMEOUT);
+        let (publisher, publishing) =
+            Publisher::spawn(self.broker.clone(), topology.clone(), &publisher_config, publisher_stop.clone());
+        let tasks = TaskTracker::new();
+        let links = self.spawn_lanes(&tasks, &topology, &publisher, &stop);
+        let pool = self.pipeline.pool.clone();
+        tasks.spawn(Arc::clone(&self.dispatcher).run(stop.clone()));
+        tasks.spawn(maintenance::watch_leases(pool.clone(), stop.clone()));
+        tasks.spawn(maintenance::keep_house(pool, self.config.retention.clone(), stop.clone()));
+        tasks.close();
+        let server = ops::serve(self.ops, Arc::new(self.registry), probe(links))
+            .map_err(|source| StartError::Serve { source })?;
+        let handle = server.handle();
+        let serving = tokio::spawn(server);
+        tracing::info!("worker started");
+        stop.cancelled().await;
+        tracing::info!("stopping: settling what has been taken");
+        if tokio::time::timeout(self.config.worker.drain_timeout(), tasks.wait()).await.is_err() {
+            tracing::warn!("the drain took too long and is cut off; what was not settled will be delivered again");
+        }
+        publisher_stop.cancel();
+        finish("publisher", publishing).await;
+        handle.stop(true).await;
+        finish("ops server", serving).await;
+        tracing::info!("worker stopped");
+        Ok(())
+    }
+
+    fn spawn_lanes(
+        &self,
+        tasks: &TaskTracker,
+        topology: &Topology,
+        publisher: &Publisher,
+        stop: &CancellationToken,
+    ) -> Vec<watch::Receiver<LinkState>> {
+        let worker = &self.config.worker;
+        let alone = LaneLimits { batch_size: 1, prefetch: 1, suspect_after: i64::MAX };
+        let batches = LaneLimits {
+            batch_size: worker.batch_size,
+            prefetch: worker.prefetch,
+            suspect_after: worker.suspect_after_deliveries,
+        };
+        let lanes =
+            [(Lane::Work, "work", batches), (Lane::Suspect, "suspects", alone), (Lane::Dead, "dead letters", alone)];
+        let spawn = |(lane, role, limits)| {
+            let (state, link) = watch::channel(LinkState::Down);
+            let consumer = LaneConsumer {
+                lane,
+                topology: topology.clone(),
+                pipeline: Arc::clone(&self.pipeline),
+                publisher: publisher.clone(),
+                limits,
+            };
+            tasks.spawn(supervise(self.broker.clone(), role, state, stop.clone(), consumer));
+            link
+        };
+        lanes.into_iter().map(spawn).collect()
+    }
+}
+
+/// Applies migrations and makes the first partitions, and nothing else.
+///
+/// # Errors
+/// When the configuration is mistaken or Postgres is away.
+pub async fn migrate_only(settings: &Settings) -> Result<Vec<String>, StartError> {
+    let config = Config::load(&settings.config)?;
+    migrate(&db::pool(&database(settings, &config))?).await
+}
+
+async fn migrate(pool: &Pool) -> Result<Vec<String>, StartError> {
+    let applied = migrate::migrate(pool).await?;
+    let mut client = pool.get().await?;
+    webhook_payloads::make_partitions(&mut client).await?;
+    for migration in &applied {
+        tracing::info!(migration, "applied a migration");
+    }
+    Ok(applied)
+}
+
+fn database(settings: &Settings, config: &Config) -> DatabaseConfig {
+    DatabaseConfig {
+        url: settings.database_url.clone(),
+        connections: config.worker.database_connections,
+        statement_timeout_ms: config.worker.statement_timeout_ms,
+        application: "oncehook worker",
+    }
+}
+
+/// Who performs each kind of effect. A configuration that sends mail needs a mail server.
+fn performers(settings: &Settings, config: &Config) -> Result<HashMap<&'static str, Arc<dyn Perform>>, StartError> {
+    let mut performers: HashMap<&'static str, Arc<dyn Perform>> = HashMap::new();
+    let wanted = !config.effects.email.is_empty() || settings.operator_email.is_some();
+    match (&settings.smtp_url, &settings.mail_from) {
+        (Some(url), Some(from)) => {
+            let smtp = SmtpPool::new(SmtpConfig::parse(url)?, Duration::from_millis(config.dispatch.deadline_ms / 2));
+            performers.insert("email", Arc::new(EmailPerformer { smtp, from: from.clone() }));
+        }
+        _ if wanted => return Err(StartError::NoMail),
+        _ => {}
+    }
+    Ok(performers)
+}
+
+fn probe(links: Vec<watch::Receiver<LinkState>>) -> ops::Probe {
+    Arc::new(move || {
+        let up = links.iter().all(|link| *link.borrow() == LinkState::Up);
+        Readiness::needing(if up { Vec::new() } else { vec!["no connection to the broker"] })
+    })
+}
+
+async fn finish<T>(what: &str, task: tokio::task::JoinHandle<T>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "the {what} ended badly");
+    }
+}

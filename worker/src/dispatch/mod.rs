@@ -1,0 +1,212 @@
+//! The dispatcher: leases rows of the outbox, performs them, settles them.
+//!
+//! The lease is committed before anything is sent, so a send can be repeated only where its
+//! outcome was unknown: between the peer's acceptance and the commit of the settlement. Those rows
+//! are marked ambiguous, and the effect's policy says whether they are sent again or held.
+
+mod email;
+mod smtp;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Pool;
+use shared::config::DispatchConfig;
+use shared::db::outbox::{self, Lease, Settled, Settlement};
+use shared::error_chain::error_chain;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use self::email::EmailPerformer;
+pub use self::smtp::SmtpUrlError;
+pub(crate) use self::smtp::{SmtpConfig, SmtpPool};
+use crate::backoff::Backoff;
+use crate::metrics::Metrics;
+
+/// How performing an effect ended.
+#[derive(Debug)]
+pub(crate) enum Performance {
+    /// The peer accepted it.
+    Sent,
+    /// The peer does not have it and may take it later.
+    NotSent(String),
+    /// The peer does not have it and never will take it.
+    Refused(String),
+    /// The peer may have it.
+    Unknown(String),
+}
+
+/// Performs effects of one kind. Must say [`Performance::Unknown`] whenever the peer may have
+/// accepted.
+pub(crate) trait Perform: Send + Sync {
+    fn perform<'a>(&'a self, effect: &'a Lease) -> Pin<Box<dyn Future<Output = Performance> + Send + 'a>>;
+}
+
+/// Leases, performs and settles.
+pub(crate) struct Dispatcher {
+    pub(crate) pool: Pool,
+    pub(crate) config: DispatchConfig,
+    /// Who performs each kind.
+    pub(crate) performers: HashMap<&'static str, Arc<dyn Perform>>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Rung when the outbox has new rows.
+    pub(crate) bell: Arc<Notify>,
+}
+
+impl Dispatcher {
+    /// Works until told to stop, then finishes what it has begun.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let slots = Arc::new(Semaphore::new(self.config.concurrency));
+        let sends = TaskTracker::new();
+        while !stop.is_cancelled() {
+            let leased = self.lease_and_perform(&slots, &sends).await;
+            if leased == 0 {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = self.bell.notified() => {}
+                    () = tokio::time::sleep(Duration::from_millis(self.config.poll_ms)) => {}
+                }
+            }
+        }
+        sends.close();
+        sends.wait().await;
+    }
+
+    /// Leases as many rows as there are free slots and begins them all; returns how many.
+    async fn lease_and_perform(self: &Arc<Self>, slots: &Arc<Semaphore>, sends: &TaskTracker) -> usize {
+        let Ok(first) = Arc::clone(slots).acquire_owned().await else { return 0 };
+        let free = slots.available_permits();
+        let mut permits = vec![first];
+        permits.extend((0..free).map_while(|_| Arc::clone(slots).try_acquire_owned().ok()));
+        let leased_at = Instant::now();
+        let leases = match self.lease(permits.len()).await {
+            Ok(leases) => leases,
+            Err(error) => {
+                tracing::warn!(error, "cannot lease from the outbox; trying again");
+                return 0;
+            }
+        };
+        let count = leases.len();
+        for (lease, permit) in leases.into_iter().zip(permits) {
+            sends.spawn(Arc::clone(self).perform(lease, leased_at, permit));
+        }
+        count
+    }
+
+    async fn lease(&self, limit: usize) -> Result<Vec<Lease>, String> {
+        let client = self.pool.get().await.map_err(|error| error_chain(&error))?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let lease = Duration::from_millis(self.config.lease_ms);
+        outbox::lease(&client, limit, lease).await.map_err(|error| error_chain(&error))
+    }
+
+    async fn perform(self: Arc<Self>, lease: Lease, leased_at: Instant, permit: OwnedSemaphorePermit) {
+        let _sending = Sending::begin(&self.metrics);
+        let began = Instant::now();
+        let deadline = Duration::from_millis(self.config.deadline_ms);
+        let performance = match self.performers.get(lease.kind.as_str()) {
+            Some(performer) => {
+                let performing = performer.perform(&lease);
+                let late = || Performance::Unknown(format!("not done within {} ms", deadline.as_millis()));
+                tokio::time::timeout(deadline, performing).await.unwrap_or_else(|_elapsed| late())
+            }
+            None => Performance::Refused(format!("this worker cannot perform {:?}", lease.kind)),
+        };
+        let settlement = self.settlement(&lease, performance);
+        self.metrics.effect(&lease.effect, outcome(&settlement), began.elapsed());
+        log(&lease, &settlement);
+        self.settle(&lease, &settlement, leased_at).await;
+        drop(permit);
+    }
+
+    fn settlement(&self, lease: &Lease, performance: Performance) -> Settlement {
+        let exhausted = lease.attempts >= self.config.max_attempts;
+        match performance {
+            Performance::Sent => Settlement::Sent,
+            Performance::Refused(error) => Settlement::Failed { error },
+            Performance::NotSent(error) if exhausted => Settlement::Failed { error },
+            Performance::NotSent(error) => Settlement::Retry { after: self.delay(lease.attempts), error },
+            Performance::Unknown(error) => {
+                Settlement::Ambiguous { policy: lease.on_ambiguous, after: self.delay(lease.attempts), error }
+            }
+        }
+    }
+
+    /// Doubles with each attempt, from `retry_min_ms` to `retry_max_ms`.
+    fn delay(&self, attempts: i32) -> Duration {
+        let doublings = u32::try_from(attempts - 1).unwrap_or(0).min(32);
+        let delay_ms = self.config.retry_min_ms.saturating_mul(1 << doublings).min(self.config.retry_max_ms);
+        Duration::from_millis(delay_ms)
+    }
+
+    /// Settles, waiting for the database as long as the lease runs.
+    async fn settle(&self, lease: &Lease, settlement: &Settlement, leased_at: Instant) {
+        let mut backoff = Backoff::new();
+        while leased_at.elapsed() < Duration::from_millis(self.config.lease_ms) {
+            match self.settle_once(lease, settlement).await {
+                Ok(Settled::Done) => return,
+                Ok(Settled::LeaseLost) => break,
+                Err(error) => {
+                    tracing::warn!(effect = lease.effect, error, "cannot settle a send; trying again");
+                    backoff.pause().await;
+                }
+            }
+        }
+        self.metrics.leases_lost.inc();
+        tracing::error!(
+            effect = lease.effect,
+            webhook.id = lease.webhook_id,
+            key = lease.dedupe_key,
+            "the lease ran out before the send was settled; the row counts as ambiguous"
+        );
+    }
+
+    async fn settle_once(&self, lease: &Lease, settlement: &Settlement) -> Result<Settled, String> {
+        let client = self.pool.get().await.map_err(|error| error_chain(&error))?;
+        outbox::settle(&client, lease.id, lease.fence, settlement).await.map_err(|error| error_chain(&error))
+    }
+}
+
+/// Counts a send while it lasts.
+struct Sending<'m>(&'m Metrics);
+
+impl<'m> Sending<'m> {
+    fn begin(metrics: &'m Metrics) -> Self {
+        metrics.sending.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.0.sending.dec();
+    }
+}
+
+fn outcome(settlement: &Settlement) -> &'static str {
+    match settlement {
+        Settlement::Sent => "sent",
+        Settlement::Retry { .. } => "retried",
+        Settlement::Failed { .. } => "failed",
+        Settlement::Ambiguous { .. } => "ambiguous",
+    }
+}
+
+fn log(lease: &Lease, settlement: &Settlement) {
+    let (effect, key, outcome) = (&lease.effect, &lease.dedupe_key, outcome(settlement));
+    let (webhook, attempt) = (&lease.webhook_id, lease.attempts);
+    match settlement {
+        Settlement::Sent => tracing::info!(effect, key, webhook.id = webhook, attempt, outcome, "effect sent"),
+        Settlement::Retry { error, after } => {
+            let delay_s = after.as_secs_f64();
+            tracing::warn!(effect, key, webhook.id = webhook, attempt, outcome, error, delay_s, "effect not sent");
+        }
+        Settlement::Failed { error } | Settlement::Ambiguous { error, .. } => {
+            tracing::error!(effect, key, webhook.id = webhook, attempt, outcome, error, "effect not settled as sent");
+        }
+    }
+}

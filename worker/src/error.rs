@@ -1,0 +1,64 @@
+//! Why a worker does not start. Every text says what to mend.
+
+use std::net::SocketAddr;
+
+use shared::plan::PlannerMistake;
+
+/// Why a worker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration file is mistaken.
+    #[error(transparent)]
+    Config(#[from] shared::config::ConfigError),
+    /// Routes or effects do not compile (the configuration check reports the same).
+    #[error("routes and effects do not compile: {0}")]
+    Planner(String),
+    /// Mail is to be sent and there is nowhere to send it.
+    #[error("SMTP_URL and MAIL_FROM are needed: the configuration has effects of kind email, or OPERATOR_EMAIL is set")]
+    NoMail,
+    /// `SMTP_URL` cannot be read.
+    #[error(transparent)]
+    SmtpUrl(#[from] crate::dispatch::SmtpUrlError),
+    /// `AMQP_URL` cannot be read.
+    #[error(transparent)]
+    Broker(#[from] shared::amqp::ConnectError),
+    /// `DATABASE_URL` cannot be read.
+    #[error(transparent)]
+    Pool(#[from] shared::db::PoolError),
+    /// Postgres is away.
+    #[error("cannot connect to Postgres")]
+    Connect(#[from] deadpool_postgres::PoolError),
+    /// The schema could not be brought up to date.
+    #[error("cannot migrate the database")]
+    Migrate(#[from] shared::db::migrate::MigrateError),
+    /// The first partitions could not be made.
+    #[error("cannot make the payload partitions")]
+    Partitions(#[from] tokio_postgres::Error),
+    /// The watchdog's thread could not be started.
+    #[error("cannot start the planning watchdog")]
+    Watchdog(#[source] std::io::Error),
+    /// The ops address is taken or not ours.
+    #[error("cannot listen on {address} (OPS_LISTEN)")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The ops server could not be started.
+    #[error("cannot serve the ops port")]
+    Serve {
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl StartError {
+    pub(crate) fn planner(mistakes: Vec<PlannerMistake>) -> Self {
+        let lines: Vec<String> =
+            mistakes.into_iter().map(|mistake| format!("{}: {}", mistake.key, mistake.problem)).collect();
+        Self::Planner(lines.join("; "))
+    }
+}

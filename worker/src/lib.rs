@@ -1,0 +1,27 @@
+//! The worker: takes webhooks from the queue and makes each take effect once.
+//!
+//! A batch's walk: [`consumer`] takes what has arrived, [`pipeline`] plans it ([`planning`]),
+//! commits it in one transaction ([`transaction`], halved by [`splitter`] when a webhook spoils
+//! it), writes down what failed ([`settlement`]), and the consumer acknowledges. Effects that
+//! leave the database are sent by [`dispatch`]; [`maintenance`] keeps partitions and retention.
+
+mod application;
+mod backoff;
+mod batch;
+mod consumer;
+mod dispatch;
+mod error;
+mod ladder;
+mod maintenance;
+mod metrics;
+mod pipeline;
+mod planning;
+mod settings;
+mod settlement;
+mod splitter;
+mod transaction;
+
+pub use application::{Application, migrate_only};
+pub use dispatch::SmtpUrlError;
+pub use error::StartError;
+pub use settings::Settings;

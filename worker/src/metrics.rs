@@ -1,0 +1,174 @@
+//! What the worker counts. Labels come from closed sets: configured names and fixed words.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use shared::config::{Config, DispatchConfig, WorkerConfig};
+use shared::db::parked_webhooks::ParkReason;
+use shared::message::Message;
+use shared::metrics::durations;
+use time::OffsetDateTime;
+
+use crate::batch::Outcome;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct SourceOutcome {
+    source: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct SourceReason {
+    source: String,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct EffectOutcome {
+    effect: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct LimitName {
+    limit: &'static str,
+}
+
+/// All of the worker's metrics.
+pub(crate) struct Metrics {
+    sources: Vec<String>,
+    processed: Family<SourceOutcome, Counter>,
+    parked: Family<SourceReason, Counter>,
+    effects: Family<EffectOutcome, Counter>,
+    end_to_end: Histogram,
+    /// Seconds that one effect's send took.
+    pub(crate) effect_duration: Histogram,
+    /// Webhooks in a committed transaction.
+    pub(crate) batch_size: Histogram,
+    /// Seconds from BEGIN to COMMIT.
+    pub(crate) transaction_duration: Histogram,
+    /// Tries of a batch that found the database away or busy.
+    pub(crate) database_waits: Counter,
+    /// Sales recorded before with another SKU or quantity.
+    pub(crate) conflicting_sales: Counter,
+    /// Deliveries taken and not yet settled; the limit is `worker.prefetch`.
+    pub(crate) in_flight: Gauge,
+    /// Messages moved to the suspects' queue.
+    pub(crate) isolated: Counter,
+    /// Effects being sent; the limit is `dispatch.concurrency`.
+    pub(crate) sending: Gauge,
+    /// Sends that were settled after their lease was lost.
+    pub(crate) leases_lost: Counter,
+}
+
+impl Metrics {
+    /// Makes the metrics and registers them, beside the limits that they are to be held against.
+    pub(crate) fn register(config: &Config, registry: &mut Registry) -> Self {
+        let metrics = Self::new(config.sources.keys().map(ToString::to_string).collect());
+        metrics.register_webhooks(registry);
+        metrics.register_effects(registry);
+        register_limits(&config.worker, &config.dispatch, registry);
+        metrics
+    }
+
+    fn new(sources: Vec<String>) -> Self {
+        Self {
+            sources,
+            processed: Family::default(),
+            parked: Family::default(),
+            effects: Family::default(),
+            end_to_end: durations(),
+            effect_duration: durations(),
+            batch_size: Histogram::new([1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]),
+            transaction_duration: durations(),
+            database_waits: Counter::default(),
+            conflicting_sales: Counter::default(),
+            in_flight: Gauge::default(),
+            isolated: Counter::default(),
+            sending: Gauge::default(),
+            leases_lost: Counter::default(),
+        }
+    }
+
+    fn register_webhooks(&self, registry: &mut Registry) {
+        registry.register("webhook_processed", "Webhooks settled, by source and outcome", self.processed.clone());
+        registry.register("webhook_parked", "Webhooks parked, by source and reason", self.parked.clone());
+        let help = "From receipt by ingest to the commit of the effects";
+        registry.register_with_unit("webhook_end_to_end", help, Unit::Seconds, self.end_to_end.clone());
+        registry.register("worker_batch_size", "Webhooks in a committed transaction", self.batch_size.clone());
+        let help = "From BEGIN to COMMIT";
+        registry.register_with_unit(
+            "worker_transaction_duration",
+            help,
+            Unit::Seconds,
+            self.transaction_duration.clone(),
+        );
+        let help = "Tries of a batch that found the database away or busy";
+        registry.register("worker_database_waits", help, self.database_waits.clone());
+        let help = "Sold lines that were recorded before with another SKU or quantity";
+        registry.register("inventory_conflicting_sales", help, self.conflicting_sales.clone());
+        registry.register("worker_in_flight", "Deliveries taken and not yet settled", self.in_flight.clone());
+        registry.register("worker_isolated", "Messages moved to the suspects' queue", self.isolated.clone());
+    }
+
+    fn register_effects(&self, registry: &mut Registry) {
+        registry.register("webhook_effects", "Attempts to send an effect, by outcome", self.effects.clone());
+        let help = "What one attempt to send an effect took";
+        registry.register_with_unit("webhook_effect_duration", help, Unit::Seconds, self.effect_duration.clone());
+        registry.register("worker_effects_sending", "Effects being sent", self.sending.clone());
+        let help = "Sends settled after their lease was lost";
+        registry.register("worker_leases_lost", help, self.leases_lost.clone());
+    }
+
+    /// A webhook left the transaction.
+    pub(crate) fn processed(&self, message: &Message, outcome: Outcome) {
+        self.count(message, outcome.as_str());
+        let latency = OffsetDateTime::now_utc() - message.received_at;
+        self.end_to_end.observe(latency.as_seconds_f64().max(0.0));
+    }
+
+    /// A webhook went to the retry ladder.
+    pub(crate) fn retried(&self, message: &Message) {
+        self.count(message, "retried");
+    }
+
+    /// A webhook was parked.
+    pub(crate) fn parked(&self, message: &Message, reason: ParkReason) {
+        self.count(message, "parked");
+        let labels = SourceReason { source: self.source(message), reason: reason.as_str() };
+        self.parked.get_or_create(&labels).inc();
+    }
+
+    /// An attempt to send an effect ended.
+    pub(crate) fn effect(&self, effect: &str, outcome: &'static str, took: Duration) {
+        self.effects.get_or_create(&EffectOutcome { effect: effect.to_owned(), outcome }).inc();
+        self.effect_duration.observe(took.as_secs_f64());
+    }
+
+    fn count(&self, message: &Message, outcome: &'static str) {
+        self.processed.get_or_create(&SourceOutcome { source: self.source(message), outcome }).inc();
+    }
+
+    /// Only configured names become labels: a salvaged message's source could be anything.
+    fn source(&self, message: &Message) -> String {
+        let source = message.source.as_str();
+        if self.sources.iter().any(|known| known == source) { source.to_owned() } else { "unknown".to_owned() }
+    }
+}
+
+fn register_limits(worker: &WorkerConfig, dispatch: &DispatchConfig, registry: &mut Registry) {
+    let limits: Family<LimitName, Gauge> = Family::default();
+    let set = |limit: &'static str, value: usize| {
+        limits.get_or_create(&LimitName { limit }).set(i64::try_from(value).unwrap_or(i64::MAX));
+    };
+    set("batch_size", worker.batch_size);
+    set("prefetch", worker.prefetch.into());
+    set("database_connections", worker.database_connections);
+    set("effects_sending", dispatch.concurrency);
+    registry.register("worker_limit", "The configured limits", limits);
+}

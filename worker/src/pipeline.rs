@@ -1,0 +1,275 @@
+//! From a batch of arrivals to verdicts: triage, plan, apply, settle. Holds no AMQP types.
+//!
+//! Invariant: a verdict is given only for what is committed. The pipeline returns when every
+//! arrival has one; while the database is away it waits and tries again, and no attempt is counted.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Client, Pool};
+use shared::config::{ChangedBody, Config};
+use shared::db::parked_webhooks::ParkReason;
+use shared::db::webhook_payloads;
+use shared::error_chain::error_chain;
+use shared::message::Message;
+use shared::name::Name;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+
+use crate::backoff::Backoff;
+use crate::batch::{Arrival, Defect, Outcome, Planned, Trouble, Verdict};
+use crate::ladder::Ladder;
+use crate::metrics::Metrics;
+use crate::planning::{PlanningError, WatchedPlanner};
+use crate::settlement::{self, Parked};
+use crate::splitter::{Split, Splitter};
+use crate::transaction::{self, Applied, ApplyError};
+
+/// Everything that processing a batch needs.
+pub(crate) struct Pipeline {
+    pub(crate) pool: Pool,
+    pub(crate) planner: WatchedPlanner,
+    pub(crate) ladder: Ladder,
+    pub(crate) rules: Rules,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Rung when the outbox has new rows.
+    pub(crate) outbox_bell: Arc<Notify>,
+}
+
+/// The configuration that verdicts depend on.
+pub(crate) struct Rules {
+    /// A webhook received longer ago is parked: its id may be forgotten.
+    pub(crate) retention: Duration,
+    /// What each source says of duplicates with another body.
+    pub(crate) changed_body: HashMap<Name, ChangedBody>,
+    /// Who gets a mail when something parks.
+    pub(crate) operator: Option<String>,
+}
+
+impl Rules {
+    pub(crate) fn new(config: &Config, operator: Option<String>) -> Self {
+        Self {
+            retention: Duration::from_secs(u64::from(config.retention.processed_days) * 24 * 3600),
+            changed_body: config.sources.iter().map(|(name, source)| (name.clone(), source.on_changed_body)).collect(),
+            operator,
+        }
+    }
+
+    /// What stands against trying a webhook at all.
+    fn objection(&self, arrival: &Arrival) -> Option<Trouble> {
+        match &arrival.defect {
+            Some(Defect::Unreadable(error)) => Some(Trouble::Park(ParkReason::Unreadable, error.to_string())),
+            Some(Defect::DeadLettered) => Some(Trouble::Park(
+                ParkReason::DeadLettered,
+                "delivered too often without being settled: it may end whoever handles it".to_owned(),
+            )),
+            None if OffsetDateTime::now_utc() - arrival.message.received_at > self.retention => Some(Trouble::Park(
+                ParkReason::TooOld,
+                "received longer ago than ids are kept, so a duplicate could not be told".to_owned(),
+            )),
+            None => None,
+        }
+    }
+}
+
+impl Pipeline {
+    /// Processes a batch; the verdicts are in the order of the arrivals.
+    pub(crate) async fn process(&self, arrivals: Vec<Arrival>) -> Vec<Verdict> {
+        let mut verdicts = vec![Verdict::Ack; arrivals.len()];
+        let (healthy, mut troubled) = self.triage(arrivals);
+        let planned = self.plan(healthy, &mut troubled).await;
+        troubled.extend(self.apply(planned).await);
+        for (position, message, trouble) in troubled {
+            let verdict = self.settle(&message, trouble).await;
+            if let Some(place) = verdicts.get_mut(position) {
+                *place = verdict;
+            }
+        }
+        verdicts
+    }
+
+    fn triage(&self, arrivals: Vec<Arrival>) -> (Vec<(usize, Message)>, Vec<Troubled>) {
+        let (mut healthy, mut troubled) = (Vec::new(), Vec::new());
+        for (position, arrival) in arrivals.into_iter().enumerate() {
+            match self.rules.objection(&arrival) {
+                None => healthy.push((position, arrival.message)),
+                Some(trouble) => troubled.push((position, arrival.message, trouble)),
+            }
+        }
+        (healthy, troubled)
+    }
+
+    async fn plan(&self, healthy: Vec<(usize, Message)>, troubled: &mut Vec<Troubled>) -> Vec<Planned> {
+        let (positions, messages): (Vec<usize>, Vec<Message>) = healthy.into_iter().unzip();
+        let mut ready = Vec::with_capacity(positions.len());
+        for (position, (message, plan)) in positions.into_iter().zip(self.planner.plan(messages).await) {
+            match plan {
+                Ok(plan) => ready.push(Planned { position, key: settlement::key(&message), message, plan }),
+                Err(PlanningError::Plan(error)) => {
+                    troubled.push((position, message, Trouble::Park(ParkReason::Plan, error_chain(&error))));
+                }
+                Err(error @ PlanningError::Panicked(_)) => {
+                    troubled.push((position, message, Trouble::Retry(error.to_string())));
+                }
+            }
+        }
+        ready
+    }
+
+    /// Commits what can be committed; returns what stood alone.
+    async fn apply(&self, planned: Vec<Planned>) -> Vec<Troubled> {
+        let mut troubles = HashMap::new();
+        let mut splitter = Splitter::new(planned.len());
+        let mut backoff = Backoff::new();
+        while let Some(range) = splitter.next() {
+            let Some(batch) = planned.get(range.clone()) else { continue };
+            match self.apply_once(batch).await {
+                Ok(applied) => {
+                    backoff.reset();
+                    troubles.extend(self.note(range.start, batch, &applied));
+                }
+                Err(BatchError::Away(error)) => {
+                    tracing::warn!(error, batch = batch.len(), "the database is away or busy; the batch waits");
+                    self.metrics.database_waits.inc();
+                    splitter.again(range);
+                    backoff.pause().await;
+                }
+                Err(BatchError::Spoiled(error)) => {
+                    if let Split::Alone(index) = splitter.split(range) {
+                        troubles.insert(index, trouble(&error));
+                    }
+                }
+            }
+        }
+        let take = |(index, planned): (usize, Planned)| {
+            troubles.remove(&index).map(|trouble| (planned.position, planned.message, trouble))
+        };
+        planned.into_iter().enumerate().filter_map(take).collect()
+    }
+
+    async fn apply_once(&self, batch: &[Planned]) -> Result<Applied, BatchError> {
+        let mut client = self.client().await?;
+        let timer = std::time::Instant::now();
+        match transaction::apply(&mut client, batch).await {
+            Ok(applied) => {
+                self.metrics.batch_size.observe(u32::try_from(batch.len()).map_or(f64::MAX, f64::from));
+                self.metrics.transaction_duration.observe(timer.elapsed().as_secs_f64());
+                if applied.new_effects > 0 {
+                    self.outbox_bell.notify_one();
+                }
+                Ok(applied)
+            }
+            Err(error @ ApplyError::Database(_)) => {
+                self.make_missing_partition(client).await;
+                Err(BatchError::Away(error_chain(&error)))
+            }
+            Err(error) => Err(BatchError::Spoiled(error)),
+        }
+    }
+
+    /// A day without a partition is refused like an outage; this mends it for the next try.
+    async fn make_missing_partition(&self, mut client: Client) {
+        if let Err(error) = webhook_payloads::make_partitions(&mut client).await {
+            tracing::debug!(%error, "no partitions could be made now");
+        }
+    }
+
+    async fn client(&self) -> Result<Client, BatchError> {
+        self.pool.get().await.map_err(|error| BatchError::Away(error_chain(&error)))
+    }
+
+    /// Logs and counts what the commit of a range did; `start` is where the range begins. A changed
+    /// body may yet have to be parked.
+    fn note(&self, start: usize, batch: &[Planned], applied: &Applied) -> Vec<(usize, Trouble)> {
+        self.metrics.conflicting_sales.inc_by(applied.conflicting_sales);
+        let mut troubles = Vec::new();
+        for (index, (planned, outcome)) in (start..).zip(batch.iter().zip(&applied.outcomes)) {
+            self.metrics.processed(&planned.message, *outcome);
+            let (message, changed) = (&planned.message, *outcome == Outcome::Duplicate { changed_body: true });
+            tracing::info!(
+                webhook.source = %message.source, webhook.id = message.id, webhook.topic = message.topic,
+                attempt = message.attempt, outcome = outcome.as_str(), "webhook processed"
+            );
+            if changed && self.rules.changed_body.get(&message.source) == Some(&ChangedBody::Park) {
+                let detail = "its id was processed with another body".to_owned();
+                troubles.push((index, Trouble::Park(ParkReason::ChangedBody, detail)));
+            }
+        }
+        troubles
+    }
+
+    /// Writes down what happens to a webhook that was not processed; waits for the database.
+    async fn settle(&self, message: &Message, trouble: Trouble) -> Verdict {
+        let mut backoff = Backoff::new();
+        loop {
+            let settled = match self.pool.get().await {
+                Ok(mut client) => self.settle_once(&mut client, message, &trouble).await.map_err(|e| error_chain(&e)),
+                Err(error) => Err(error_chain(&error)),
+            };
+            match settled {
+                Ok(verdict) => return verdict,
+                Err(error) => {
+                    tracing::warn!(webhook.id = message.id, error, "cannot write the failure down; trying again");
+                    backoff.pause().await;
+                }
+            }
+        }
+    }
+
+    async fn settle_once(
+        &self,
+        client: &mut Client,
+        message: &Message,
+        trouble: &Trouble,
+    ) -> Result<Verdict, tokio_postgres::Error> {
+        let (reason, detail) = match trouble {
+            Trouble::Retry(error) => match self.ladder.next(message.attempt) {
+                Some(delay) => {
+                    settlement::record_retry(client, message, error).await?;
+                    self.metrics.retried(message);
+                    tracing::warn!(
+                        webhook.source = %message.source, webhook.id = message.id, attempt = message.attempt, error,
+                        delay_s = delay.as_secs(), "webhook failed; it goes to the retry ladder"
+                    );
+                    return Ok(Verdict::Retry(delay));
+                }
+                None => (ParkReason::RetriesExhausted, error),
+            },
+            Trouble::Park(reason, detail) => (*reason, detail),
+        };
+        let operator = self.rules.operator.as_deref();
+        let parked = settlement::park(client, message, reason, detail, operator).await?;
+        if parked == Parked::Parked {
+            self.metrics.parked(message, reason);
+            self.outbox_bell.notify_one();
+            tracing::error!(
+                webhook.source = %message.source, webhook.id = message.id, webhook.topic = message.topic,
+                attempt = message.attempt, reason = reason.as_str(), detail, "webhook parked"
+            );
+        } else {
+            self.metrics.processed(message, Outcome::Duplicate { changed_body: false });
+        }
+        Ok(Verdict::Ack)
+    }
+}
+
+/// A webhook that was not processed: its position among the arrivals, itself, and why.
+type Troubled = (usize, Message, Trouble);
+
+/// Why a batch was not committed.
+enum BatchError {
+    /// Not its fault: try it whole again.
+    Away(String),
+    /// A webhook in it is at fault.
+    Spoiled(ApplyError),
+}
+
+/// What to do with the webhook that stood alone.
+fn trouble(error: &ApplyError) -> Trouble {
+    match error {
+        ApplyError::UnknownSku(_) => Trouble::Park(ParkReason::UnknownSku, error.to_string()),
+        ApplyError::Data(_) => Trouble::Park(ParkReason::Data, error_chain(error)),
+        ApplyError::Database(_) | ApplyError::Unknown(_) => Trouble::Retry(error_chain(error)),
+    }
+}

@@ -1,0 +1,102 @@
+//! Plans a batch on a blocking thread, catches panics per webhook, and watches the time.
+//!
+//! jq has no fuel: an expression that never returns can only be ended with its process. The
+//! watchdog does that; the message is delivered again, and the third time it takes the suspects'
+//! queue, where it is alone.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use shared::message::Message;
+use shared::plan::{Plan, PlanError, Planner, Subject};
+
+/// Why a webhook has no plan.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlanningError {
+    /// It fails the same way every time.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Our code panicked on it.
+    #[error("planning panicked: {0}")]
+    Panicked(String),
+}
+
+/// A planner under watch.
+#[derive(Clone)]
+pub(crate) struct WatchedPlanner {
+    planner: Arc<Planner>,
+    watch: Arc<Watch>,
+}
+
+/// What is being planned, and since when.
+#[derive(Default)]
+struct Watch(Mutex<Option<Current>>);
+
+struct Current {
+    since: Instant,
+    webhook: String,
+}
+
+impl WatchedPlanner {
+    /// Starts the watchdog; it ends with the last clone.
+    pub(crate) fn start(planner: Arc<Planner>, timeout: Duration) -> std::io::Result<Self> {
+        let watch = Arc::new(Watch::default());
+        let watched = Arc::downgrade(&watch);
+        std::thread::Builder::new().name("planning-watchdog".to_owned()).spawn(move || guard(&watched, timeout))?;
+        Ok(Self { planner, watch })
+    }
+
+    /// Plans each webhook of a batch; one that fails or panics does not touch its neighbours.
+    pub(crate) async fn plan(&self, messages: Vec<Message>) -> Vec<(Message, Result<Plan, PlanningError>)> {
+        let this = self.clone();
+        let planning = tokio::task::spawn_blocking(move || {
+            messages.into_iter().map(|message| this.plan_one(message)).collect::<Vec<_>>()
+        });
+        match planning.await {
+            Ok(planned) => planned,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn plan_one(&self, message: Message) -> (Message, Result<Plan, PlanningError>) {
+        self.watch.set(Some(Current { since: Instant::now(), webhook: format!("{}/{}", message.source, message.id) }));
+        let subject = Subject { source: &message.source, topic: &message.topic, body: &message.body };
+        let planned = catch_unwind(AssertUnwindSafe(|| self.planner.plan(subject)));
+        self.watch.set(None);
+        let plan = match planned {
+            Ok(plan) => plan.map_err(PlanningError::Plan),
+            Err(panic) => Err(PlanningError::Panicked(panic_text(panic.as_ref()))),
+        };
+        (message, plan)
+    }
+}
+
+impl Watch {
+    fn set(&self, current: Option<Current>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = current;
+    }
+
+    /// The webhook that has been planned for too long, if one has.
+    fn overdue(&self, timeout: Duration) -> Option<String> {
+        let current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().filter(|current| current.since.elapsed() > timeout).map(|current| current.webhook.clone())
+    }
+}
+
+/// Looks every so often until the planner is gone; ends the process when a plan never returns.
+fn guard(watched: &Weak<Watch>, timeout: Duration) {
+    while let Some(watch) = watched.upgrade() {
+        if let Some(webhook) = watch.overdue(timeout) {
+            tracing::error!(webhook, timeout_ms = timeout.as_millis(), "planning never returns; ending this worker");
+            std::process::abort();
+        }
+        drop(watch);
+        std::thread::sleep(timeout / 10);
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

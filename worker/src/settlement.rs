@@ -1,0 +1,125 @@
+//! What happens to a webhook that was not processed: parked, or sent to the retry ladder.
+//!
+//! Both are written down before the consumer acts on them, so that a webhook that was answered
+//! 2xx is always in a place where it is found.
+
+use deadpool_postgres::{Client, Transaction};
+use shared::config::AmbiguousPolicy;
+use shared::db::outbox::NewEffect;
+use shared::db::parked_webhooks::ParkReason;
+use shared::db::processed_webhooks::{DuplicateCount, WebhookKey};
+use shared::db::webhook_failures::FailureOutcome;
+use shared::db::{outbox, parked_webhooks, processed_webhooks, webhook_failures};
+use shared::message::Message;
+use shared::plan::Letter;
+use time::OffsetDateTime;
+use tokio_postgres::Error;
+
+/// The effect that the operator's mails go under.
+pub(crate) const OPERATOR_ALERT: &str = "operator-alert";
+
+/// What became of a webhook that was to be parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parked {
+    /// It is in `parked_webhooks`.
+    Parked,
+    /// It was processed before: a duplicate that fails today is still a duplicate.
+    Duplicate,
+}
+
+/// Parks a webhook, records the failure, and writes the operator's mail, in one transaction.
+pub(crate) async fn park(
+    client: &mut Client,
+    message: &Message,
+    reason: ParkReason,
+    detail: &str,
+    operator: Option<&str>,
+) -> Result<Parked, Error> {
+    let message = &storable_message(message);
+    let transaction = client.transaction().await?;
+    let key = key(message);
+    let hashes = processed_webhooks::find_hashes(&transaction, &[&key]).await?;
+    if reason != ParkReason::ChangedBody && hashes.contains_key(&key) {
+        let changed = hashes.get(&key).is_some_and(|hash| hash.as_slice() != message.body_sha256);
+        let count = DuplicateCount { key, duplicates: 1, changed_bodies: i32::from(changed) };
+        processed_webhooks::count_duplicates(&transaction, &[count]).await?;
+        transaction.commit().await?;
+        return Ok(Parked::Duplicate);
+    }
+    let detail = storable(detail);
+    parked_webhooks::park(&transaction, message, reason, &detail).await?;
+    webhook_failures::record(&transaction, message, FailureOutcome::Park, &detail).await?;
+    if let Some(operator) = operator {
+        alert(&transaction, message, reason, &detail, operator).await?;
+    }
+    transaction.commit().await?;
+    Ok(Parked::Parked)
+}
+
+/// Records that a webhook goes to the retry ladder.
+pub(crate) async fn record_retry(client: &mut Client, message: &Message, error: &str) -> Result<(), Error> {
+    let transaction = client.transaction().await?;
+    webhook_failures::record(&transaction, message, FailureOutcome::Retry, &storable(error)).await?;
+    transaction.commit().await
+}
+
+/// The operator's mail, at most one per reason and hour, by the outbox's own key.
+async fn alert(
+    transaction: &Transaction<'_>,
+    message: &Message,
+    reason: ParkReason,
+    detail: &str,
+    operator: &str,
+) -> Result<(), Error> {
+    let now = OffsetDateTime::now_utc();
+    let hour = format!("{}T{:02}", now.date(), now.hour());
+    let letter = Letter {
+        to: operator.to_owned(),
+        subject: format!("Oncehook parked a webhook: {reason}"),
+        text: format!(
+            "A webhook could not be processed and is parked.\n\n\
+             Reason:  {reason}\n\
+             Detail:  {detail}\n\
+             Source:  {}\n\
+             Topic:   {}\n\
+             Webhook: {}\n\n\
+             Nothing of it took effect, and nothing is lost: it is in the table parked_webhooks.\n\
+             More may be parked for this reason; this mail comes once per reason and hour.\n",
+            message.source, message.topic, message.id,
+        ),
+    };
+    let effect = NewEffect {
+        dedupe_key: format!("{OPERATOR_ALERT}/{reason}/{hour}"),
+        effect: OPERATOR_ALERT.to_owned(),
+        kind: "email",
+        source: Some(message.source.to_string()),
+        webhook_id: Some(message.id.clone()),
+        intent: letter.to_json(),
+        on_ambiguous: AmbiguousPolicy::Resend,
+    };
+    outbox::insert(transaction, &[effect]).await?;
+    Ok(())
+}
+
+/// What a webhook is claimed by.
+pub(crate) fn key(message: &Message) -> WebhookKey {
+    WebhookKey { source: message.source.to_string(), webhook_id: message.id.clone() }
+}
+
+/// A message on the queue may hold what Postgres' text does not; parking must succeed all the same.
+fn storable_message(message: &Message) -> Message {
+    let clean = |text: &String| text.replace('\0', "");
+    Message {
+        id: clean(&message.id),
+        topic: clean(&message.topic),
+        content_type: message.content_type.as_ref().map(clean),
+        headers: message.headers.iter().map(|(name, value)| (clean(name), clean(value))).collect(),
+        ..message.clone()
+    }
+}
+
+/// Postgres' text holds no NUL; an error's text may quote one from a body. Bounded, too.
+fn storable(text: &str) -> String {
+    const MAX_CHARS: usize = 2_000;
+    text.chars().filter(|char| *char != '\0').take(MAX_CHARS).collect()
+}

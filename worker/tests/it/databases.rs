@@ -1,0 +1,113 @@
+//! Migrations, partitions, retention and the table constraints.
+
+use shared::db::{inventory, migrate, processed_webhooks, webhook_failures, webhook_payloads};
+use testing::{Database, run};
+use tokio_postgres::error::SqlState;
+
+#[tokio::test]
+async fn eight_workers_migrate_an_empty_database_at_once() {
+    let database = Database::empty().await;
+    let migrations = (0..8).map(|_| async {
+        let applied = migrate::migrate(&database.pool).await.unwrap();
+        webhook_payloads::make_partitions(&mut database.client().await).await.unwrap();
+        applied.len()
+    });
+    let applied: usize = futures_util::future::join_all(migrations).await.into_iter().sum();
+    assert_eq!(applied, 1, "one of the eight applied the one migration");
+    let partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'webhook_payloads'::regclass";
+    assert_eq!(database.number(partitions).await, 8);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn every_table_and_column_is_commented() {
+    run(async |stack| {
+        let missing = "SELECT count(*) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+              AND a.attnum > 0 AND NOT a.attisdropped AND c.relname <> 'oncehook_migrations'
+              AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid) IS NULL)";
+        assert_eq!(stack.database.number(missing).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn old_partitions_are_dropped_and_young_ones_kept() {
+    run(async |stack| {
+        let mut client = stack.database.client().await;
+        stack
+            .database
+            .execute(
+                "DO $$ DECLARE day date; BEGIN
+                     FOR day IN SELECT (now() AT TIME ZONE 'UTC')::date - age FROM unnest(ARRAY[29, 30, 31, 40]) AS age LOOP
+                         EXECUTE format('CREATE TABLE webhook_payloads_%s PARTITION OF webhook_payloads FOR VALUES FROM (%L) TO (%L)',
+                                        to_char(day, 'YYYYMMDD'), day, day + 1);
+                     END LOOP; END $$",
+            )
+            .await;
+        assert_eq!(webhook_payloads::drop_partitions(&client, 30).await.unwrap().len(), 2);
+        assert_eq!(webhook_payloads::drop_partitions(&client, 30).await.unwrap().len(), 0);
+        assert_eq!(webhook_payloads::make_partitions(&mut client).await.unwrap(), 0);
+        let partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'webhook_payloads'::regclass";
+        assert_eq!(stack.database.number(partitions).await, 10);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ids_and_failures_are_purged_by_age_and_the_ledger_never() {
+    run(async |stack| {
+        stack
+            .database
+            .execute(
+                "INSERT INTO processed_webhooks (source, webhook_id, topic, body_sha256, status, received_at, first_processed_at)
+                 SELECT 's', age::text, 't', sha256(''), 'completed', now(), now() - make_interval(days => age)
+                 FROM generate_series(0, 59) AS age;
+                 INSERT INTO webhook_failures (source, webhook_id, attempt, outcome, error, occurred_at)
+                 SELECT 's', age::text, 0, 'park', 'e', now() - make_interval(days => age) FROM generate_series(0, 59) AS age",
+            )
+            .await;
+        let client = stack.database.client().await;
+        assert_eq!(processed_webhooks::purge(&**client, 30, 7).await.unwrap(), 7);
+        assert_eq!(processed_webhooks::purge(&**client, 30, 1000).await.unwrap(), 23);
+        assert_eq!(webhook_failures::purge(&**client, 30, 1000).await.unwrap(), 30);
+        assert_eq!(stack.database.number("SELECT count(*) FROM processed_webhooks").await, 30);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn setting_stock_keeps_the_invariant() {
+    run(async |stack| {
+        let mut client = stack.database.client().await;
+        for (quantity, before) in [(10, None), (25, Some(10)), (25, Some(25)), (-3, Some(25))] {
+            let transaction = client.transaction().await.unwrap();
+            assert_eq!(inventory::set(&transaction, "MUG", quantity).await.unwrap(), before);
+            transaction.commit().await.unwrap();
+        }
+        assert_eq!(stack.database.number("SELECT count(*) FROM inventory_ledger WHERE kind = 'adjustment'").await, 2);
+        assert_eq!(inventory::drift(&**client).await.unwrap(), []);
+        stack.database.execute("UPDATE inventory SET quantity = quantity + 1").await;
+        assert_eq!(inventory::drift(&**client).await.unwrap().len(), 1, "a drift is seen");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_may_never_be_is_refused_by_the_table() {
+    run(async |stack| {
+        let client = stack.database.client().await;
+        for statement in [
+            "INSERT INTO processed_webhooks (source, webhook_id, topic, body_sha256, status, received_at) VALUES ('s', 'w', 't', sha256(''), 'pending', now())",
+            "INSERT INTO processed_webhooks (source, webhook_id, topic, body_sha256, status, received_at) VALUES ('s', '', 't', sha256(''), 'completed', now())",
+            "INSERT INTO inventory_ledger (source, order_id, line_id, kind, sku, delta, webhook_id) VALUES ('s', 'o', 'l', 'sale', 'MUG', 1, 'w')",
+            "INSERT INTO outbox (dedupe_key, effect, kind, intent, state) VALUES ('k', 'e', 'email', '{}', 'sending')",
+            "INSERT INTO outbox (dedupe_key, effect, kind, intent, state) VALUES ('k', 'e', 'email', '{}', 'sent')",
+            "INSERT INTO parked_webhooks (source, webhook_id, provider, topic, reason, detail, body, body_sha256, received_at) VALUES ('s', 'w', 'p', 't', 'whim', '', '', sha256(''), now())",
+        ] {
+            let error = client.batch_execute(statement).await.expect_err(statement);
+            assert_eq!(error.code(), Some(&SqlState::CHECK_VIOLATION), "{statement}: {error}");
+        }
+    })
+    .await;
+}

@@ -1,0 +1,89 @@
+//! Postgres and the broker away: nothing is lost, nothing is counted as a failure.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use testing::orders::Order;
+use testing::run;
+use testing::wait::until;
+
+use crate::scene::{assert_no_drift, number, processed, quantity, stock, worker};
+
+#[tokio::test]
+async fn while_postgres_is_away_deliveries_wait_and_no_attempt_is_counted() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let worker = worker(&stack).await;
+        stack.database.take_away().await;
+        for id in 1..=150 {
+            stack.publish(&Order::of(id, "", &["MUG"]).webhook(&format!("w{id}"))).await;
+        }
+        until("the worker has met the outage", || async {
+            worker
+                .metrics()
+                .await
+                .lines()
+                .any(|line| line.starts_with("worker_database_waits_total ") && !line.ends_with(" 0"))
+                .then_some(())
+        })
+        .await;
+        stack.database.bring_back().await;
+        processed(&stack, 150).await;
+        assert_eq!(quantity(&stack, "MUG").await, 850);
+        number(&stack, "SELECT count(*) FROM webhook_failures", 0).await;
+        number(&stack, "SELECT count(*) FROM parked_webhooks", 0).await;
+        assert!(worker.terminate().await.success());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_partition_is_made_and_nothing_is_parked() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let worker = worker(&stack).await;
+        stack
+            .database
+            .execute(
+                "DO $$ DECLARE child text; BEGIN
+                     FOR child IN SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'webhook_payloads'::regclass
+                     LOOP EXECUTE 'DROP TABLE ' || child; END LOOP; END $$",
+            )
+            .await;
+        stack.publish(&Order::of(1, "", &["MUG"]).webhook("w1")).await;
+        processed(&stack, 1).await;
+        number(&stack, "SELECT count(*) FROM webhook_payloads", 1).await;
+        drop(worker);
+    })
+    .await;
+}
+
+/// Runs alone (see .config/nextest.toml): it restarts the broker that the other tests use.
+#[tokio::test]
+async fn exclusive_the_broker_restarts_under_load() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let workers = [worker(&stack).await, worker(&stack).await];
+        let confirmed = Arc::new(std::sync::Mutex::new(BTreeSet::new()));
+        let load = async {
+            for id in 1..=1_500u64 {
+                stack.publish(&Order::of(id, "", &["MUG"]).webhook(&format!("w{id}"))).await;
+                confirmed.lock().unwrap().insert(id);
+            }
+        };
+        let restart = async {
+            until("the load runs", || async { (confirmed.lock().unwrap().len() > 200).then_some(()) }).await;
+            testing::services::restart("rabbitmq").await;
+        };
+        tokio::join!(load, restart);
+        assert_eq!(confirmed.lock().unwrap().len(), 1_500);
+        processed(&stack, 1_500).await;
+        assert_eq!(quantity(&stack, "MUG").await, -500);
+        assert_no_drift(&stack).await;
+        number(&stack, "SELECT count(*) FROM parked_webhooks", 0).await;
+        for worker in workers {
+            assert!(worker.terminate().await.success());
+        }
+    })
+    .await;
+}
