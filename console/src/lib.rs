@@ -1,1 +1,13 @@
+//! The command line `oncehook`: sees and steers an installation.
+//!
+//! One module a command, each of which gathers what it shows as data ([`output::Shown`]) and never
+//! prints; [`output`] turns it into a table or JSON.
 
+pub mod cli;
+
+mod connect;
+mod inventory;
+mod output;
+mod status;
+
+pub use cli::{Cli, run};

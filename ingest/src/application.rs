@@ -1,7 +1,8 @@
 //! The running service: built, asked for its ports, run until it is told to stop. Tests take the same way,
 //! on port 0.
 //!
-//! Stopping: no new connections, requests in flight are answered, then the publisher ends, then the ops port.
+//! Stopping: `/readyz` says so, no new connections, requests in flight are answered, then the publisher ends, then
+//! the ops port.
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
@@ -40,6 +41,9 @@ pub struct Application {
     port: u16,
     ops_port: u16,
     publisher: JoinHandle<()>,
+    /// Told first: `/readyz` says so, and nothing else changes.
+    stopping: CancellationToken,
+    /// Told last: the publisher ends.
     stop: CancellationToken,
 }
 
@@ -55,6 +59,9 @@ pub enum BuildError {
     /// Sources can't verify.
     #[error("the sources can't receive")]
     Sources(#[from] SourcesError),
+    /// There is no address of a broker.
+    #[error("AMQP_URL is not set")]
+    NoBroker,
     /// The broker's address is wrong.
     #[error("the broker's address is wrong")]
     Broker(#[from] ConnectError),
@@ -96,7 +103,8 @@ impl Application {
         let limits = &config.ingest;
         open_files::raise(limits);
         let sources = Sources::build(&config, &Catalogue::built_in()?)?;
-        let broker = Broker::new(settings.amqp_url.expose_secret(), "ingest", config.queue.heartbeat_s)?;
+        let amqp_url = settings.amqp_url.as_ref().ok_or(BuildError::NoBroker)?;
+        let broker = Broker::new(amqp_url.expose_secret(), "ingest", config.queue.heartbeat_s)?;
         let topology = Topology::new(&config.queue);
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, limits);
@@ -104,11 +112,11 @@ impl Application {
         let ops_listener = listen(settings.ops_listen)?;
         let (port, ops_port) = (port(&listener)?, port(&ops_listener)?);
 
-        let stop = CancellationToken::new();
+        let (stopping, stop) = (CancellationToken::new(), CancellationToken::new());
         let queue = topology.webhooks().into();
         let publishing = PublisherConfig::new(&config.queue, limits.publish_timeout());
         let (publisher, publisher_task) = Publisher::spawn(broker, topology, &publishing, stop.clone());
-        let probe = probe(&publisher, stop.clone());
+        let probe = probe(&publisher, stopping.clone());
         let inbox = Inbox {
             sources,
             publisher,
@@ -120,7 +128,7 @@ impl Application {
         };
         let server = serve(listener, inbox, limits).map_err(BuildError::Server)?;
         let ops = ops::serve(ops_listener, Arc::new(registry), probe).map_err(BuildError::Server)?;
-        Ok(Self { server, ops, port, ops_port, publisher: publisher_task, stop })
+        Ok(Self { server, ops, port, ops_port, publisher: publisher_task, stopping, stop })
     }
 
     /// The port for webhooks.
@@ -153,6 +161,7 @@ impl Application {
             ended = &mut server => return Err(ended_early(ended)),
             ended = &mut ops => return Err(ended_early(ended)),
         };
+        self.stopping.cancel();
         handle.stop(true).await;
         server.await?.map_err(RunError::Server)?;
         self.stop.cancel();
@@ -179,8 +188,8 @@ fn port(listener: &TcpListener) -> Result<u16, BuildError> {
     listener.local_addr().map(|address| address.port()).map_err(BuildError::Server)
 }
 
-/// Ready while the broker takes messages.
-fn probe(publisher: &Publisher, stop: CancellationToken) -> Probe {
+/// Ready while the broker takes messages and nobody asked to stop.
+fn probe(publisher: &Publisher, stopping: CancellationToken) -> Probe {
     let link = publisher.link();
     Arc::new(move || {
         let mut missing = Vec::new();
@@ -189,7 +198,7 @@ fn probe(publisher: &Publisher, stop: CancellationToken) -> Probe {
             LinkState::Down => missing.push("no connection to the broker"),
             LinkState::Blocked => missing.push("the broker takes no messages: it is short of memory or disk"),
         }
-        if stop.is_cancelled() {
+        if stopping.is_cancelled() {
             missing.push("stopping");
         }
         Readiness::needing(missing)

@@ -4,7 +4,7 @@
 //! that a quorum queue has the webhook. Ingest knows no database and interprets no webhook beyond its id and
 //! topic; a slow worker never slows an answer.
 //!
-//! The way of one request is [`receive`], read from top to bottom. What each step may answer is [`refused`].
+//! The way of one request is `receive.rs`, read from top to bottom. What each step may answer is `refused.rs`.
 
 mod answer;
 mod application;

@@ -6,36 +6,32 @@ use ingest::{Application, Settings};
 
 /// Receives webhooks, verifies them, and makes them durable before it acknowledges them.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, subcommand_negates_reqs = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    settings: Option<Settings>,
+    settings: Settings,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Ask the running ingest whether it is ready; the exit code tells.
-    Healthcheck {
-        /// The ingest's ops address.
-        #[arg(long, env = "OPS_LISTEN", default_value = "127.0.0.1:9090")]
-        ops_listen: std::net::SocketAddr,
-    },
+    Healthcheck,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    if let Some(Command::Healthcheck { ops_listen }) = cli.command {
-        return shared::ops::healthcheck(ops_listen).map_err(anyhow::Error::msg);
+    match cli.command {
+        Some(Command::Healthcheck) => shared::ops::healthcheck(cli.settings.ops_listen).map_err(anyhow::Error::msg),
+        None => run(&cli.settings).await,
     }
-    shared::telemetry::init();
-    shared::crypto::install();
-    run(&cli.settings.context("AMQP_URL is needed; see ingest --help")?).await
 }
 
 async fn run(settings: &Settings) -> anyhow::Result<()> {
+    shared::telemetry::init();
+    shared::crypto::install();
     let application = Application::build(settings)?;
     let stop = async {
         let signalled = shared::shutdown::signalled().await;

@@ -12,9 +12,9 @@ pub struct Settings {
     /// The configuration file.
     #[arg(long, env = "ONCEHOOK_CONFIG", default_value = "oncehook.toml")]
     pub config: PathBuf,
-    /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>.
-    #[arg(long, env = "AMQP_URL", hide_env_values = true)]
-    pub amqp_url: SecretString,
+    /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>. Needed to run, not to ask for health.
+    #[arg(long, env = "AMQP_URL", hide_env_values = true, required = true)]
+    pub amqp_url: Option<SecretString>,
     /// Where webhooks are received.
     #[arg(long, env = "INGEST_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,

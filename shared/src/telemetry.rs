@@ -13,7 +13,9 @@ const DEFAULT_FILTER: &str = "info,lapin=warn,actix_server=warn,refinery_core=wa
 
 /// Sets up logging to standard error; `RUST_LOG` filters, as in `RUST_LOG=debug`.
 pub fn init() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new(DEFAULT_FILTER));
+    // Compose passes an unset variable on as an empty one.
+    let directives = std::env::var("RUST_LOG").ok().filter(|directives| !directives.is_empty());
+    let filter = EnvFilter::new(directives.as_deref().unwrap_or(DEFAULT_FILTER));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         logs.init();

@@ -51,8 +51,9 @@ impl Application {
         let config = Config::load(&settings.config)?;
         let planner = Planner::compile(&config).map_err(StartError::planner)?;
         let performers = performers(settings, &config)?;
-        let broker = Broker::new(settings.amqp_url.expose_secret(), "worker", config.queue.heartbeat_s)?;
-        let pool = db::pool(&database(settings, &config))?;
+        let amqp_url = settings.amqp_url.as_ref().ok_or(StartError::Unset("AMQP_URL"))?;
+        let broker = Broker::new(amqp_url.expose_secret(), "worker", config.queue.heartbeat_s)?;
+        let pool = db::pool(&database(settings, &config)?)?;
         if settings.migrate_on_start {
             migrate(&pool).await?;
         }
@@ -156,7 +157,7 @@ impl Application {
 /// When the configuration is mistaken or Postgres is away.
 pub async fn migrate_only(settings: &Settings) -> Result<Vec<String>, StartError> {
     let config = Config::load(&settings.config)?;
-    migrate(&db::pool(&database(settings, &config))?).await
+    migrate(&db::pool(&database(settings, &config)?)?).await
 }
 
 async fn migrate(pool: &Pool) -> Result<Vec<String>, StartError> {
@@ -169,13 +170,13 @@ async fn migrate(pool: &Pool) -> Result<Vec<String>, StartError> {
     Ok(applied)
 }
 
-fn database(settings: &Settings, config: &Config) -> DatabaseConfig {
-    DatabaseConfig {
-        url: settings.database_url.clone(),
+fn database(settings: &Settings, config: &Config) -> Result<DatabaseConfig, StartError> {
+    Ok(DatabaseConfig {
+        url: settings.database_url.clone().ok_or(StartError::Unset("DATABASE_URL"))?,
         connections: config.worker.database_connections,
         statement_timeout_ms: config.worker.statement_timeout_ms,
         application: "oncehook worker",
-    }
+    })
 }
 
 /// Who performs each kind of effect. A configuration that sends mail needs a mail server.

@@ -13,6 +13,9 @@ pub enum StartError {
     /// Routes or effects do not compile (the configuration check reports the same).
     #[error("routes and effects do not compile: {0}")]
     Planner(String),
+    /// A variable of the environment is missing.
+    #[error("{0} is not set")]
+    Unset(&'static str),
     /// Mail is to be sent and there is nowhere to send it.
     #[error("SMTP_URL and MAIL_FROM are needed: the configuration has effects of kind email, or OPERATOR_EMAIL is set")]
     NoMail,

@@ -13,12 +13,12 @@ pub struct Settings {
     /// The configuration file.
     #[arg(long, env = "ONCEHOOK_CONFIG", default_value = "oncehook.toml")]
     pub config: PathBuf,
-    /// Postgres: postgres://user:password@host:5432/database.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    pub database_url: SecretString,
-    /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>.
-    #[arg(long, env = "AMQP_URL", hide_env_values = true)]
-    pub amqp_url: SecretString,
+    /// Postgres: postgres://user:password@host:5432/database. Needed to run and to migrate.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, required = true)]
+    pub database_url: Option<SecretString>,
+    /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>. Needed to run.
+    #[arg(long, env = "AMQP_URL", hide_env_values = true, required = true)]
+    pub amqp_url: Option<SecretString>,
     /// The mail server: smtps://user:password@host:465, smtp://host:587?tls=required, or
     /// smtp://host:25 in the clear.
     #[arg(long, env = "SMTP_URL", hide_env_values = true)]

@@ -6,7 +6,7 @@ use crate::harness::{Webhook, run, until};
 
 #[tokio::test]
 async fn a_slow_body_is_408_and_the_connection_closes() {
-    run("[ingest]\nbody_timeout_ms = 400\nhead_timeout_ms = 300\nkeep_alive_s = 1\n", async |ingest| {
+    run("[ingest]\nbody_timeout_ms = 400\nkeep_alive_s = 1\n", async |ingest| {
         let webhook = Webhook::new("generic", "1", "t", b"{}");
         for framing in ["content-length: 2", "transfer-encoding: chunked"] {
             let mut connection = ingest.connect().await;
@@ -41,7 +41,7 @@ async fn a_dripping_body_is_408() {
 
 #[tokio::test]
 async fn a_slow_head_is_ended() {
-    run("[ingest]\nhead_timeout_ms = 300\n", async |ingest| {
+    run("[ingest]\nhead_timeout_ms = 500\n", async |ingest| {
         let mut connection = ingest.connect().await;
         let began = Instant::now();
         connection.write(b"POST /webhooks/generic HTTP/1.1\r\nhost: t\r\n").await;
@@ -140,7 +140,7 @@ async fn a_sender_that_hangs_up_leaves_nothing_behind() {
 /// its chunks is not listened to for ever.
 #[tokio::test]
 async fn an_unread_body_does_not_hold_the_connection() {
-    run("[ingest]\nhead_timeout_ms = 300\nkeep_alive_s = 1\n", async |ingest| {
+    run("[ingest]\nkeep_alive_s = 1\n", async |ingest| {
         let head = "POST /webhooks/nobody HTTP/1.1\r\nhost: t\r\n";
         for framing in ["content-length: 1000000", "transfer-encoding: chunked"] {
             let mut connection = ingest.connect().await;
@@ -155,7 +155,7 @@ async fn an_unread_body_does_not_hold_the_connection() {
 /// A second request's head, begun and never ended, is bounded too.
 #[tokio::test]
 async fn a_slow_second_head_is_ended() {
-    run("[ingest]\nhead_timeout_ms = 300\nkeep_alive_s = 1\n", async |ingest| {
+    run("[ingest]\nkeep_alive_s = 1\n", async |ingest| {
         let mut connection = ingest.connect().await;
         assert_eq!(connection.exchange(&Webhook::new("generic", "1", "t", b"{}").request()).await.status, 200);
         connection.write(b"POST /webhooks/generic HTTP/1.1\r\nhost").await;

@@ -52,6 +52,8 @@ async fn stopping_answers_what_is_in_flight() {
             tokio::net::TcpStream::connect(("127.0.0.1", ingest.port)).await.is_err().then_some(())
         })
         .await;
+        let ready = ingest.ops("/readyz").await;
+        assert!(ready.status == 503 && ready.body.contains("stopping"), "{ready:?}");
         assert_eq!(connection.exchange(b"}").await.status, 200);
         ingest.stop().await;
         assert_eq!(ingest.broker.take().await.id, "1");
@@ -139,6 +141,13 @@ async fn a_mistake_in_the_configuration_ends_the_program_with_a_reason() {
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(log.contains("sources.a: the environment variable NOT_THERE is not set"), "{log}");
     assert!(!log.contains("hush"), "{log}");
+}
+
+#[tokio::test]
+async fn without_a_broker_to_go_to_the_program_says_so() {
+    let output = program().output().await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("AMQP_URL"));
 }
 
 #[tokio::test]

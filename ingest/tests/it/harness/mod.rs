@@ -57,7 +57,7 @@ pub(crate) async fn run_without_broker(extra: &str, test: impl AsyncFnOnce(&mut 
 async fn run_with(broker: Broker, amqp_url: Option<&str>, extra: &str, test: impl AsyncFnOnce(&mut Ingest)) {
     let settings = Settings {
         config: configuration(&broker.prefix, extra),
-        amqp_url: SecretString::from(amqp_url.map_or_else(|| setting("AMQP_URL"), str::to_owned)),
+        amqp_url: Some(SecretString::from(amqp_url.map_or_else(|| setting("AMQP_URL"), str::to_owned))),
         listen: ([127, 0, 0, 1], 0).into(),
         ops_listen: ([127, 0, 0, 1], 0).into(),
     };

@@ -14,6 +14,7 @@ use super::{setting, until};
 pub(crate) struct Broker {
     pub(crate) prefix: String,
     connection: Connection,
+    channel: Channel,
 }
 
 impl Broker {
@@ -21,7 +22,8 @@ impl Broker {
         let connection = Connection::connect(&setting("AMQP_URL"), ConnectionProperties::default())
             .await
             .expect("RabbitMQ does not answer at AMQP_URL; run `make test`");
-        Self { prefix: format!("test.{}.", Uuid::new_v4().simple()), connection }
+        let channel = connection.create_channel().await.unwrap();
+        Self { prefix: format!("test.{}.", Uuid::new_v4().simple()), connection, channel }
     }
 
     /// The queue that ingest publishes to.
@@ -37,16 +39,14 @@ impl Broker {
 
     /// The same, as the broker gave it.
     pub(crate) async fn take_raw(&self) -> BasicGetMessage {
-        let channel = self.channel().await;
-        let raw = until("a message is on the queue", async || self.get(&channel).await).await;
+        let raw = until("a message is on the queue", async || self.get().await).await;
         raw.delivery.acker.ack(BasicAckOptions::default()).await.unwrap();
         raw
     }
 
     /// Whether the queue is empty.
     pub(crate) async fn is_empty(&self) -> bool {
-        let channel = self.channel().await;
-        self.get(&channel).await.is_none()
+        self.get().await.is_none()
     }
 
     pub(crate) async fn delete_webhooks(&self) {
@@ -64,15 +64,10 @@ impl Broker {
 
     async fn delete(&self, queue: &str) {
         // Deleting a queue that isn't there is no error.
-        let channel = self.channel().await;
-        channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
+        self.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
     }
 
-    async fn get(&self, channel: &Channel) -> Option<BasicGetMessage> {
-        channel.basic_get(self.webhooks().as_str().into(), BasicGetOptions { no_ack: false }).await.unwrap()
-    }
-
-    async fn channel(&self) -> Channel {
-        self.connection.create_channel().await.unwrap()
+    async fn get(&self) -> Option<BasicGetMessage> {
+        self.channel.basic_get(self.webhooks().as_str().into(), BasicGetOptions { no_ack: false }).await.unwrap()
     }
 }

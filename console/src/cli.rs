@@ -1,0 +1,98 @@
+//! The commands and their arguments.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use secrecy::SecretString;
+
+use crate::output::show;
+use crate::{inventory, status};
+
+/// Sees and steers an Oncehook installation.
+#[derive(Debug, Parser)]
+#[command(name = "oncehook", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// How to print.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Where the installation is; each command needs only some of it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Settings {
+    /// The configuration file; only `status` needs it.
+    #[arg(long, global = true, env = "ONCEHOOK_CONFIG", default_value = "oncehook.toml")]
+    pub(crate) config: PathBuf,
+    /// Postgres: postgres://user:password@host:5432/database.
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true)]
+    pub(crate) database_url: Option<SecretString>,
+    /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>.
+    #[arg(long, global = true, env = "AMQP_URL", hide_env_values = true)]
+    pub(crate) amqp_url: Option<SecretString>,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Tables for a person.
+    Table,
+    /// One JSON document for a script.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Stock per SKU.
+    #[command(subcommand)]
+    Inventory(InventoryCommand),
+    /// Queue depths, outbox, parked webhooks, workers. Exit code 2 when something needs a person.
+    Status,
+}
+
+#[derive(Debug, Subcommand)]
+enum InventoryCommand {
+    /// Set one SKU's stock; a known SKU gets an adjustment in the ledger.
+    Set {
+        /// The stock keeping unit.
+        sku: String,
+        /// What is in stock.
+        #[arg(allow_negative_numbers = true)]
+        quantity: i64,
+    },
+    /// Set many: a CSV file with the columns sku and quantity. All lines or none.
+    Import {
+        /// The file, or - for standard input.
+        file: PathBuf,
+    },
+    /// Show all stock.
+    Show,
+}
+
+/// Runs a command and prints its result.
+///
+/// # Errors
+/// When the command fails; the text is for the user.
+pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let settings = &cli.settings;
+    match cli.command {
+        Command::Inventory(InventoryCommand::Set { sku, quantity }) => {
+            show(&inventory::set(settings, &sku, quantity).await?, cli.output, out)?;
+        }
+        Command::Inventory(InventoryCommand::Import { file }) => {
+            show(&inventory::import(settings, &file).await?, cli.output, out)?;
+        }
+        Command::Inventory(InventoryCommand::Show) => show(&inventory::list(settings).await?, cli.output, out)?,
+        Command::Status => {
+            let status = status::gather(settings).await?;
+            show(&status, cli.output, out)?;
+            return Ok(if status.is_fine() { ExitCode::SUCCESS } else { ExitCode::from(2) });
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,147 @@
+//! `oncehook inventory`: stock per SKU.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use shared::db::inventory::{self, StockRow};
+use time::format_description::well_known::Rfc3339;
+
+use crate::cli::Settings;
+use crate::connect;
+use crate::output::{Shown, table};
+
+/// All stock.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(crate) struct Stock(Vec<StockRow>);
+
+/// What setting stock changed.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(crate) struct Changes(Vec<Change>);
+
+#[derive(Serialize)]
+struct Change {
+    sku: String,
+    /// `null` for a new SKU.
+    before: Option<i64>,
+    quantity: i64,
+}
+
+/// One line of an imported file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    sku: String,
+    quantity: i64,
+}
+
+/// Every line of a file that cannot be imported.
+#[derive(Debug, thiserror::Error)]
+#[error("{file} was not imported, nothing is changed:\n  {}", problems.join("\n  "))]
+struct ImportError {
+    file: String,
+    problems: Vec<String>,
+}
+
+pub(crate) async fn set(settings: &Settings, sku: &str, quantity: i64) -> anyhow::Result<Changes> {
+    anyhow::ensure!(is_sku(sku), "{sku:?} is no SKU: use 1 to 255 bytes without control characters");
+    apply(settings, BTreeMap::from([(sku.to_owned(), quantity)])).await
+}
+
+pub(crate) async fn import(settings: &Settings, file: &Path) -> anyhow::Result<Changes> {
+    let name = file.display().to_string();
+    let source: Box<dyn Read> = if name == "-" {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(File::open(file).with_context(|| format!("cannot read {name}"))?)
+    };
+    apply(settings, read(&name, source)?).await
+}
+
+pub(crate) async fn list(settings: &Settings) -> anyhow::Result<Stock> {
+    let client = connect::database(settings).await?;
+    Ok(Stock(inventory::list(&**client).await.context("cannot read the inventory")?))
+}
+
+/// Sets all in one transaction, in SKU order, as the workers do.
+async fn apply(settings: &Settings, stock: BTreeMap<String, i64>) -> anyhow::Result<Changes> {
+    let mut client = connect::database(settings).await?;
+    let transaction = client.transaction().await?;
+    let mut changes = Vec::with_capacity(stock.len());
+    for (sku, quantity) in stock {
+        let before = inventory::set(&transaction, &sku, quantity).await.with_context(|| format!("cannot set {sku}"))?;
+        changes.push(Change { sku, before, quantity });
+    }
+    transaction.commit().await.context("cannot commit; nothing is changed")?;
+    Ok(Changes(changes))
+}
+
+/// All lines of a CSV file, or every mistake in it.
+fn read(file: &str, source: impl Read) -> Result<BTreeMap<String, i64>, ImportError> {
+    let mut stock = BTreeMap::new();
+    let mut problems = Vec::new();
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(source);
+    let lines: Vec<Result<Line, csv::Error>> = reader.deserialize().collect();
+    for line in lines {
+        match line {
+            Ok(line) if !is_sku(&line.sku) => problems.push(format!("{:?} is no SKU", line.sku)),
+            Ok(line) => {
+                if stock.insert(line.sku.clone(), line.quantity).is_some() {
+                    problems.push(format!("{} stands there more than once", line.sku));
+                }
+            }
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    if stock.is_empty() && problems.is_empty() {
+        problems.push("it has no lines; the first line is the head: sku,quantity".to_owned());
+    }
+    if problems.is_empty() { Ok(stock) } else { Err(ImportError { file: file.to_owned(), problems }) }
+}
+
+fn is_sku(sku: &str) -> bool {
+    !sku.trim().is_empty() && sku.len() <= shared::plan::MAX_KEY_BYTES && !sku.chars().any(char::is_control)
+}
+
+impl Shown for Stock {
+    fn text(&self) -> String {
+        if self.0.is_empty() {
+            return "no SKU is in stock yet: oncehook inventory set SKU QUANTITY\n".to_owned();
+        }
+        let row = |row: &StockRow| {
+            let updated = row.updated_at.format(&Rfc3339).unwrap_or_default();
+            [row.sku.clone(), row.quantity.to_string(), row.initial_quantity.to_string(), updated]
+        };
+        table(["SKU", "QUANTITY", "INITIAL", "CHANGED"], self.0.iter().map(row))
+    }
+}
+
+impl Shown for Changes {
+    fn text(&self) -> String {
+        let before = |change: &Change| change.before.map_or_else(|| "new".to_owned(), |before| before.to_string());
+        let row = |change: &Change| [change.sku.clone(), before(change), change.quantity.to_string()];
+        table(["SKU", "BEFORE", "NOW"], self.0.iter().map(row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_whole_or_every_mistake_is_told() {
+        let good = read("stock.csv", "sku,quantity\nMUG, 12\n\"HAT, red\",-3\n".as_bytes()).unwrap();
+        assert_eq!(good, BTreeMap::from([("HAT, red".to_owned(), -3), ("MUG".to_owned(), 12)]));
+        let bad = read("stock.csv", "sku,quantity\nMUG,12\nMUG,13\n,4\nHAT,many\nCAP\n".as_bytes()).unwrap_err();
+        let text = bad.to_string();
+        assert_eq!(bad.problems.len(), 4, "{text}");
+        assert!(text.contains("MUG stands there more than once") && text.contains("line: 5"), "{text}");
+        assert!(read("stock.csv", "name,count\nMUG,1\n".as_bytes()).is_err());
+        assert!(read("stock.csv", "".as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! The command line, as a user or a script runs it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests may panic"
+)]
+
+use std::process::Output;
+
+use testing::orders::Order;
+use testing::services::setting;
+use testing::{Stack, run};
+use tokio::process::Command;
+
+async fn oncehook(stack: &Stack, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_oncehook"))
+        .args(arguments)
+        .env_clear()
+        .env("ONCEHOOK_CONFIG", stack.configure(str::to_owned))
+        .env("DATABASE_URL", &stack.database.url)
+        .env("AMQP_URL", setting("AMQP_URL"))
+        .output()
+        .await
+        .unwrap()
+}
+
+async fn json(stack: &Stack, arguments: &[&str]) -> serde_json::Value {
+    let output = oncehook(stack, &[arguments, &["--output", "json"]].concat()).await;
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn stock_is_set_imported_and_shown() {
+    run(async |stack| {
+        assert!(text(&oncehook(&stack, &["inventory", "show"]).await.stdout).contains("no SKU is in stock yet"));
+        let set = json(&stack, &["inventory", "set", "MUG", "12"]).await;
+        assert_eq!(set, serde_json::json!([{ "sku": "MUG", "before": null, "quantity": 12 }]));
+        let file = stack.directory.join("stock.csv");
+        std::fs::write(&file, "sku,quantity\nMUG,10\nHAT,-1\n").unwrap();
+        let import = oncehook(&stack, &["inventory", "import", file.to_str().unwrap()]).await;
+        assert!(import.status.success(), "{import:?}");
+        let shown = json(&stack, &["inventory", "show"]).await;
+        let row = |index: usize| (shown[index]["sku"].as_str().unwrap(), shown[index]["quantity"].as_i64().unwrap());
+        assert_eq!((row(0), row(1)), (("HAT", -1), ("MUG", 10)));
+        let client = stack.database.client().await;
+        assert_eq!(shared::db::inventory::drift(&**client).await.unwrap(), []);
+        let table = text(&oncehook(&stack, &["inventory", "show"]).await.stdout);
+        assert!(table.lines().next().unwrap().contains("QUANTITY") && table.contains("MUG"), "{table}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_with_mistakes_changes_nothing() {
+    run(async |stack| {
+        let file = stack.directory.join("stock.csv");
+        std::fs::write(&file, "sku,quantity\nMUG,10\nHAT,many\n").unwrap();
+        let import = oncehook(&stack, &["inventory", "import", file.to_str().unwrap()]).await;
+        assert_eq!(import.status.code(), Some(1));
+        assert!(text(&import.stderr).contains("nothing is changed"), "{import:?}");
+        assert_eq!(stack.database.number("SELECT count(*) FROM inventory").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn status_tells_depths_and_what_needs_a_person() {
+    run(async |stack| {
+        for id in 1..=3 {
+            stack.publish(&Order::of(id, "", &["MUG"]).webhook(&format!("w{id}"))).await;
+        }
+        let status = json(&stack, &["status"]).await;
+        assert!(status["queues"][0]["queue"].as_str().unwrap().ends_with("webhooks"));
+        assert_eq!((&status["queues"][0]["ready"], &status["workers"]), (&3.into(), &0.into()));
+        assert_eq!(status["attention"], serde_json::json!(["no worker takes from the queue"]));
+        let table = oncehook(&stack, &["status"]).await;
+        assert_eq!(table.status.code(), Some(2));
+        assert!(text(&table.stdout).contains("! no worker takes from the queue"), "{table:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_setting_is_named() {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_oncehook")).args(["inventory", "show"]).env_clear().output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "oncehook: DATABASE_URL is not set\n");
+}
