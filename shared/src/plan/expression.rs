@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn yields_every_output() {
         let outputs = run(".items[] | {sku, n: (.n + 1)}", r#"{"items":[{"sku":"a","n":1},{"sku":"b","n":2}]}"#);
-        insta::assert_snapshot!(serde_json::to_string(&outputs.unwrap()).unwrap(), @r#"[{"sku":"a","n":2},{"sku":"b","n":3}]"#);
+        insta::assert_snapshot!(serde_json::to_string(&outputs.unwrap()).unwrap(), @r#"[{"n":2,"sku":"a"},{"n":3,"sku":"b"}]"#);
     }
 
     #[test]

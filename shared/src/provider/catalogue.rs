@@ -1,4 +1,4 @@
-//! All known providers. The built-in ones are listed in one place: [`built_in`]'s macro call below.
+//! All known providers. The built-in ones are listed in one place: the macro call of `built_in` below.
 
 use std::collections::BTreeMap;
 
