@@ -8,8 +8,9 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// What is logged when `RUST_LOG` says nothing.
-const DEFAULT_FILTER: &str = "info,lapin=warn,actix_server=warn,refinery_core=warn";
+/// What is logged when `RUST_LOG` says nothing. lapin logs as errors what our supervisor handles
+/// and logs with its cause, and what every clean end of a connection brings about.
+const DEFAULT_FILTER: &str = "info,lapin=off,actix_server=warn,refinery_core=warn";
 
 /// Sets up logging to standard error; `RUST_LOG` filters, as in `RUST_LOG=debug`.
 pub fn init() {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
@@ -68,6 +69,7 @@ impl Application {
             rules: Rules::new(&config, settings.operator_email.as_ref().map(ToString::to_string)),
             metrics: Arc::clone(&metrics),
             outbox_bell: Arc::clone(&bell),
+            waiting: AtomicBool::new(false),
         });
         let dispatcher = Arc::new(Dispatcher { pool, config: config.dispatch.clone(), performers, metrics, bell });
         let ops = TcpListener::bind(settings.ops_listen)
@@ -101,7 +103,7 @@ impl Application {
         tasks.spawn(maintenance::watch_leases(pool.clone(), stop.clone()));
         tasks.spawn(maintenance::keep_house(pool, self.config.retention.clone(), stop.clone()));
         tasks.close();
-        let server = ops::serve(self.ops, Arc::new(self.registry), probe(links))
+        let server = ops::serve(self.ops, Arc::new(self.registry), probe(links, Arc::clone(&self.pipeline)))
             .map_err(|source| StartError::Serve { source })?;
         let handle = server.handle();
         let serving = tokio::spawn(server);
@@ -127,9 +129,10 @@ impl Application {
         stop: &CancellationToken,
     ) -> Vec<watch::Receiver<LinkState>> {
         let worker = &self.config.worker;
-        let alone = LaneLimits { batch_size: 1, prefetch: 1, suspect_after: i64::MAX };
+        let alone = LaneLimits { batch_size: 1, batch_bytes: usize::MAX, prefetch: 1, suspect_after: i64::MAX };
         let batches = LaneLimits {
             batch_size: worker.batch_size,
+            batch_bytes: worker.batch_bytes,
             prefetch: worker.prefetch,
             suspect_after: worker.suspect_after_deliveries,
         };
@@ -194,10 +197,17 @@ fn performers(settings: &Settings, config: &Config) -> Result<HashMap<&'static s
     Ok(performers)
 }
 
-fn probe(links: Vec<watch::Receiver<LinkState>>) -> ops::Probe {
+/// Ready while it takes from the queues and the last batch found the database.
+fn probe(links: Vec<watch::Receiver<LinkState>>, pipeline: Arc<Pipeline>) -> ops::Probe {
     Arc::new(move || {
-        let up = links.iter().all(|link| *link.borrow() == LinkState::Up);
-        Readiness::needing(if up { Vec::new() } else { vec!["no connection to the broker"] })
+        let mut missing = Vec::new();
+        if links.iter().any(|link| *link.borrow() != LinkState::Up) {
+            missing.push("no connection to the broker");
+        }
+        if pipeline.waits_for_database() {
+            missing.push("the database is away or busy; what was taken waits");
+        }
+        Readiness::needing(missing)
     })
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct LaneConsumer {
 pub(crate) struct LaneLimits {
     /// The most webhooks in one transaction.
     pub(crate) batch_size: usize,
+    /// The most bytes of bodies in one transaction.
+    pub(crate) batch_bytes: usize,
     /// Unacknowledged deliveries.
     pub(crate) prefetch: u16,
     /// Deliveries after which a message goes to the suspects.
@@ -90,9 +92,15 @@ impl LaneConsumer {
         let metrics = &self.pipeline.metrics;
         let mut batch = Vec::with_capacity(self.limits.batch_size);
         while waiting.recv_many(&mut batch, self.limits.batch_size).await > 0 {
-            metrics.in_flight.set(i64::try_from(batch.len() + waiting.len()).unwrap_or(i64::MAX));
-            self.handle(std::mem::take(&mut batch), stop).await?;
-            metrics.in_flight.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
+            if self.lane == Lane::Work {
+                metrics.in_flight.set(i64::try_from(batch.len() + waiting.len()).unwrap_or(i64::MAX));
+            }
+            for part in split_by_bytes(std::mem::take(&mut batch), self.limits.batch_bytes) {
+                self.handle(part, stop).await?;
+            }
+            if self.lane == Lane::Work {
+                metrics.in_flight.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
+            }
         }
         Ok(())
     }
@@ -175,6 +183,26 @@ impl LaneConsumer {
     }
 }
 
+/// Cuts a batch, in order, into parts of at most `limit` bytes; a body beyond it is a part alone.
+fn split_by_bytes(batch: Vec<Delivery>, limit: usize) -> Vec<Vec<Delivery>> {
+    let mut parts: Vec<Vec<Delivery>> = Vec::new();
+    let mut bytes = 0;
+    for delivery in batch {
+        let size = delivery.data.len();
+        match parts.last_mut() {
+            Some(part) if bytes + size <= limit => {
+                bytes += size;
+                part.push(delivery);
+            }
+            _ => {
+                bytes = size;
+                parts.push(vec![delivery]);
+            }
+        }
+    }
+    parts
+}
+
 /// Hands deliveries on until the consumer ends. Told to stop, it cancels the consumer and hands on
 /// what the broker had already sent.
 async fn receive(
@@ -215,5 +243,21 @@ fn delivery_count(delivery: &Delivery) -> i64 {
         Some(AMQPValue::ShortShortUInt(count)) => (*count).into(),
         Some(AMQPValue::ShortUInt(count)) => (*count).into(),
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_cut_in_order_and_a_large_body_goes_alone() {
+        let sizes = [3, 3, 4, 1, 50, 9, 1, 1];
+        let delivery = |(tag, size)| Delivery::mock(tag, "".into(), "q".into(), false, vec![0; size]);
+        let parts = split_by_bytes((1..).zip(sizes).map(delivery).collect(), 10);
+        let cut: Vec<Vec<usize>> = parts.iter().map(|part| part.iter().map(|one| one.data.len()).collect()).collect();
+        assert_eq!(cut, [vec![3, 3, 4], vec![1], vec![50], vec![9, 1], vec![1]]);
+        let tags: Vec<u64> = parts.iter().flatten().map(|delivery| delivery.delivery_tag).collect();
+        assert_eq!(tags, (1..=8).collect::<Vec<u64>>());
     }
 }

@@ -167,6 +167,7 @@ fn register_limits(worker: &WorkerConfig, dispatch: &DispatchConfig, registry: &
         limits.get_or_create(&LimitName { limit }).set(i64::try_from(value).unwrap_or(i64::MAX));
     };
     set("batch_size", worker.batch_size);
+    set("batch_bytes", worker.batch_bytes);
     set("prefetch", worker.prefetch.into());
     set("database_connections", worker.database_connections);
     set("effects_sending", dispatch.concurrency);

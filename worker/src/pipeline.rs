@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Client, Pool};
@@ -35,6 +36,8 @@ pub(crate) struct Pipeline {
     pub(crate) metrics: Arc<Metrics>,
     /// Rung when the outbox has new rows.
     pub(crate) outbox_bell: Arc<Notify>,
+    /// Whether the last try of a batch found the database away or busy.
+    pub(crate) waiting: AtomicBool,
 }
 
 /// The configuration that verdicts depend on.
@@ -89,6 +92,11 @@ impl Pipeline {
         verdicts
     }
 
+    /// Whether a batch waits for the database.
+    pub(crate) fn waits_for_database(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     fn triage(&self, arrivals: Vec<Arrival>) -> (Vec<(usize, Message)>, Vec<Troubled>) {
         let (mut healthy, mut troubled) = (Vec::new(), Vec::new());
         for (position, arrival) in arrivals.into_iter().enumerate() {
@@ -127,15 +135,18 @@ impl Pipeline {
             match self.apply_once(batch).await {
                 Ok(applied) => {
                     backoff.reset();
+                    self.waiting.store(false, Ordering::Relaxed);
                     troubles.extend(self.note(range.start, batch, &applied));
                 }
                 Err(BatchError::Away(error)) => {
                     tracing::warn!(error, batch = batch.len(), "the database is away or busy; the batch waits");
                     self.metrics.database_waits.inc();
+                    self.waiting.store(true, Ordering::Relaxed);
                     splitter.again(range);
                     backoff.pause().await;
                 }
                 Err(BatchError::Spoiled(error)) => {
+                    self.waiting.store(false, Ordering::Relaxed);
                     if let Split::Alone(index) = splitter.split(range) {
                         troubles.insert(index, trouble(&error));
                     }

@@ -12,6 +12,9 @@ pub struct WorkerConfig {
     /// The most webhooks in one transaction.
     #[garde(range(min = 1, max = 1_000))]
     pub batch_size: usize,
+    /// The most bytes of bodies in one transaction; a larger body goes alone.
+    #[garde(range(min = 1, max = 268_435_456))]
+    pub batch_bytes: usize,
     /// Unacknowledged deliveries held at once; the next batch fills from them while one commits.
     #[garde(range(min = 1, max = 10_000))]
     pub prefetch: u16,
@@ -37,6 +40,7 @@ impl Default for WorkerConfig {
     fn default() -> Self {
         Self {
             batch_size: 100,
+            batch_bytes: 16 * 1024 * 1024,
             prefetch: 300,
             planning_timeout_ms: 10_000,
             suspect_after_deliveries: 3,

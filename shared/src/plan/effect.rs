@@ -67,11 +67,15 @@ pub(super) enum KeyText {
 impl KeyText {
     /// The key, if it is one: not empty, not too long, no control characters.
     pub(super) fn checked(self, effect: &Name, field: &str) -> Result<String, PlanError> {
+        let wrong = |problem: String| PlanError::Value { effect: effect.clone(), problem };
         let text = match self {
             Self::Text(text) => text,
+            Self::Number(number) if number.is_f64() => {
+                // Rounded digits could make two keys one: the second order would be taken for the first.
+                return Err(wrong(format!("{field} is a fraction or beyond 64 bits; make it text with tostring")));
+            }
             Self::Number(number) => number.to_string(),
         };
-        let wrong = |problem: String| PlanError::Value { effect: effect.clone(), problem };
         if text.is_empty() || text.len() > super::MAX_KEY_BYTES {
             return Err(wrong(format!("{field} has {} bytes; it needs 1 to {}", text.len(), super::MAX_KEY_BYTES)));
         }

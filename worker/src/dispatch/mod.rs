@@ -63,7 +63,11 @@ impl Dispatcher {
         let slots = Arc::new(Semaphore::new(self.config.concurrency));
         let sends = TaskTracker::new();
         while !stop.is_cancelled() {
-            let leased = self.lease_and_perform(&slots, &sends).await;
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
+            if stop.is_cancelled() {
+                break;
+            }
+            let leased = self.lease_and_perform(slot, &slots, &sends).await;
             if leased == 0 {
                 tokio::select! {
                     () = stop.cancelled() => {}
@@ -77,11 +81,14 @@ impl Dispatcher {
     }
 
     /// Leases as many rows as there are free slots and begins them all; returns how many.
-    async fn lease_and_perform(self: &Arc<Self>, slots: &Arc<Semaphore>, sends: &TaskTracker) -> usize {
-        let Ok(first) = Arc::clone(slots).acquire_owned().await else { return 0 };
-        let free = slots.available_permits();
-        let mut permits = vec![first];
-        permits.extend((0..free).map_while(|_| Arc::clone(slots).try_acquire_owned().ok()));
+    async fn lease_and_perform(
+        self: &Arc<Self>,
+        slot: OwnedSemaphorePermit,
+        slots: &Arc<Semaphore>,
+        sends: &TaskTracker,
+    ) -> usize {
+        let mut permits = vec![slot];
+        permits.extend(std::iter::from_fn(|| Arc::clone(slots).try_acquire_owned().ok()));
         let leased_at = Instant::now();
         let leases = match self.lease(permits.len()).await {
             Ok(leases) => leases,
