@@ -68,7 +68,7 @@ start() {
 stop() {
     local name=$1
     signal "$name.supervisor" TERM
-    gone "$name.supervisor" 25 || signal "$name.supervisor" KILL
+    gone "$name.supervisor" 45 || signal "$name.supervisor" KILL
     # Now alone, if its supervisor was killed.
     if alive "$name"; then
         signal "$name" "$(cat "$STATE/$name.stop-signal" 2>/dev/null || echo TERM)"

@@ -16,7 +16,13 @@ const DEFAULT_FILTER: &str = "info,lapin=off,actix_server=warn,refinery_core=war
 pub fn init() {
     // Compose passes an unset variable on as an empty one.
     let directives = std::env::var("RUST_LOG").ok().filter(|directives| !directives.is_empty());
-    let filter = EnvFilter::new(directives.as_deref().unwrap_or(DEFAULT_FILTER));
+    let directives = match directives {
+        // lapin's own warnings show whole messages, bodies included.
+        Some(directives) if !directives.contains("lapin") => format!("{directives},lapin=off"),
+        Some(directives) => directives,
+        None => DEFAULT_FILTER.to_owned(),
+    };
+    let filter = EnvFilter::new(directives);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         logs.init();

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::consumer::{Lane, LaneConsumer, LaneLimits};
 use crate::dispatch::{Dispatcher, EmailPerformer, Perform, SmtpConfig, SmtpPool};
-use crate::error::StartError;
+use crate::error::WorkerError;
 use crate::ladder::Ladder;
 use crate::maintenance;
 use crate::metrics::Metrics;
@@ -48,11 +48,11 @@ impl Application {
     ///
     /// # Errors
     /// When the configuration or the environment is mistaken, or Postgres is away.
-    pub async fn build(settings: &Settings) -> Result<Self, StartError> {
+    pub async fn build(settings: &Settings) -> Result<Self, WorkerError> {
         let config = Config::load(&settings.config)?;
-        let planner = Planner::compile(&config).map_err(StartError::planner)?;
+        let planner = Planner::compile(&config).map_err(WorkerError::planner)?;
         let performers = performers(settings, &config)?;
-        let amqp_url = settings.amqp_url.as_ref().ok_or(StartError::Unset("AMQP_URL"))?;
+        let amqp_url = settings.amqp_url.as_ref().ok_or(WorkerError::Unset("AMQP_URL"))?;
         let broker = Broker::new(amqp_url.expose_secret(), "worker", config.queue.heartbeat_s)?;
         let pool = db::pool(&database(settings, &config)?)?;
         if settings.migrate_on_start {
@@ -64,7 +64,7 @@ impl Application {
         let timeout = Duration::from_millis(config.worker.planning_timeout_ms);
         let pipeline = Arc::new(Pipeline {
             pool: pool.clone(),
-            planner: WatchedPlanner::start(Arc::new(planner), timeout).map_err(StartError::Watchdog)?,
+            planner: WatchedPlanner::start(Arc::new(planner), timeout).map_err(WorkerError::Watchdog)?,
             ladder: Ladder::new(config.queue.retry_delays()),
             rules: Rules::new(&config, settings.operator_email.as_ref().map(ToString::to_string)),
             metrics: Arc::clone(&metrics),
@@ -73,7 +73,7 @@ impl Application {
         });
         let dispatcher = Arc::new(Dispatcher { pool, config: config.dispatch.clone(), performers, metrics, bell });
         let ops = TcpListener::bind(settings.ops_listen)
-            .map_err(|source| StartError::Listen { address: settings.ops_listen, source })?;
+            .map_err(|source| WorkerError::Listen { address: settings.ops_listen, source })?;
         Ok(Self { config, broker, pipeline, dispatcher, ops, registry })
     }
 
@@ -90,25 +90,29 @@ impl Application {
     ///
     /// # Errors
     /// When the ops port cannot be served.
-    pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), StartError> {
+    pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), WorkerError> {
         let topology = Topology::new(&self.config.queue);
         let publisher_stop = CancellationToken::new();
         let publisher_config = PublisherConfig::new(&self.config.queue, PUBLISH_TIMEOUT);
         let (publisher, publishing) =
             Publisher::spawn(self.broker.clone(), topology.clone(), &publisher_config, publisher_stop.clone());
-        let tasks = TaskTracker::new();
+        let tasks = Tasks::default();
         let links = self.spawn_lanes(&tasks, &topology, &publisher, &stop);
         let pool = self.pipeline.pool.clone();
         tasks.spawn(Arc::clone(&self.dispatcher).run(stop.clone()));
-        tasks.spawn(maintenance::watch_leases(pool.clone(), stop.clone()));
+        tasks.spawn(maintenance::watch_leases(pool.clone(), self.config.dispatch.clone(), stop.clone()));
         tasks.spawn(maintenance::keep_house(pool, self.config.retention.clone(), stop.clone()));
-        tasks.close();
         let server = ops::serve(self.ops, Arc::new(self.registry), probe(links, Arc::clone(&self.pipeline)))
-            .map_err(|source| StartError::Serve { source })?;
+            .map_err(|source| WorkerError::Serve { source })?;
         let handle = server.handle();
         let serving = tokio::spawn(server);
         tracing::info!("worker started");
-        stop.cancelled().await;
+        let failed = tokio::select! {
+            biased; // told to stop, tasks end as they should
+            () = stop.cancelled() => false,
+            () = tasks.one_has_ended() => true,
+        };
+        stop.cancel();
         tracing::info!("stopping: settling what has been taken");
         if tokio::time::timeout(self.config.worker.drain_timeout(), tasks.wait()).await.is_err() {
             tracing::warn!("the drain took too long and is cut off; what was not settled will be delivered again");
@@ -118,12 +122,12 @@ impl Application {
         handle.stop(true).await;
         finish("ops server", serving).await;
         tracing::info!("worker stopped");
-        Ok(())
+        if failed { Err(WorkerError::TaskEnded) } else { Ok(()) }
     }
 
     fn spawn_lanes(
         &self,
-        tasks: &TaskTracker,
+        tasks: &Tasks,
         topology: &Topology,
         publisher: &Publisher,
         stop: &CancellationToken,
@@ -154,16 +158,43 @@ impl Application {
     }
 }
 
+/// The worker's tasks. None of them ends before the worker is told to stop; if one does (it
+/// panicked), the worker ends, rather than seem well while a queue is not served.
+#[derive(Default)]
+struct Tasks {
+    tracker: TaskTracker,
+    ended: CancellationToken,
+}
+
+impl Tasks {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let ended = self.ended.clone().drop_guard();
+        self.tracker.spawn(async move {
+            task.await;
+            drop(ended);
+        });
+    }
+
+    async fn one_has_ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    async fn wait(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
 /// Applies migrations and makes the first partitions, and nothing else.
 ///
 /// # Errors
 /// When the configuration is mistaken or Postgres is away.
-pub async fn migrate_only(settings: &Settings) -> Result<Vec<String>, StartError> {
+pub async fn migrate_only(settings: &Settings) -> Result<Vec<String>, WorkerError> {
     let config = Config::load(&settings.config)?;
     migrate(&db::pool(&database(settings, &config)?)?).await
 }
 
-async fn migrate(pool: &Pool) -> Result<Vec<String>, StartError> {
+async fn migrate(pool: &Pool) -> Result<Vec<String>, WorkerError> {
     let applied = migrate::migrate(pool).await?;
     let mut client = pool.get().await?;
     webhook_payloads::make_partitions(&mut client).await?;
@@ -173,9 +204,9 @@ async fn migrate(pool: &Pool) -> Result<Vec<String>, StartError> {
     Ok(applied)
 }
 
-fn database(settings: &Settings, config: &Config) -> Result<DatabaseConfig, StartError> {
+fn database(settings: &Settings, config: &Config) -> Result<DatabaseConfig, WorkerError> {
     Ok(DatabaseConfig {
-        url: settings.database_url.clone().ok_or(StartError::Unset("DATABASE_URL"))?,
+        url: settings.database_url.clone().ok_or(WorkerError::Unset("DATABASE_URL"))?,
         connections: config.worker.database_connections,
         statement_timeout_ms: config.worker.statement_timeout_ms,
         application: "oncehook worker",
@@ -183,15 +214,15 @@ fn database(settings: &Settings, config: &Config) -> Result<DatabaseConfig, Star
 }
 
 /// Who performs each kind of effect. A configuration that sends mail needs a mail server.
-fn performers(settings: &Settings, config: &Config) -> Result<HashMap<&'static str, Arc<dyn Perform>>, StartError> {
+fn performers(settings: &Settings, config: &Config) -> Result<HashMap<&'static str, Arc<dyn Perform>>, WorkerError> {
     let mut performers: HashMap<&'static str, Arc<dyn Perform>> = HashMap::new();
     let wanted = !config.effects.email.is_empty() || settings.operator_email.is_some();
     match (&settings.smtp_url, &settings.mail_from) {
         (Some(url), Some(from)) => {
-            let smtp = SmtpPool::new(SmtpConfig::parse(url)?, Duration::from_millis(config.dispatch.deadline_ms / 2));
+            let smtp = SmtpPool::new(SmtpConfig::parse(url)?, Duration::from_millis(config.dispatch.deadline_ms / 3));
             performers.insert("email", Arc::new(EmailPerformer { smtp, from: from.clone() }));
         }
-        _ if wanted => return Err(StartError::NoMail),
+        _ if wanted => return Err(WorkerError::NoMail),
         _ => {}
     }
     Ok(performers)

@@ -8,14 +8,15 @@
 //! confirmed on another queue.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Connection, Consumer};
+use lapin::types::FieldTable;
+use lapin::{Acker, Channel, Connection, Consumer};
 use shared::amqp::{LinkState, Publisher, Session, SessionError, Topology};
 use shared::message::{self, Message};
 use tokio::sync::{mpsc, watch};
@@ -67,6 +68,10 @@ impl Session for LaneConsumer {
         stop: &CancellationToken,
     ) -> Result<(), SessionError> {
         self.topology.declare(connection).await?;
+        tokio::select! {
+            () = self.pipeline.database_ready() => {}
+            () = stop.cancelled() => return Ok(()),
+        }
         let channel = connection.create_channel().await?;
         channel.basic_qos(self.limits.prefetch, BasicQosOptions::default()).await?;
         let options = BasicConsumeOptions::default();
@@ -87,80 +92,109 @@ impl LaneConsumer {
         }
     }
 
-    /// Takes what has arrived, processes it, settles it, until nothing can arrive any more.
+    /// Takes what has arrived, processes it, settles it, until nothing can arrive any more. Moves to
+    /// other queues go on beside it: while the broker takes no messages, their deliveries stay
+    /// unacknowledged and hold up nobody.
     async fn work(&self, mut waiting: mpsc::Receiver<Delivery>, stop: &CancellationToken) -> Result<(), SessionError> {
-        let metrics = &self.pipeline.metrics;
+        let mut moves = Moves::new();
         let mut batch = Vec::with_capacity(self.limits.batch_size);
-        while waiting.recv_many(&mut batch, self.limits.batch_size).await > 0 {
-            if self.lane == Lane::Work {
-                metrics.in_flight.set(i64::try_from(batch.len() + waiting.len()).unwrap_or(i64::MAX));
+        loop {
+            tokio::select! {
+                Some(moved) = moves.next(), if !moves.is_empty() => acknowledge(&moved?, false).await?,
+                taken = waiting.recv_many(&mut batch, self.limits.batch_size) => {
+                    if taken == 0 {
+                        break;
+                    }
+                    self.observe(batch.len() + waiting.len());
+                    for part in split_by_bytes(std::mem::take(&mut batch), self.limits.batch_bytes) {
+                        self.handle(part, &mut moves, stop).await?;
+                    }
+                    self.observe(waiting.len());
+                }
             }
-            for part in split_by_bytes(std::mem::take(&mut batch), self.limits.batch_bytes) {
-                self.handle(part, stop).await?;
-            }
-            if self.lane == Lane::Work {
-                metrics.in_flight.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
-            }
+        }
+        while let Some(moved) = moves.next().await {
+            acknowledge(&moved?, false).await?;
         }
         Ok(())
     }
 
-    async fn handle(&self, batch: Vec<Delivery>, stop: &CancellationToken) -> Result<(), SessionError> {
-        let Some(last) = batch.last().map(|delivery| delivery.acker.clone()) else { return Ok(()) };
-        let (suspects, deliveries): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|delivery| self.lane == Lane::Work && self.is_suspect(delivery));
-        let arrivals: Vec<Arrival> = deliveries.into_iter().map(|delivery| self.arrival(delivery)).collect();
-        let messages: Vec<Message> = arrivals.iter().map(|arrival| arrival.message.clone()).collect();
-        for delivery in suspects {
-            self.isolate(delivery, stop).await?;
-        }
-        for (message, verdict) in messages.into_iter().zip(self.pipeline.process(arrivals).await) {
-            if let Verdict::Retry(delay) = verdict {
-                self.send_to_ladder(message, delay, stop).await?;
+    /// Processes a batch, acknowledges what is settled and begins the moves of the rest.
+    async fn handle<'s>(
+        &'s self,
+        batch: Vec<Delivery>,
+        moves: &mut Moves<'s>,
+        stop: &'s CancellationToken,
+    ) -> Result<(), SessionError> {
+        let mut ackers = Vec::with_capacity(batch.len());
+        let mut arrivals = Vec::with_capacity(batch.len());
+        for delivery in batch {
+            let deliveries = message::delivery_count(&delivery.properties);
+            let (acker, arrival) = self.arrival(delivery);
+            if self.is_suspect(&arrival, deliveries) {
+                moves.push(self.isolate(acker, arrival.message, deliveries, stop).boxed());
+            } else {
+                ackers.push((acker, arrival.message.clone()));
+                arrivals.push(arrival);
             }
         }
-        // Batches are settled in the order of delivery, so all up to the last one are settled now.
-        if last.ack(BasicAckOptions { multiple: true }).await? {
-            Ok(())
-        } else {
-            Err(SessionError::Broken("an acknowledgement could not be sent"))
+        let verdicts = self.pipeline.process(arrivals).await;
+        let mut settled = Vec::with_capacity(ackers.len());
+        for ((acker, mut message), verdict) in ackers.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Ack => settled.push(acker),
+                Verdict::Retry(delay) => {
+                    message.attempt = message.attempt.saturating_add(1);
+                    moves.push(self.relocate(acker, self.topology.retry(delay), message, stop).boxed());
+                }
+            }
+        }
+        acknowledge_all(&settled, moves.is_empty()).await
+    }
+
+    fn observe(&self, in_flight: usize) {
+        if self.lane == Lane::Work {
+            self.pipeline.metrics.in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
         }
     }
 
     /// A crash burns the delivery count of every prefetched neighbour alike; so what was delivered
-    /// often is not judged, it is run alone.
-    fn is_suspect(&self, delivery: &Delivery) -> bool {
-        delivery_count(delivery) >= self.limits.suspect_after
+    /// often is not judged, it is run alone. What cannot be read is parked anyway, unplanned.
+    fn is_suspect(&self, arrival: &Arrival, deliveries: i64) -> bool {
+        self.lane == Lane::Work && arrival.defect.is_none() && deliveries >= self.limits.suspect_after
     }
 
-    async fn isolate(&self, delivery: Delivery, stop: &CancellationToken) -> Result<(), SessionError> {
-        let deliveries = delivery_count(&delivery);
-        let arrival = self.arrival(delivery);
+    async fn isolate(
+        &self,
+        acker: Acker,
+        message: Message,
+        deliveries: i64,
+        stop: &CancellationToken,
+    ) -> Result<Acker, SessionError> {
         tracing::warn!(
-            webhook.source = %arrival.message.source, webhook.id = arrival.message.id, deliveries,
+            webhook.source = %message.source,
+            webhook.id = message.id,
+            deliveries,
             "delivered often without being settled; it will be run alone"
         );
         self.pipeline.metrics.isolated.inc();
-        self.publish(&self.topology.suspect(), &arrival.message, stop).await
+        self.relocate(acker, self.topology.suspect(), message, stop).await
     }
 
-    async fn send_to_ladder(
+    /// Publishes to another queue with a confirm, again and again until it is confirmed; then the
+    /// delivery may be acknowledged. A second copy is absorbed by the claim. Told to stop, it gives
+    /// up: the message stays unacknowledged where it was.
+    async fn relocate(
         &self,
-        mut message: Message,
-        delay: Duration,
+        acker: Acker,
+        queue: String,
+        message: Message,
         stop: &CancellationToken,
-    ) -> Result<(), SessionError> {
-        message.attempt = message.attempt.saturating_add(1);
-        self.publish(&self.topology.retry(delay), &message, stop).await
-    }
-
-    /// Publishes with a confirm, again and again until it is confirmed. A second copy is absorbed
-    /// by the claim. Told to stop, it gives up: the message stays unacknowledged where it was.
-    async fn publish(&self, queue: &str, message: &Message, stop: &CancellationToken) -> Result<(), SessionError> {
+    ) -> Result<Acker, SessionError> {
         let mut backoff = Backoff::new();
         loop {
-            match self.publisher.publish(queue, message).await {
-                Ok(()) => return Ok(()),
+            match self.publisher.publish(&queue, &message).await {
+                Ok(()) => return Ok(acker),
                 Err(_) if stop.is_cancelled() => return Err(SessionError::Broken("stopping")),
                 Err(error) => {
                     tracing::warn!(queue, webhook.id = message.id, %error, "not confirmed; publishing again");
@@ -170,16 +204,43 @@ impl LaneConsumer {
         }
     }
 
-    fn arrival(&self, delivery: Delivery) -> Arrival {
+    fn arrival(&self, delivery: Delivery) -> (Acker, Arrival) {
         let body = Bytes::from(delivery.data);
         let dead = (self.lane == Lane::Dead).then_some(Defect::DeadLettered);
-        match message::decode(&delivery.properties, body.clone()) {
+        let arrival = match message::decode(&delivery.properties, body.clone()) {
             Ok(message) => Arrival { message, defect: dead },
             Err(error) => Arrival {
                 message: message::salvage(&delivery.properties, body),
                 defect: dead.or(Some(Defect::Unreadable(error))),
             },
-        }
+        };
+        (delivery.acker, arrival)
+    }
+}
+
+/// Messages on their way to another queue; each gives its delivery back to be acknowledged.
+type Moves<'s> = FuturesUnordered<BoxFuture<'s, Result<Acker, SessionError>>>;
+
+/// Acknowledges settled deliveries: in one word when nothing before them is open, else one by one.
+async fn acknowledge_all(settled: &[Acker], nothing_open: bool) -> Result<(), SessionError> {
+    if nothing_open {
+        // Batches are settled in the order of delivery, so all up to the last one are settled.
+        return match settled.last() {
+            Some(last) => acknowledge(last, true).await,
+            None => Ok(()),
+        };
+    }
+    for acker in settled {
+        acknowledge(acker, false).await?;
+    }
+    Ok(())
+}
+
+async fn acknowledge(acker: &Acker, multiple: bool) -> Result<(), SessionError> {
+    if acker.ack(BasicAckOptions { multiple }).await? {
+        Ok(())
+    } else {
+        Err(SessionError::Broken("an acknowledgement could not be sent"))
     }
 }
 
@@ -228,21 +289,6 @@ async fn receive(
                 None => return Err(SessionError::Broken("the broker cancelled the consumer")),
             },
         }
-    }
-}
-
-/// How often a quorum queue has delivered a message before.
-fn delivery_count(delivery: &Delivery) -> i64 {
-    let headers = delivery.properties.headers().as_ref();
-    match headers.and_then(|headers| headers.inner().get("x-delivery-count")) {
-        Some(AMQPValue::LongLongInt(count)) => *count,
-        Some(AMQPValue::LongInt(count)) => (*count).into(),
-        Some(AMQPValue::LongUInt(count)) => (*count).into(),
-        Some(AMQPValue::ShortInt(count)) => (*count).into(),
-        Some(AMQPValue::ShortShortInt(count)) => (*count).into(),
-        Some(AMQPValue::ShortShortUInt(count)) => (*count).into(),
-        Some(AMQPValue::ShortUInt(count)) => (*count).into(),
-        _ => 0,
     }
 }
 

@@ -1,12 +1,12 @@
-//! Why a worker does not start. Every text says what to mend.
+//! Why a worker does not start, or does not go on. Every text says what to mend.
 
 use std::net::SocketAddr;
 
 use shared::plan::PlannerMistake;
 
-/// Why a worker does not start.
+/// Why a worker does not start, or does not go on.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum WorkerError {
     /// The configuration file is mistaken.
     #[error(transparent)]
     Config(#[from] shared::config::ConfigError),
@@ -49,6 +49,9 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// A task of the worker panicked; it must be started anew.
+    #[error("a task of the worker ended before it was told to; its panic is in the log")]
+    TaskEnded,
     /// The ops server could not be started.
     #[error("cannot serve the ops port")]
     Serve {
@@ -58,7 +61,7 @@ pub enum StartError {
     },
 }
 
-impl StartError {
+impl WorkerError {
     pub(crate) fn planner(mistakes: Vec<PlannerMistake>) -> Self {
         let lines: Vec<String> =
             mistakes.into_iter().map(|mistake| format!("{}: {}", mistake.key, mistake.problem)).collect();

@@ -23,5 +23,5 @@ mod transaction;
 
 pub use application::{Application, migrate_only};
 pub use dispatch::SmtpUrlError;
-pub use error::StartError;
+pub use error::WorkerError;
 pub use settings::Settings;

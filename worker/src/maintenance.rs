@@ -3,15 +3,18 @@
 //! Every step is safe from any number of workers at once: rows are skipped when another has them,
 //! partitions are made and dropped under an advisory lock.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
-use shared::config::RetentionConfig;
+use shared::config::{DispatchConfig, RetentionConfig};
 use shared::db::{outbox, processed_webhooks, webhook_failures, webhook_payloads};
+use shared::error_chain::error_chain;
 use tokio_util::sync::CancellationToken;
 
 /// How often expired leases are looked for.
 const LEASE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long expired leases are left alone after the database was away.
+const SETTLE_FIRST: Duration = Duration::from_secs(15);
 /// How often partitions are made and dropped, and old rows are deleted.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(3600);
 /// Rows deleted in one statement, so that no purge holds locks for long.
@@ -27,17 +30,29 @@ pub(crate) enum MaintenanceError {
 }
 
 /// Looks for expired leases until told to stop.
-pub(crate) async fn watch_leases(pool: Pool, stop: CancellationToken) {
+pub(crate) async fn watch_leases(pool: Pool, dispatch: DispatchConfig, stop: CancellationToken) {
+    // After an outage the workers that hold leases settle first; their word is better than a guess.
+    let mut not_before = Instant::now();
     while pause(LEASE_INTERVAL, &stop).await {
-        if let Err(error) = take_up_expired(&pool).await {
-            tracing::warn!(error = shared::error_chain::error_chain(&error), "cannot look for expired leases");
+        let outcome = match Instant::now() < not_before {
+            true => ping(&pool).await,
+            false => take_up_expired(&pool, &dispatch).await,
+        };
+        if let Err(error) = outcome {
+            not_before = Instant::now() + SETTLE_FIRST;
+            tracing::warn!(error = error_chain(&error), "cannot look for expired leases");
         }
     }
 }
 
-async fn take_up_expired(pool: &Pool) -> Result<(), MaintenanceError> {
+async fn ping(pool: &Pool) -> Result<(), MaintenanceError> {
+    Ok(pool.get().await?.batch_execute("").await?)
+}
+
+async fn take_up_expired(pool: &Pool, dispatch: &DispatchConfig) -> Result<(), MaintenanceError> {
     let client = pool.get().await?;
-    for row in outbox::expire_leases(&**client).await? {
+    let delay = Duration::from_millis(dispatch.retry_min_ms);
+    for row in outbox::expire_leases(&**client, dispatch.max_attempts, delay).await? {
         tracing::error!(
             key = row.dedupe_key,
             state = row.state,
@@ -50,30 +65,43 @@ async fn take_up_expired(pool: &Pool) -> Result<(), MaintenanceError> {
 /// Keeps partitions ready and purges, at once and then every hour, until told to stop.
 pub(crate) async fn keep_house(pool: Pool, retention: RetentionConfig, stop: CancellationToken) {
     loop {
-        if let Err(error) = housekeeping(&pool, &retention).await {
-            tracing::warn!(error = shared::error_chain::error_chain(&error), "housekeeping did not get through");
-        }
+        housekeeping(&pool, &retention).await;
         if !pause(HOUSEKEEPING_INTERVAL, &stop).await {
             return;
         }
     }
 }
 
-async fn housekeeping(pool: &Pool, retention: &RetentionConfig) -> Result<(), MaintenanceError> {
-    let mut client = pool.get().await?;
-    webhook_payloads::make_partitions(&mut client).await?;
+/// Each step by itself: one that is held up by a long reader does not hold up the others.
+async fn housekeeping(pool: &Pool, retention: &RetentionConfig) {
+    report("make partitions", make_partitions(pool).await);
+    report("drop old partitions", drop_partitions(pool, retention).await);
+    report("purge", purge_all(pool, retention).await);
+}
+
+fn report(step: &'static str, outcome: Result<(), MaintenanceError>) {
+    if let Err(error) = outcome {
+        tracing::warn!(step, error = error_chain(&error), "housekeeping did not get through");
+    }
+}
+
+async fn make_partitions(pool: &Pool) -> Result<(), MaintenanceError> {
+    webhook_payloads::make_partitions(&mut pool.get().await?).await?;
+    Ok(())
+}
+
+async fn drop_partitions(pool: &Pool, retention: &RetentionConfig) -> Result<(), MaintenanceError> {
+    let client = pool.get().await?;
     for name in webhook_payloads::drop_partitions(&client, days(retention.payload_days)).await? {
         tracing::info!(partition = name, "dropped a day of payloads");
     }
-    purge_all(&mut client, retention).await
+    Ok(())
 }
 
-async fn purge_all(
-    client: &mut deadpool_postgres::Client,
-    retention: &RetentionConfig,
-) -> Result<(), MaintenanceError> {
-    while processed_webhooks::purge(&***client, days(retention.processed_days), PURGE_ROWS).await? > 0 {}
-    while webhook_failures::purge(&***client, days(retention.failure_days), PURGE_ROWS).await? > 0 {}
+async fn purge_all(pool: &Pool, retention: &RetentionConfig) -> Result<(), MaintenanceError> {
+    let client = pool.get().await?;
+    while processed_webhooks::purge(&**client, days(retention.processed_days), PURGE_ROWS).await? > 0 {}
+    while webhook_failures::purge(&**client, days(retention.failure_days), PURGE_ROWS).await? > 0 {}
     Ok(())
 }
 

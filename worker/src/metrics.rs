@@ -62,7 +62,7 @@ pub(crate) struct Metrics {
     pub(crate) isolated: Counter,
     /// Effects being sent; the limit is `dispatch.concurrency`.
     pub(crate) sending: Gauge,
-    /// Sends that were settled after their lease was lost.
+    /// Sends whose lease was lost before they were settled.
     pub(crate) leases_lost: Counter,
 }
 
@@ -121,7 +121,7 @@ impl Metrics {
         let help = "What one attempt to send an effect took";
         registry.register_with_unit("webhook_effect_duration", help, Unit::Seconds, self.effect_duration.clone());
         registry.register("worker_effects_sending", "Effects being sent", self.sending.clone());
-        let help = "Sends settled after their lease was lost";
+        let help = "Sends whose lease was lost before they were settled";
         registry.register("worker_leases_lost", help, self.leases_lost.clone());
     }
 

@@ -92,6 +92,24 @@ impl Pipeline {
         verdicts
     }
 
+    /// Waits until the database answers. Deliveries that nobody can settle are not taken: after
+    /// half an hour the broker would take them back and count it against them.
+    pub(crate) async fn database_ready(&self) {
+        let mut backoff = Backoff::new();
+        loop {
+            let answer = match self.pool.get().await {
+                Ok(client) => client.batch_execute("").await.map_err(|error| error_chain(&error)),
+                Err(error) => Err(error_chain(&error)),
+            };
+            match answer {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(error, "the database is away; nothing is taken from the queue"),
+            }
+            self.waiting.store(true, Ordering::Relaxed);
+            backoff.pause().await;
+        }
+    }
+
     /// Whether a batch waits for the database.
     pub(crate) fn waits_for_database(&self) -> bool {
         self.waiting.load(Ordering::Relaxed)
@@ -145,6 +163,13 @@ impl Pipeline {
                     splitter.again(range);
                     backoff.pause().await;
                 }
+                Err(BatchError::TooSlow(error)) => {
+                    tracing::warn!(error, batch = batch.len(), "the database takes too long; trying in halves");
+                    if let Split::Alone(_) = splitter.split(range.clone()) {
+                        splitter.again(range);
+                        backoff.pause().await;
+                    }
+                }
                 Err(BatchError::Spoiled(error)) => {
                     self.waiting.store(false, Ordering::Relaxed);
                     if let Split::Alone(index) = splitter.split(range) {
@@ -171,18 +196,19 @@ impl Pipeline {
                 }
                 Ok(applied)
             }
-            Err(error @ ApplyError::Database(_)) => {
-                self.make_missing_partition(client).await;
+            Err(error @ ApplyError::Database(_)) => Err(BatchError::Away(error_chain(&error))),
+            Err(error @ ApplyError::NoPartition) => {
+                self.make_partitions(client).await;
                 Err(BatchError::Away(error_chain(&error)))
             }
+            Err(error @ ApplyError::TooSlow(_)) => Err(BatchError::TooSlow(error_chain(&error))),
             Err(error) => Err(BatchError::Spoiled(error)),
         }
     }
 
-    /// A day without a partition is refused like an outage; this mends it for the next try.
-    async fn make_missing_partition(&self, mut client: Client) {
+    async fn make_partitions(&self, mut client: Client) {
         if let Err(error) = webhook_payloads::make_partitions(&mut client).await {
-            tracing::debug!(%error, "no partitions could be made now");
+            tracing::error!(error = error_chain(&error), "cannot make the payload partitions");
         }
     }
 
@@ -272,6 +298,8 @@ type Troubled = (usize, Message, Trouble);
 enum BatchError {
     /// Not its fault: try it whole again.
     Away(String),
+    /// Perhaps its fault: try it in halves, and what stands alone again.
+    TooSlow(String),
     /// A webhook in it is at fault.
     Spoiled(ApplyError),
 }
@@ -281,6 +309,8 @@ fn trouble(error: &ApplyError) -> Trouble {
     match error {
         ApplyError::UnknownSku(_) => Trouble::Park(ParkReason::UnknownSku, error.to_string()),
         ApplyError::Data(_) => Trouble::Park(ParkReason::Data, error_chain(error)),
-        ApplyError::Database(_) | ApplyError::Unknown(_) => Trouble::Retry(error_chain(error)),
+        ApplyError::Database(_) | ApplyError::TooSlow(_) | ApplyError::NoPartition | ApplyError::Unknown(_) => {
+            Trouble::Retry(error_chain(error))
+        }
     }
 }

@@ -4,8 +4,10 @@
 //! watchdog does that; the message is delivered again, and the third time it takes the suspects'
 //! queue, where it is alone.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use shared::message::Message;
@@ -29,13 +31,22 @@ pub(crate) struct WatchedPlanner {
     watch: Arc<Watch>,
 }
 
-/// What is being planned, and since when.
+/// What is being planned, by which call: each lane plans on a thread of its own.
 #[derive(Default)]
-struct Watch(Mutex<Option<Current>>);
+struct Watch {
+    calls: Mutex<HashMap<u64, Current>>,
+    next_call: AtomicU64,
+}
 
 struct Current {
     since: Instant,
     webhook: String,
+}
+
+/// One call under watch, until dropped.
+struct Watched<'w> {
+    watch: &'w Watch,
+    call: u64,
 }
 
 impl WatchedPlanner {
@@ -60,10 +71,10 @@ impl WatchedPlanner {
     }
 
     fn plan_one(&self, message: Message) -> (Message, Result<Plan, PlanningError>) {
-        self.watch.set(Some(Current { since: Instant::now(), webhook: format!("{}/{}", message.source, message.id) }));
+        let watched = self.watch.begin(format!("{}/{}", message.source, message.id));
         let subject = Subject { source: &message.source, topic: &message.topic, body: &message.body };
         let planned = catch_unwind(AssertUnwindSafe(|| self.planner.plan(subject)));
-        self.watch.set(None);
+        drop(watched);
         let plan = match planned {
             Ok(plan) => plan.map_err(PlanningError::Plan),
             Err(panic) => Err(PlanningError::Panicked(panic_text(panic.as_ref()))),
@@ -73,14 +84,26 @@ impl WatchedPlanner {
 }
 
 impl Watch {
-    fn set(&self, current: Option<Current>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = current;
+    fn begin(&self, webhook: String) -> Watched<'_> {
+        let call = self.next_call.fetch_add(1, Ordering::Relaxed);
+        self.calls().insert(call, Current { since: Instant::now(), webhook });
+        Watched { watch: self, call }
     }
 
     /// The webhook that has been planned for too long, if one has.
     fn overdue(&self, timeout: Duration) -> Option<String> {
-        let current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        current.as_ref().filter(|current| current.since.elapsed() > timeout).map(|current| current.webhook.clone())
+        let calls = self.calls();
+        calls.values().find(|current| current.since.elapsed() > timeout).map(|current| current.webhook.clone())
+    }
+
+    fn calls(&self) -> MutexGuard<'_, HashMap<u64, Current>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.watch.calls().remove(&self.call);
     }
 }
 
@@ -99,4 +122,19 @@ fn guard(watched: &Weak<Watch>, timeout: Duration) {
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_hangs_stays_under_watch_while_others_come_and_go() {
+        let watch = Watch::default();
+        let hanging = watch.begin("shopify/hangs".to_owned());
+        drop(watch.begin("shopify/quick".to_owned()));
+        assert_eq!(watch.overdue(Duration::ZERO), Some("shopify/hangs".to_owned()));
+        drop(hanging);
+        assert_eq!(watch.overdue(Duration::ZERO), None);
+    }
 }

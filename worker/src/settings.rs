@@ -1,4 +1,5 @@
-//! What the environment tells the worker. Secrets come this way and never by argument.
+//! What the environment tells the worker. Each variable can be given as an argument too, for a try at
+//! a terminal; secrets belong into the environment, since arguments are seen by every user.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -4,19 +4,16 @@
 //! 2xx is always in a place where it is found.
 
 use deadpool_postgres::{Client, Transaction};
-use shared::config::AmbiguousPolicy;
+use shared::config::{AmbiguousPolicy, OPERATOR_ALERT};
 use shared::db::outbox::NewEffect;
 use shared::db::parked_webhooks::ParkReason;
 use shared::db::processed_webhooks::{DuplicateCount, WebhookKey};
 use shared::db::webhook_failures::FailureOutcome;
-use shared::db::{outbox, parked_webhooks, processed_webhooks, webhook_failures};
+use shared::db::{outbox, parked_webhooks, processed_webhooks, storable, webhook_failures};
 use shared::message::Message;
 use shared::plan::Letter;
 use time::OffsetDateTime;
 use tokio_postgres::Error;
-
-/// The effect that the operator's mails go under.
-pub(crate) const OPERATOR_ALERT: &str = "operator-alert";
 
 /// What became of a webhook that was to be parked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +32,6 @@ pub(crate) async fn park(
     detail: &str,
     operator: Option<&str>,
 ) -> Result<Parked, Error> {
-    let message = &storable_message(message);
     let transaction = client.transaction().await?;
     let key = key(message);
     let hashes = processed_webhooks::find_hashes(&transaction, &[&key]).await?;
@@ -104,22 +100,4 @@ async fn alert(
 /// What a webhook is claimed by.
 pub(crate) fn key(message: &Message) -> WebhookKey {
     WebhookKey { source: message.source.to_string(), webhook_id: message.id.clone() }
-}
-
-/// A message on the queue may hold what Postgres' text does not; parking must succeed all the same.
-fn storable_message(message: &Message) -> Message {
-    let clean = |text: &String| text.replace('\0', "");
-    Message {
-        id: clean(&message.id),
-        topic: clean(&message.topic),
-        content_type: message.content_type.as_ref().map(clean),
-        headers: message.headers.iter().map(|(name, value)| (clean(name), clean(value))).collect(),
-        ..message.clone()
-    }
-}
-
-/// Postgres' text holds no NUL; an error's text may quote one from a body. Bounded, too.
-fn storable(text: &str) -> String {
-    const MAX_CHARS: usize = 2_000;
-    text.chars().filter(|char| *char != '\0').take(MAX_CHARS).collect()
 }

@@ -13,7 +13,7 @@ use shared::db::processed_webhooks::{ClaimRow, DuplicateCount, Status, WebhookKe
 use shared::db::{
     Failure, classify, inventory, inventory_ledger, outbox, parked_webhooks, processed_webhooks, webhook_payloads,
 };
-use shared::plan::Skip;
+use shared::plan::{Decrement, Skip};
 
 use crate::batch::{Outcome, Planned};
 
@@ -29,6 +29,12 @@ pub(crate) enum ApplyError {
     /// The database or the connection; the COMMIT may have gone through, which the claim will tell.
     #[error("the database is away or busy")]
     Database(#[source] tokio_postgres::Error),
+    /// The batch took longer than `statement_timeout`: too much at once, or a slow database.
+    #[error("the database took too long")]
+    TooSlow(#[source] tokio_postgres::Error),
+    /// Today has no payload partition.
+    #[error("today has no partition of webhook_payloads")]
+    NoPartition,
     /// Something else that a webhook in the batch brings about.
     #[error("the batch failed")]
     Unknown(#[source] tokio_postgres::Error),
@@ -39,6 +45,8 @@ impl From<tokio_postgres::Error> for ApplyError {
         match classify(&error) {
             Failure::Data => Self::Data(error),
             Failure::Database => Self::Database(error),
+            Failure::TooSlow => Self::TooSlow(error),
+            Failure::NoPartition => Self::NoPartition,
             Failure::Unknown => Self::Unknown(error),
         }
     }
@@ -74,9 +82,11 @@ pub(crate) async fn apply(client: &mut Client, batch: &[Planned]) -> Result<Appl
         applied.new_effects = plan_out(&transaction, &ours).await?;
         let payloads: Vec<_> = ours.iter().map(|planned| (&planned.key, &planned.message)).collect();
         webhook_payloads::insert(&transaction, &payloads).await?;
-        let keys: Vec<&WebhookKey> = ours.iter().map(|planned| &planned.key).collect();
-        applied.resolved = parked_webhooks::resolve(&transaction, &keys).await?;
     }
+    let settled = batch.iter().zip(&applied.outcomes);
+    let settled = settled.filter(|(_, outcome)| **outcome != Outcome::Duplicate { changed_body: true });
+    let keys: Vec<&WebhookKey> = settled.map(|(planned, _)| &planned.key).collect();
+    applied.resolved = parked_webhooks::resolve(&transaction, &keys).await?;
     transaction.commit().await?;
     Ok(applied)
 }
@@ -124,9 +134,14 @@ async fn claim(
     Ok(processed_webhooks::claim(transaction, &rows).await?)
 }
 
+/// Another effect of the same batch may want the same unknown SKU to park.
+fn is_skipped(decrement: &Decrement, unknown: &HashSet<String>) -> bool {
+    decrement.unknown_sku == UnknownSku::Skip && unknown.contains(&decrement.sku)
+}
+
 /// What the plan left out, and the lines whose SKU is not kept here.
 fn skips(planned: &Planned, unknown: &HashSet<String>) -> Vec<Skip> {
-    let lines = planned.plan.decrements.iter().filter(|decrement| unknown.contains(&decrement.sku));
+    let lines = planned.plan.decrements.iter().filter(|decrement| is_skipped(decrement, unknown));
     let lines = lines.map(|decrement| Skip {
         by: decrement.effect.to_string(),
         reason: format!("line {}: inventory has no SKU {:?}", decrement.line, decrement.sku),
@@ -207,7 +222,7 @@ async fn decrement(
 fn sales(ours: &[&Planned], unknown: &HashSet<String>) -> Vec<Sale> {
     let mut sales = Vec::new();
     for planned in ours {
-        for decrement in planned.plan.decrements.iter().filter(|decrement| !unknown.contains(&decrement.sku)) {
+        for decrement in planned.plan.decrements.iter().filter(|decrement| !is_skipped(decrement, unknown)) {
             sales.push(Sale {
                 key: SaleKey {
                     source: planned.key.source.clone(),

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
-use tokio::sync::watch;
 
 pub use self::publisher::{PublishError, Publisher, PublisherConfig};
 pub use self::supervisor::{Session, SessionError, supervise};
@@ -31,11 +30,8 @@ pub struct Broker {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The address is not an AMQP URI. Shows neither the address nor its password.
-    #[error("AMQP_URL is not an AMQP address such as amqp://user:password@host:5672/%2f: {problem}")]
-    Address {
-        /// What is wrong with it.
-        problem: String,
-    },
+    #[error("AMQP_URL is not an AMQP address such as amqp://user:password@host:5672/%2f")]
+    Address,
     /// The broker does not answer, or refuses.
     #[error("cannot connect to the broker")]
     Refused(#[source] lapin::Error),
@@ -61,7 +57,7 @@ impl Broker {
     /// # Errors
     /// When the URI cannot be read.
     pub fn new(url: &str, name: &str, heartbeat_s: u16) -> Result<Self, ConnectError> {
-        let mut uri: AMQPUri = url.parse().map_err(|problem: String| ConnectError::Address { problem })?;
+        let mut uri: AMQPUri = url.parse().map_err(|_shows_the_address: String| ConnectError::Address)?;
         uri.query.heartbeat = Some(heartbeat_s);
         Ok(Self { uri, name: name.to_owned() })
     }
@@ -80,9 +76,4 @@ impl Broker {
             Err(_elapsed) => Err(ConnectError::TimedOut),
         }
     }
-}
-
-/// Waits until a link is up; `false` when its role has ended.
-pub async fn wait_until_up(mut link: watch::Receiver<LinkState>) -> bool {
-    link.wait_for(|state| *state == LinkState::Up).await.is_ok()
 }

@@ -8,6 +8,9 @@ use super::{Config, IngestConfig};
 use crate::plan::{Planner, known};
 use crate::provider::{Catalogue, Provider};
 
+/// What a draining worker needs beside its last send.
+const DRAIN_MARGIN_MS: u64 = 2_000;
+
 /// Adds every mistake of meaning in a tree that is well-formed.
 pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     bounds(config, mistakes);
@@ -95,6 +98,15 @@ fn contradictions(config: &Config, mistakes: &mut Mistakes) {
     let dispatch = &config.dispatch;
     if dispatch.deadline_ms * 2 > dispatch.lease_ms {
         mistakes.add("dispatch.deadline_ms", None, format!("at most half of lease_ms ({})", dispatch.lease_ms));
+    }
+    let drain_timeout_s = config.worker.drain_timeout_s;
+    if drain_timeout_s * 1_000 < dispatch.deadline_ms + DRAIN_MARGIN_MS {
+        let least_s = (dispatch.deadline_ms + DRAIN_MARGIN_MS).div_ceil(1_000);
+        let problem = format!(
+            "at least {least_s}: dispatch.deadline_ms is {}, and a send that is cut off is sent twice",
+            dispatch.deadline_ms
+        );
+        mistakes.add("worker.drain_timeout_s", None, problem);
     }
     if dispatch.retry_min_ms > dispatch.retry_max_ms {
         mistakes.add("dispatch.retry_min_ms", None, format!("at most retry_max_ms ({})", dispatch.retry_max_ms));

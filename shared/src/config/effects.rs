@@ -7,6 +7,9 @@ use serde::Deserialize;
 
 use crate::name::Name;
 
+/// The effect that mails to the operator go under; no configured effect may have its name.
+pub const OPERATOR_ALERT: &str = "operator-alert";
+
 /// All effects, by kind and name; a name is used once, whatever its kind.
 #[derive(Debug, Clone, Default, Deserialize, Validate)]
 #[serde(deny_unknown_fields, default)]

@@ -24,7 +24,9 @@ use std::collections::BTreeMap;
 use garde::Validate;
 use serde::Deserialize;
 
-pub use self::effects::{AmbiguousPolicy, EffectsConfig, EmailEffectConfig, InventoryEffectConfig, UnknownSku};
+pub use self::effects::{
+    AmbiguousPolicy, EffectsConfig, EmailEffectConfig, InventoryEffectConfig, OPERATOR_ALERT, UnknownSku,
+};
 pub use self::ingest::IngestConfig;
 pub use self::mistakes::{ConfigError, Mistake};
 pub use self::queue::QueueConfig;

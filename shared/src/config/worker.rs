@@ -46,7 +46,7 @@ impl Default for WorkerConfig {
             suspect_after_deliveries: 3,
             database_connections: 8,
             statement_timeout_ms: 10_000,
-            drain_timeout_s: 20,
+            drain_timeout_s: 35,
         }
     }
 }
@@ -93,7 +93,7 @@ impl Default for DispatchConfig {
             concurrency: 8,
             lease_ms: 120_000,
             deadline_ms: 30_000,
-            max_attempts: 12,
+            max_attempts: 48,
             retry_min_ms: 5_000,
             retry_max_ms: 3_600_000,
             poll_ms: 1_000,

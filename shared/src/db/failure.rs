@@ -10,8 +10,13 @@ pub enum Failure {
     /// A value in a webhook: split the batch until it stands alone. Classes 22 and 23.
     Data,
     /// The database, the connection or contention: try the whole batch again, count no attempt.
-    /// Classes 08, 40, 53, 55P03, 57, I/O, and a day without a payload partition.
+    /// Classes 08, 25 (a failover to a read-only node, our own idle timeout), 40, 53, 55P03, 57,
+    /// 58, and I/O.
     Database,
+    /// `statement_timeout`, 57014: too much at once, or a slow database. Try in halves.
+    TooSlow,
+    /// Today has no payload partition: make it, and try again.
+    NoPartition,
     /// Anything else: split, and let the one that stands alone take the retry ladder.
     Unknown,
 }
@@ -21,28 +26,32 @@ pub enum Failure {
 pub fn classify(error: &tokio_postgres::Error) -> Failure {
     match error.as_db_error() {
         Some(error) => classify_db(error),
-        // No answer from the server: I/O, TLS, a closed connection. A value that cannot be
-        // serialised never leaves the client and has another cause.
-        None if error.is_closed()
-            || std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>()) =>
-        {
-            Failure::Database
-        }
+        None if error.is_closed() || is_io(error) => Failure::Database,
         None => Failure::Unknown,
     }
+}
+
+/// No answer from the server. A value too large for the protocol fails with an I/O error of its
+/// own kind before anything is sent.
+fn is_io(error: &tokio_postgres::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| source.kind() != std::io::ErrorKind::InvalidInput)
 }
 
 fn classify_db(error: &DbError) -> Failure {
     let code = error.code();
     if *code == SqlState::CHECK_VIOLATION && error.constraint().is_none() {
-        return Failure::Database; // "no partition of relation found for row"
+        return Failure::NoPartition; // "no partition of relation found for row"
+    }
+    if *code == SqlState::QUERY_CANCELED {
+        return Failure::TooSlow;
     }
     if *code == SqlState::LOCK_NOT_AVAILABLE {
         return Failure::Database;
     }
     match code.code().get(..2) {
         Some("22" | "23") => Failure::Data,
-        Some("08" | "40" | "53" | "57") => Failure::Database,
+        Some("08" | "25" | "40" | "53" | "57" | "58") => Failure::Database,
         _ => Failure::Unknown,
     }
 }

@@ -1,6 +1,6 @@
 //! `inventory`: stock per SKU.
 //!
-//! Rows are locked in SKU order before they are changed, and only by what the ledger newly
+//! Rows are locked in the byte order of their SKUs (whatever the database's collation) before they are changed, and only by what the ledger newly
 //! recorded: quantity = initial quantity + ledger, always.
 
 use std::collections::{BTreeMap, HashSet};
@@ -9,8 +9,8 @@ use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
 use tokio_postgres::{Error, GenericClient};
 
-const LOCK: &str = "
-    SELECT sku FROM inventory WHERE sku = ANY ($1::text[]) ORDER BY sku FOR UPDATE";
+const LOCK: &str = r#"
+    SELECT sku FROM inventory WHERE sku = ANY ($1::text[]) ORDER BY sku COLLATE "C" FOR UPDATE"#;
 
 const EXISTING: &str = "SELECT sku FROM inventory WHERE sku = ANY ($1::text[])";
 

@@ -19,6 +19,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use self::failure::{Failure, classify};
@@ -57,7 +58,8 @@ pub enum PoolError {
     Build(#[from] deadpool_postgres::BuildError),
 }
 
-/// Makes a pool. Connects lazily; TLS is used where the URL's `sslmode` asks for it.
+/// Makes a pool. Connects lazily. TLS is used where the URL says `sslmode=require` (or `prefer`);
+/// the certificate must verify against the system's.
 ///
 /// # Errors
 /// When the URL or the system's certificates cannot be read.
@@ -76,9 +78,15 @@ pub fn pool(config: &DatabaseConfig) -> Result<Pool, PoolError> {
 
 fn session_config(config: &DatabaseConfig) -> Result<tokio_postgres::Config, PoolError> {
     use secrecy::ExposeSecret;
-    let mut session = tokio_postgres::Config::from_str(config.url.expose_secret()).map_err(PoolError::Address)?;
+    let url = config.url.expose_secret();
+    let mut session = tokio_postgres::Config::from_str(url).map_err(PoolError::Address)?;
+    if !url.contains("sslmode=") {
+        // The library's own default tries TLS and then insists on a certificate that verifies.
+        session.ssl_mode(SslMode::Disable);
+    }
+    let own_options = session.get_options().map_or_else(String::new, |options| format!("{options} "));
     session.connect_timeout(CONNECT_TIMEOUT).application_name(config.application).options(format!(
-        "-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={} -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS}",
+        "{own_options}-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={} -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS}",
         config.statement_timeout_ms,
     ));
     // A dead peer is noticed by the kernel, not after hours.
@@ -101,4 +109,12 @@ fn tls_config() -> Result<rustls::ClientConfig, PoolError> {
 /// A JSON array or object as text, for a `::jsonb` cast. What we store always serialises.
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|_never| "null".to_owned())
+}
+
+/// A text that a column takes: Postgres' text holds no NUL, and an error may quote one from a body
+/// or a server. Bounded, too.
+#[must_use]
+pub fn storable(text: &str) -> String {
+    const MAX_CHARS: usize = 2_000;
+    text.chars().filter(|char| *char != '\0').take(MAX_CHARS).collect()
 }

@@ -25,7 +25,7 @@ const LEASE: &str = "
         lease_until = now() + make_interval(secs => $2)
     WHERE id IN (
         SELECT id FROM outbox
-        WHERE state = 'pending' AND next_attempt_at <= now()
+        WHERE state = 'pending' AND next_attempt_at <= now() AND kind = ANY ($3::text[])
         ORDER BY next_attempt_at
         LIMIT $1
         FOR UPDATE SKIP LOCKED)
@@ -33,8 +33,8 @@ const LEASE: &str = "
 
 const EXPIRE: &str = "
     UPDATE outbox
-    SET state = CASE on_ambiguous WHEN 'hold' THEN 'held' ELSE 'pending' END,
-        ambiguous = true, lease_until = NULL,
+    SET state = CASE WHEN on_ambiguous = 'hold' OR attempts >= $1 THEN 'held' ELSE 'pending' END,
+        ambiguous = true, lease_until = NULL, next_attempt_at = now() + make_interval(secs => $2),
         last_error = 'the worker that was sending it ended without a word'
     WHERE id IN (
         SELECT id FROM outbox
@@ -49,10 +49,6 @@ const SETTLE: &str = "
     SET state = $3, ambiguous = ambiguous OR $4, lease_until = NULL, last_error = $5,
         next_attempt_at = now() + make_interval(secs => $6),
         settled_at = CASE WHEN $3 IN ('sent', 'failed', 'cancelled') THEN now() END
-    WHERE id = $1 AND fence = $2 AND state = 'sending'";
-
-const RELEASE: &str = "
-    UPDATE outbox SET state = 'pending', lease_until = NULL, attempts = attempts - 1
     WHERE id = $1 AND fence = $2 AND state = 'sending'";
 
 const COUNT_BY_STATE: &str = "
@@ -181,13 +177,18 @@ pub async fn insert(transaction: &Transaction<'_>, effects: &[NewEffect]) -> Res
     transaction.execute(&statement, &[&keys, &names, &kinds, &sources, &webhooks, &intents, &policies]).await
 }
 
-/// Leases up to `limit` due rows for a time.
+/// Leases up to `limit` due rows of these kinds for a time.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn lease(client: &deadpool_postgres::Client, limit: i64, lease: Duration) -> Result<Vec<Lease>, Error> {
+pub async fn lease(
+    client: &deadpool_postgres::Client,
+    limit: i64,
+    lease: Duration,
+    kinds: &[&str],
+) -> Result<Vec<Lease>, Error> {
     let statement = client.prepare_cached(LEASE).await?;
-    let rows = client.query(&statement, &[&limit, &lease.as_secs_f64()]).await?;
+    let rows = client.query(&statement, &[&limit, &lease.as_secs_f64(), &kinds]).await?;
     rows.iter()
         .map(|row| {
             Ok(Lease {
@@ -225,27 +226,23 @@ pub async fn settle(
         }
         Settlement::Ambiguous { policy: AmbiguousPolicy::Hold, error, .. } => ("held", true, Some(error), none),
     };
+    let error = error.map(|error| super::storable(error));
     let statement = client.prepare_cached(SETTLE).await?;
     let settled = client.execute(&statement, &[&id, &fence, &state, &ambiguous, &error, &after.as_secs_f64()]).await?;
     Ok(if settled == 1 { Settled::Done } else { Settled::LeaseLost })
 }
 
-/// Gives back a row that was leased and not begun, as if it had never been leased.
+/// Takes up rows whose lease ran out, as their policy says, to be sent again after a delay; a row
+/// that was tried `max_attempts` times is held. All of them are ambiguous.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn release(client: &deadpool_postgres::Client, id: i64, fence: i64) -> Result<Settled, Error> {
-    let statement = client.prepare_cached(RELEASE).await?;
-    let released = client.execute(&statement, &[&id, &fence]).await?;
-    Ok(if released == 1 { Settled::Done } else { Settled::LeaseLost })
-}
-
-/// Takes up rows whose lease ran out, as their policy says; all of them are ambiguous.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn expire_leases(client: &impl GenericClient) -> Result<Vec<Expired>, Error> {
-    let rows = client.query(EXPIRE, &[]).await?;
+pub async fn expire_leases(
+    client: &impl GenericClient,
+    max_attempts: i32,
+    delay: Duration,
+) -> Result<Vec<Expired>, Error> {
+    let rows = client.query(EXPIRE, &[&max_attempts, &delay.as_secs_f64()]).await?;
     rows.iter()
         .map(|row| {
             let (id, dedupe_key) = (row.try_get("id")?, row.try_get("dedupe_key")?);

@@ -123,7 +123,7 @@ pub fn decode(properties: &BasicProperties, body: Bytes) -> Result<Message, Deco
     let source = headers.text(SOURCE).ok_or_else(|| malformed(SOURCE))?;
     let source = source.strip_prefix(SOURCE_PATH).and_then(|name| Name::try_from(name).ok());
     let kind = headers.text(TYPE).ok_or_else(|| malformed(TYPE))?;
-    let (provider, topic) = kind.split_once('.').ok_or_else(|| malformed(TYPE))?;
+    let (provider, topic) = kind.split_once('.').filter(|_| is_short(&kind)).ok_or_else(|| malformed(TYPE))?;
     let received_at = headers.text(TIME).and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok());
     let body_sha256 = sha256(&body);
     if headers.text(BODY_SHA256).ok_or_else(|| malformed(BODY_SHA256))? != hex::encode(body_sha256) {
@@ -133,10 +133,10 @@ pub fn decode(properties: &BasicProperties, body: Bytes) -> Result<Message, Deco
     Ok(Message {
         source: source.ok_or_else(|| malformed(SOURCE))?,
         provider: Name::try_from(provider).map_err(|_not_a_name| malformed(TYPE))?,
-        id: headers.text(ID).filter(|id| !id.is_empty()).ok_or_else(|| malformed(ID))?,
+        id: headers.text(ID).filter(|id| is_short(id)).ok_or_else(|| malformed(ID))?,
         topic: topic.to_owned(),
         received_at: received_at.ok_or_else(|| malformed(TIME))?,
-        content_type: properties.content_type().as_ref().map(|text| text.as_str().to_owned()),
+        content_type: properties.content_type().as_ref().map(|text| printable(text.as_str())),
         headers: headers.table(HTTP_HEADERS),
         body_sha256,
         attempt: attempt.ok_or_else(|| malformed(ATTEMPT))?,
@@ -151,11 +151,11 @@ pub fn decode(properties: &BasicProperties, body: Bytes) -> Result<Message, Deco
 pub fn salvage(properties: &BasicProperties, body: Bytes) -> Message {
     let headers = Headers(properties.headers().as_ref());
     let kind = headers.text(TYPE).unwrap_or_default();
-    let (provider, topic) = kind.split_once('.').unwrap_or_default();
+    let (provider, topic) = kind.split_once('.').filter(|_| is_short(&kind)).unwrap_or_default();
     let source = headers.text(SOURCE).unwrap_or_default();
     let body_sha256 = sha256(&body);
     let property_id = properties.message_id().as_ref().map(|id| id.as_str().to_owned());
-    let id = headers.text(ID).or(property_id).filter(|id| !id.is_empty() && id.len() <= 255);
+    let id = headers.text(ID).or(property_id).filter(|id| is_short(id));
     let name = |text: &str| Name::try_from(text).unwrap_or_else(|_not_a_name| Name::unknown());
     Message {
         source: name(source.strip_prefix(SOURCE_PATH).unwrap_or_default()),
@@ -166,13 +166,33 @@ pub fn salvage(properties: &BasicProperties, body: Bytes) -> Message {
             .text(TIME)
             .and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok())
             .unwrap_or_else(OffsetDateTime::now_utc),
-        content_type: properties.content_type().as_ref().map(|text| text.as_str().to_owned()),
+        content_type: properties.content_type().as_ref().map(|text| printable(text.as_str())),
         headers: headers.table(HTTP_HEADERS),
         body_sha256,
         attempt: headers.number(ATTEMPT).and_then(|attempt| u32::try_from(attempt).ok()).unwrap_or_default(),
         traceparent: headers.text(TRACEPARENT),
         body,
     }
+}
+
+/// How often a quorum queue has delivered a message before.
+#[must_use]
+pub fn delivery_count(properties: &BasicProperties) -> i64 {
+    Headers(properties.headers().as_ref()).number("x-delivery-count").unwrap_or(0)
+}
+
+/// Ids and types are printable and fit into AMQP's short strings: ingest sees to it, and Postgres'
+/// text and indexes need it.
+fn is_short(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_SHORT_BYTES && !text.chars().any(char::is_control)
+}
+
+/// The longest AMQP short string.
+const MAX_SHORT_BYTES: usize = 255;
+
+/// A foreign message may hold what Postgres' text does not.
+fn printable(text: &str) -> String {
+    text.chars().filter(|char| !char.is_control()).collect()
 }
 
 /// Header look-up that takes any of AMQP's spellings of text and whole numbers.
@@ -202,7 +222,11 @@ impl Headers<'_> {
 
     fn table(&self, name: &str) -> Vec<(String, String)> {
         let Some(AMQPValue::FieldTable(table)) = self.value(name) else { return Vec::new() };
-        table.inner().iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect()
+        table
+            .inner()
+            .iter()
+            .filter_map(|(name, value)| Some((printable(name.as_str()), printable(&text(value)?))))
+            .collect()
     }
 }
 

@@ -10,7 +10,7 @@ mod envelope;
 use bytes::Bytes;
 use time::OffsetDateTime;
 
-pub use self::envelope::{DecodeError, EncodeError, decode, encode, salvage};
+pub use self::envelope::{DecodeError, EncodeError, decode, delivery_count, encode, salvage};
 use crate::name::Name;
 
 /// The version of the envelope that this build writes, and the only one that it reads.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Body, Effects, Plan, PlanError, PlannerMistake, Subject};
+use crate::config::OPERATOR_ALERT;
 use crate::name::Name;
 
 /// A configured effect: adds its intents to a plan. Pure.
@@ -32,8 +33,8 @@ pub(super) fn register<C, E: Effect + 'static>(
 {
     for (name, config) in configured {
         let key = format!("effects.{}.{name}", C::KIND);
-        if effects.contains_key(name) {
-            let problem = "another kind has an effect of this name; each name is used once".to_owned();
+        if effects.contains_key(name) || name.as_str() == OPERATOR_ALERT {
+            let problem = "this name is taken; give the effect another one".to_owned();
             mistakes.push(PlannerMistake { key: key.clone(), problem });
         }
         let effect = match compile(name, config) {

@@ -16,6 +16,9 @@ pub(super) const MAX_OUTPUTS: usize = 10_000;
 /// The most bytes of JSON that one run may yield.
 pub(super) const MAX_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
 
+/// The deepest nesting of a body: jq's reader recurses, and a thread's stack is finite.
+pub(super) const MAX_NESTING: usize = 128;
+
 type Filter = jaq_core::Filter<data::JustLut<Val>>;
 
 /// A compiled jq expression.
@@ -58,6 +61,9 @@ impl Body {
     /// # Errors
     /// When the bytes are not one JSON value.
     pub fn parse(bytes: &[u8]) -> Result<Self, ExpressionError> {
+        if nesting(bytes) > MAX_NESTING {
+            return Err(ExpressionError::Failed(format!("the body is nested deeper than {MAX_NESTING}")));
+        }
         // jq's reader takes a superset of JSON; what is no JSON must not get through as something else.
         serde_json::from_slice::<&serde_json::value::RawValue>(bytes)
             .map_err(|error| ExpressionError::Failed(format!("the body is not JSON: {error}")))?;
@@ -135,6 +141,26 @@ impl fmt::Debug for Expression {
     }
 }
 
+/// How deep brackets outside of strings are nested.
+fn nesting(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
 /// One line for a person: what was expected and where the expression goes wrong.
 fn describe<'a>(source: &str, errors: impl Iterator<Item = jaq_core::load::Error<&'a str>>) -> String {
     use jaq_core::load::Error;
@@ -191,6 +217,17 @@ mod tests {
         let syntax = Expression::compile(".a | (").unwrap_err().to_string();
         let unknown = Expression::compile(".a | frobnicate").unwrap_err().to_string();
         insta::assert_snapshot!(format!("{syntax}\n{unknown}"));
+    }
+
+    #[test]
+    fn nesting_is_bounded_and_brackets_in_strings_do_not_count() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(Body::parse(nested(MAX_NESTING).as_bytes()).is_ok());
+        assert!(Body::parse(nested(MAX_NESTING + 1).as_bytes()).is_err());
+        assert!(Body::parse(nested(1_000_000).as_bytes()).is_err());
+        let text = format!(r#"{{"a":"\"{}","b":[[1],{{}}]}}"#, "[".repeat(1000));
+        assert_eq!(nesting(text.as_bytes()), 3);
+        assert!(Body::parse(text.as_bytes()).is_ok());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a plan holds: intents, and what was left out on purpose.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::{AmbiguousPolicy, UnknownSku};
@@ -57,6 +59,27 @@ pub struct Letter {
     pub subject: String,
     /// The plain text.
     pub text: String,
+}
+
+impl Plan {
+    /// Two intents under one key would be one, and which of the two would be chance.
+    pub(super) fn refuse_repeated_keys(&self) -> Result<(), PlanError> {
+        let mut lines = HashSet::new();
+        for decrement in &self.decrements {
+            if !lines.insert((&decrement.order, &decrement.line)) {
+                let problem = format!("line {} of order {} comes twice", decrement.line, decrement.order);
+                return Err(PlanError::Value { effect: decrement.effect.clone(), problem });
+            }
+        }
+        let mut keys = HashSet::new();
+        for email in &self.emails {
+            if !keys.insert(&email.dedupe_key) {
+                let problem = format!("two mails have the key {}", email.dedupe_key);
+                return Err(PlanError::Value { effect: email.effect.clone(), problem });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Letter {

@@ -9,6 +9,8 @@ mod email;
 mod expression;
 mod intent;
 mod inventory;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -41,7 +43,7 @@ struct Route {
     name: Name,
     config: RouteConfig,
     filter: Option<Expression>,
-    effects: Vec<std::sync::Arc<dyn Effect>>,
+    effects: Vec<(Name, std::sync::Arc<dyn Effect>)>,
 }
 
 /// One thing in routes or effects that does not compile.
@@ -75,6 +77,7 @@ impl Planner {
     pub fn plan(&self, subject: Subject<'_>) -> Result<Plan, PlanError> {
         let mut plan = Plan::default();
         let mut body = None;
+        let mut ran: Vec<&Name> = Vec::new();
         for route in self.routes.iter().filter(|route| route.listens_to(subject)) {
             let body = match &mut body {
                 Some(parsed) => parsed,
@@ -82,13 +85,18 @@ impl Planner {
             };
             if route.lets_through(body)? {
                 plan.routed = true;
-                for effect in &route.effects {
-                    effect.plan(subject, body, &mut plan)?;
+                for (name, effect) in &route.effects {
+                    // Two routes may name one effect: it runs once.
+                    if !ran.contains(&name) {
+                        ran.push(name);
+                        effect.plan(subject, body, &mut plan)?;
+                    }
                 }
             } else {
                 plan.skips.push(Skip { by: route.name.to_string(), reason: "the route's filter said no".to_owned() });
             }
         }
+        plan.refuse_repeated_keys()?;
         Ok(plan)
     }
 }
@@ -128,7 +136,7 @@ fn compile_route(name: &Name, config: &RouteConfig, effects: &Effects, mistakes:
     let mut compiled = Vec::new();
     for (index, effect) in config.effects.iter().enumerate() {
         match effects.get(effect) {
-            Some(Some(found)) => compiled.push(std::sync::Arc::clone(found)),
+            Some(Some(found)) => compiled.push((effect.clone(), std::sync::Arc::clone(found))),
             Some(None) => {}
             None => mistakes.push(PlannerMistake {
                 key: format!("routes.{name}.effects[{index}]"),

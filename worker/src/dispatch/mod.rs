@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
-use shared::config::DispatchConfig;
+use shared::config::{AmbiguousPolicy, DispatchConfig};
 use shared::db::outbox::{self, Lease, Settled, Settlement};
 use shared::error_chain::error_chain;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -89,7 +89,6 @@ impl Dispatcher {
     ) -> usize {
         let mut permits = vec![slot];
         permits.extend(std::iter::from_fn(|| Arc::clone(slots).try_acquire_owned().ok()));
-        let leased_at = Instant::now();
         let leases = match self.lease(permits.len()).await {
             Ok(leases) => leases,
             Err(error) => {
@@ -99,7 +98,7 @@ impl Dispatcher {
         };
         let count = leases.len();
         for (lease, permit) in leases.into_iter().zip(permits) {
-            sends.spawn(Arc::clone(self).perform(lease, leased_at, permit));
+            sends.spawn(Arc::clone(self).perform(lease, permit));
         }
         count
     }
@@ -108,10 +107,12 @@ impl Dispatcher {
         let client = self.pool.get().await.map_err(|error| error_chain(&error))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let lease = Duration::from_millis(self.config.lease_ms);
-        outbox::lease(&client, limit, lease).await.map_err(|error| error_chain(&error))
+        // What another worker can perform and this one cannot is left to the other.
+        let kinds: Vec<&str> = self.performers.keys().copied().collect();
+        outbox::lease(&client, limit, lease, &kinds).await.map_err(|error| error_chain(&error))
     }
 
-    async fn perform(self: Arc<Self>, lease: Lease, leased_at: Instant, permit: OwnedSemaphorePermit) {
+    async fn perform(self: Arc<Self>, lease: Lease, permit: OwnedSemaphorePermit) {
         let _sending = Sending::begin(&self.metrics);
         let began = Instant::now();
         let deadline = Duration::from_millis(self.config.deadline_ms);
@@ -126,7 +127,7 @@ impl Dispatcher {
         let settlement = self.settlement(&lease, performance);
         self.metrics.effect(&lease.effect, outcome(&settlement), began.elapsed());
         log(&lease, &settlement);
-        self.settle(&lease, &settlement, leased_at).await;
+        self.settle(&lease, &settlement).await;
         drop(permit);
     }
 
@@ -138,7 +139,8 @@ impl Dispatcher {
             Performance::NotSent(error) if exhausted => Settlement::Failed { error },
             Performance::NotSent(error) => Settlement::Retry { after: self.delay(lease.attempts), error },
             Performance::Unknown(error) => {
-                Settlement::Ambiguous { policy: lease.on_ambiguous, after: self.delay(lease.attempts), error }
+                let policy = if exhausted { AmbiguousPolicy::Hold } else { lease.on_ambiguous };
+                Settlement::Ambiguous { policy, after: self.delay(lease.attempts), error }
             }
         }
     }
@@ -150,10 +152,11 @@ impl Dispatcher {
         Duration::from_millis(delay_ms)
     }
 
-    /// Settles, waiting for the database as long as the lease runs.
-    async fn settle(&self, lease: &Lease, settlement: &Settlement, leased_at: Instant) {
+    /// Settles, waiting for the database; even after the lease's end, as long as nobody else has
+    /// taken the row.
+    async fn settle(&self, lease: &Lease, settlement: &Settlement) {
         let mut backoff = Backoff::new();
-        while leased_at.elapsed() < Duration::from_millis(self.config.lease_ms) {
+        loop {
             match self.settle_once(lease, settlement).await {
                 Ok(Settled::Done) => return,
                 Ok(Settled::LeaseLost) => break,

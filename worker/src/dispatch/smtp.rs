@@ -107,8 +107,10 @@ impl SmtpPool {
     pub(crate) async fn send(&self, mail: &Message) -> Performance {
         match tokio::time::timeout(self.begin_timeout, self.begin(mail)).await {
             Ok(Ok(session)) => self.finish(session, mail).await,
-            Ok(Err(error)) if error.is_permanent() => Performance::Refused(error_chain(&error)),
-            Ok(Err(error)) => Performance::NotSent(error_chain(&error)),
+            Ok(Err(BeginError::Recipient(error))) if error.is_permanent() => Performance::Refused(error_chain(&error)),
+            Ok(Err(BeginError::Recipient(error) | BeginError::Session(error))) => {
+                Performance::NotSent(error_chain(&error))
+            }
             Err(_elapsed) => {
                 let waited = self.begin_timeout.as_millis();
                 Performance::NotSent(format!("the server did not ask for the mail within {waited} ms"))
@@ -117,15 +119,19 @@ impl SmtpPool {
     }
 
     /// Up to the server's go-ahead for the text: an error means that it has nothing.
-    async fn begin(&self, mail: &Message) -> Result<AsyncSmtpConnection, SmtpError> {
-        if let Some(session) = self.take_idle() {
-            match announce(session, mail).await {
-                // A kept session may have died meanwhile; a fresh one tells.
-                Err(error) if error.status().is_none() => {}
-                result => return result,
+    async fn begin(&self, mail: &Message) -> Result<AsyncSmtpConnection, BeginError> {
+        if let Some(mut session) = self.take_idle() {
+            match announce(&mut session, mail).await {
+                Ok(()) => return Ok(session),
+                Err(BeginError::Recipient(error)) if error.status().is_some() => {
+                    return Err(BeginError::Recipient(error));
+                }
+                Err(_kept_session_may_have_died) => {}
             }
         }
-        announce(self.connect().await?, mail).await
+        let mut session = self.connect().await.map_err(BeginError::Session)?;
+        announce(&mut session, mail).await?;
+        Ok(session)
     }
 
     /// The text and its final dot: only the server's own answer is certain.
@@ -174,29 +180,30 @@ impl SmtpPool {
     }
 }
 
-/// MAIL, RCPT, DATA; the session comes back when the server waits for the text.
-async fn announce(mut session: AsyncSmtpConnection, mail: &Message) -> Result<AsyncSmtpConnection, SmtpError> {
-    match announce_on(&mut session, mail).await {
-        Ok(()) => Ok(session),
-        Err(error) => {
-            session.abort().await;
-            Err(error)
-        }
-    }
+/// Why the server has no mail.
+enum BeginError {
+    /// It refused this recipient.
+    Recipient(SmtpError),
+    /// It refused us, for whatever reason (a changed password, a blocklist, an outage): mail to
+    /// anyone would fare the same, so it is tried again.
+    Session(SmtpError),
 }
 
-async fn announce_on(session: &mut AsyncSmtpConnection, mail: &Message) -> Result<(), SmtpError> {
+/// MAIL, RCPT, DATA: afterwards the server waits for the text. A session that fails is dropped
+/// without a QUIT: waiting for its answer could cost us the deadline.
+async fn announce(session: &mut AsyncSmtpConnection, mail: &Message) -> Result<(), BeginError> {
     let envelope = mail.envelope();
     let international = envelope.to().iter().chain(envelope.from()).any(|address| !address.to_string().is_ascii());
     let mut options = Vec::new();
     if international && session.server_info().supports_feature(Extension::SmtpUtfEight) {
         options.push(MailParameter::SmtpUtfEight);
     }
-    session.command(Mail::new(envelope.from().cloned(), options)).await?;
+    let from = Mail::new(envelope.from().cloned(), options);
+    session.command(from).await.map_err(BeginError::Session)?;
     for recipient in envelope.to() {
-        session.command(Rcpt::new(recipient.clone(), Vec::new())).await?;
+        session.command(Rcpt::new(recipient.clone(), Vec::new())).await.map_err(BeginError::Recipient)?;
     }
-    session.command(Data).await?;
+    session.command(Data).await.map_err(BeginError::Session)?;
     Ok(())
 }
 

@@ -97,3 +97,29 @@ async fn credentials_in_the_url_are_used() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_stays_ambiguous_to_the_last_attempt_is_held_and_a_refused_login_is_tried_again() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let few = |text: &str| replace(&quicken(text), "max_attempts = 48", "max_attempts = 2");
+        let config = stack.configure(few);
+        // The sink answers to DATA after a minute; the deadline is 2 s: ambiguous, twice.
+        let patient = worker_with(&stack, &config).await;
+        assert!(mail_to(&stack, 1, "tarpit", "held").await.len() >= 2);
+        assert_eq!((row(&stack, 1).await.0, row(&stack, 1).await.1), (true, 2));
+        patient.terminate().await;
+        // 535 is permanent by its number, and may be a password that was just changed.
+        let smtp = testing::services::setting("SMTP_URL").replace("smtp://", "smtp://sink:wrong@");
+        let locked_out = Service::worker(&stack, &WorkerOptions { smtp_url: Some(smtp), ..options(&config) }).await;
+        stack.publish(&Order::of(2, &format!("fine@{}", stack.mail_domain), &["MUG"]).webhook("w2")).await;
+        let tried = "SELECT count(*) FROM outbox WHERE webhook_id = 'w2' AND state = 'pending' AND attempts = 1";
+        number(&stack, tried, 1).await;
+        locked_out.terminate().await;
+        let let_in = worker_with(&stack, &config).await;
+        number(&stack, "SELECT count(*) FROM outbox WHERE webhook_id = 'w2' AND state = 'sent' AND NOT ambiguous", 1)
+            .await;
+        drop(let_in);
+    })
+    .await;
+}

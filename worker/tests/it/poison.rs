@@ -31,12 +31,16 @@ async fn poison_among_neighbours_stands_alone() {
                 stack.publish(&negative.webhook("negative")).await;
             }
             if id == 33 {
-                // Postgres' text holds no NUL: the transaction itself refuses this topic.
-                let nul = message::Message {
+                // Valid JSON, and still Postgres refuses it: the transaction itself fails.
+                let body = String::from_utf8(Order::of(1033, &to, &["MUG"]).body()).unwrap();
+                let nul = body.replace("Thing 1", "Thing \\u0000");
+                assert_ne!(nul, body);
+                stack.publish(&webhook("nul", "orders/paid", nul.into_bytes())).await;
+                let topic = message::Message {
                     topic: "orders/\0paid".to_owned(),
-                    ..Order::of(1033, &to, &["MUG"]).webhook("nul")
+                    ..Order::of(1034, &to, &["MUG"]).webhook("control")
                 };
-                stack.publish(&nul).await;
+                stack.publish(&topic).await;
             }
         }
         let worker = worker(&stack).await;
@@ -45,17 +49,44 @@ async fn poison_among_neighbours_stands_alone() {
         assert_eq!(parked(&stack, "plan", 2).await, ["negative", "no-json"]);
         assert_eq!(quantity(&stack, "MUG").await, 960);
         assert_no_drift(&stack).await;
-        number(&stack, "SELECT count(*) FROM webhook_failures WHERE outcome = 'park'", 4).await;
+        number(&stack, "SELECT count(*) FROM webhook_failures WHERE outcome = 'park'", 5).await;
         assert_eq!(parked(&stack, "data", 1).await, ["nul"]);
+        assert_eq!(parked(&stack, "unreadable", 1).await, ["control"]);
         // The operator hears of it: one mail a reason.
         until("the operator has a mail for each reason", || async {
             let mails = received(&stack.mail_domain).await;
             let alerts = mails.iter().filter(|mail| mail.to[0].address.starts_with("operator@")).count();
-            assert!(alerts <= 3, "{alerts} alerts for 3 reasons");
-            (alerts == 3).then_some(())
+            assert!(alerts <= 4, "{alerts} alerts for 4 reasons");
+            (alerts == 4).then_some(())
         })
         .await;
         assert!(worker.terminate().await.success());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_line_that_one_effect_skips_still_parks_for_another() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let skipping = |text: &str| {
+            let effect = "[effects.inventory.some-stock]\nunknown_sku = \"skip\"\nmap = '.line_items[] | { order: .id, line: .id, sku, quantity }'";
+            let route = "[routes.some]\nsources = [\"shopify\"]\ntopics = [\"orders/create\"]\neffects = [\"some-stock\"]";
+            format!("{}\n{effect}\n{route}\n", quicken(text))
+        };
+        let to = format!("a@{}", stack.mail_domain);
+        for id in 1..=20 {
+            let body = Order::of(id, &to, &["FOO", "MUG"]).body();
+            let (topic, name) = if id % 2 == 0 { ("orders/create", "skips") } else { ("orders/paid", "parks") };
+            stack.publish(&webhook(&format!("{name}-{id:02}"), topic, body)).await;
+        }
+        let worker = worker_with(&stack, &stack.configure(skipping)).await;
+        processed(&stack, 10).await;
+        let ids = parked(&stack, "unknown-sku", 10).await;
+        assert!(ids.iter().all(|id| id.starts_with("parks-")), "{ids:?}");
+        assert_eq!(quantity(&stack, "MUG").await, 990);
+        number(&stack, "SELECT count(*) FROM processed_webhooks WHERE skips::text LIKE '%no SKU%FOO%'", 10).await;
+        drop(worker);
     })
     .await;
 }
