@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use secrecy::SecretString;
+use clap::{Parser, Subcommand};
 
-use crate::output::show;
+use crate::output::{Output, show};
+use crate::settings::Settings;
 use crate::{inventory, status};
 
 /// Sees and steers an Oncehook installation.
@@ -21,29 +21,6 @@ pub struct Cli {
     output: Output,
     #[command(flatten)]
     settings: Settings,
-}
-
-/// Where the installation is; each command needs only some of it.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Settings {
-    /// The configuration file; only `status` needs it.
-    #[arg(long, global = true, env = "ONCEHOOK_CONFIG", default_value = "oncehook.toml")]
-    pub(crate) config: PathBuf,
-    /// Postgres: postgres://user:password@host:5432/database.
-    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true)]
-    pub(crate) database_url: Option<SecretString>,
-    /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>.
-    #[arg(long, global = true, env = "AMQP_URL", hide_env_values = true)]
-    pub(crate) amqp_url: Option<SecretString>,
-}
-
-/// How results are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// Tables for a person.
-    Table,
-    /// One JSON document for a script.
-    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use shared::amqp::Broker;
 use shared::db::{self, DatabaseConfig};
 
-use crate::cli::Settings;
+use crate::settings::Settings;
 
 /// How long one statement of a command may take, in milliseconds.
 const STATEMENT_TIMEOUT_MS: u32 = 60_000;

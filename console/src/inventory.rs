@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use shared::db::inventory::{self, StockRow};
 use time::format_description::well_known::Rfc3339;
 
-use crate::cli::Settings;
 use crate::connect;
 use crate::output::{Shown, table};
+use crate::settings::Settings;
 
 /// All stock.
 #[derive(Serialize)]

@@ -8,6 +8,7 @@ pub mod cli;
 mod connect;
 mod inventory;
 mod output;
+mod settings;
 mod status;
 
 pub use cli::{Cli, run};

@@ -2,11 +2,19 @@
 
 use std::io::Write;
 
+use clap::ValueEnum;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use serde::Serialize;
 
-use crate::cli::Output;
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Tables for a person.
+    Table,
+    /// One JSON document for a script.
+    Json,
+}
 
 /// What a command shows.
 pub(crate) trait Shown: Serialize {

@@ -8,9 +8,9 @@ use shared::db::outbox::{self, StateCount};
 use shared::db::parked_webhooks::{self, ReasonCount};
 use time::OffsetDateTime;
 
-use crate::cli::Settings;
 use crate::connect;
 use crate::output::{Shown, table};
+use crate::settings::Settings;
 
 /// The state of an installation.
 #[derive(Serialize)]

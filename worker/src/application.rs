@@ -25,8 +25,9 @@ use crate::error::WorkerError;
 use crate::ladder::Ladder;
 use crate::maintenance;
 use crate::metrics::Metrics;
-use crate::pipeline::{Pipeline, Rules};
+use crate::pipeline::Pipeline;
 use crate::planning::WatchedPlanner;
+use crate::rules::Rules;
 use crate::settings::Settings;
 
 /// How long publish and confirm to the ladder may take before it is tried again.

@@ -16,6 +16,7 @@ mod maintenance;
 mod metrics;
 mod pipeline;
 mod planning;
+mod rules;
 mod settings;
 mod settlement;
 mod splitter;

@@ -1,0 +1,20 @@
+//! Where the installation is, from the environment.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use secrecy::SecretString;
+
+/// Where the installation is; each command needs only some of it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Settings {
+    /// The configuration file; only `status` needs it.
+    #[arg(long, global = true, env = "ONCEHOOK_CONFIG", default_value = "oncehook.toml")]
+    pub(crate) config: PathBuf,
+    /// Postgres: postgres://user:password@host:5432/database.
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true)]
+    pub(crate) database_url: Option<SecretString>,
+    /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>.
+    #[arg(long, global = true, env = "AMQP_URL", hide_env_values = true)]
+    pub(crate) amqp_url: Option<SecretString>,
+}

@@ -1,0 +1,47 @@
+//! The configuration that verdicts depend on.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use shared::config::{ChangedBody, Config};
+use shared::db::parked_webhooks::ParkReason;
+use shared::name::Name;
+use time::OffsetDateTime;
+
+use crate::batch::{Arrival, Defect, Trouble};
+
+/// What a pipeline goes by.
+pub(crate) struct Rules {
+    /// A webhook received longer ago is parked: its id may be forgotten.
+    pub(crate) retention: Duration,
+    /// What each source says of duplicates with another body.
+    pub(crate) changed_body: HashMap<Name, ChangedBody>,
+    /// Who gets a mail when something parks.
+    pub(crate) operator: Option<String>,
+}
+
+impl Rules {
+    pub(crate) fn new(config: &Config, operator: Option<String>) -> Self {
+        Self {
+            retention: Duration::from_secs(u64::from(config.retention.processed_days) * 24 * 3600),
+            changed_body: config.sources.iter().map(|(name, source)| (name.clone(), source.on_changed_body)).collect(),
+            operator,
+        }
+    }
+
+    /// What stands against trying a webhook at all.
+    pub(crate) fn objection(&self, arrival: &Arrival) -> Option<Trouble> {
+        match &arrival.defect {
+            Some(Defect::Unreadable(error)) => Some(Trouble::Park(ParkReason::Unreadable, error.to_string())),
+            Some(Defect::DeadLettered) => Some(Trouble::Park(
+                ParkReason::DeadLettered,
+                "delivered too often without being settled: it may end whoever handles it".to_owned(),
+            )),
+            None if OffsetDateTime::now_utc() - arrival.message.received_at > self.retention => Some(Trouble::Park(
+                ParkReason::TooOld,
+                "received longer ago than ids are kept, so a duplicate could not be told".to_owned(),
+            )),
+            None => None,
+        }
+    }
+}
