@@ -28,7 +28,7 @@ enum Command {
     /// Stock per SKU.
     #[command(subcommand)]
     Inventory(InventoryCommand),
-    /// Queue depths, outbox, parked webhooks, workers. Exit code 2 when something needs a person.
+    /// Queue depths, outbox, parked webhooks, workers. Exit code 3 when something needs a person.
     Status,
 }
 
@@ -68,7 +68,7 @@ pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         Command::Status => {
             let status = status::gather(settings).await?;
             show(&status, cli.output, out)?;
-            return Ok(if status.is_fine() { ExitCode::SUCCESS } else { ExitCode::from(2) });
+            return Ok(if status.is_fine() { ExitCode::SUCCESS } else { ExitCode::from(3) });
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -33,6 +33,16 @@ pub struct WorkerOptions<'a> {
     pub amqp_url: Option<String>,
     /// Another way to the mail sink.
     pub smtp_url: Option<String>,
+    /// Whether it migrates when it starts.
+    pub migrate_on_start: bool,
+}
+
+impl WorkerOptions<'_> {
+    /// The same, for a worker that does not migrate when it starts.
+    #[must_use]
+    pub fn without_migrating(self) -> Self {
+        Self { migrate_on_start: false, ..self }
+    }
 }
 
 impl Service {
@@ -56,6 +66,7 @@ impl Service {
             .env("SMTP_URL", options.smtp_url.clone().unwrap_or_else(|| setting("SMTP_URL")))
             .env("MAIL_FROM", "Test shop <shop@shop.example>")
             .env("OPERATOR_EMAIL", format!("operator@{}", stack.mail_domain))
+            .env("MIGRATE_ON_START", options.migrate_on_start.to_string())
             .env("OPS_LISTEN", format!("127.0.0.1:{port}"))
             .stderr(file)
             .kill_on_drop(true)

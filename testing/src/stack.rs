@@ -1,8 +1,10 @@
 //! One test's world: a database, queues, a publisher, a mail domain and a configuration file.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -30,6 +32,8 @@ pub struct Stack {
     /// A publisher to its queues.
     pub publisher: Publisher,
     prefix: String,
+    /// Every queue that a service of the test may have declared.
+    queues: Mutex<BTreeSet<String>>,
     broker: Broker,
     stop: CancellationToken,
 }
@@ -64,7 +68,9 @@ impl Stack {
         let directory = std::env::temp_dir().join(format!("oncehook-{id}"));
         std::fs::create_dir_all(&directory).unwrap();
         let mail_domain = format!("{}.example", &id[..12]);
-        Self { database: Database::migrated().await, topology, mail_domain, directory, publisher, prefix, broker, stop }
+        let queues = Mutex::new(topology.names().into_iter().collect());
+        let database = Database::migrated().await;
+        Self { database, topology, mail_domain, directory, publisher, prefix, queues, broker, stop }
     }
 
     /// Writes the configuration: the default file, with the test's queue prefix and what `change`
@@ -73,7 +79,8 @@ impl Stack {
         let default = std::fs::read_to_string(root().join("oncehook.toml")).unwrap();
         let text = change(&replace(&default, "prefix = \"\"", &format!("prefix = \"{}\"", self.prefix)));
         let path = self.directory.join("oncehook.toml");
-        Config::parse("oncehook.toml", &text).unwrap_or_else(|error| panic!("{error}"));
+        let config = Config::parse("oncehook.toml", &text).unwrap_or_else(|error| panic!("{error}"));
+        self.queues.lock().unwrap().extend(Topology::new(&config.queue).names());
         std::fs::write(&path, text).unwrap();
         path
     }
@@ -107,7 +114,7 @@ impl Stack {
         self.stop.cancel();
         let connection = until("the broker is there", || async { self.broker.connect("tear down").await.ok() }).await;
         let channel = connection.create_channel().await.unwrap();
-        for queue in self.topology.names() {
+        for queue in self.queues.into_inner().unwrap() {
             channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
         }
         connection.close(200, "done".into()).await.unwrap();

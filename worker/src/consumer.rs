@@ -10,8 +10,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
@@ -22,8 +20,8 @@ use shared::message::{self, Message};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
 use crate::batch::{Arrival, Defect, Verdict};
+use crate::moves::{Moves, Relocation};
 use crate::pipeline::Pipeline;
 
 /// Which queue a consumer takes from, and how.
@@ -100,7 +98,7 @@ impl LaneConsumer {
         let mut batch = Vec::with_capacity(self.limits.batch_size);
         loop {
             tokio::select! {
-                Some(moved) = moves.next(), if !moves.is_empty() => acknowledge(&moved?, false).await?,
+                Some(moved) = moves.next(), if !moves.is_empty() => acknowledge_one(&moved?).await?,
                 taken = waiting.recv_many(&mut batch, self.limits.batch_size) => {
                     if taken == 0 {
                         break;
@@ -114,7 +112,7 @@ impl LaneConsumer {
             }
         }
         while let Some(moved) = moves.next().await {
-            acknowledge(&moved?, false).await?;
+            acknowledge_one(&moved?).await?;
         }
         Ok(())
     }
@@ -132,7 +130,8 @@ impl LaneConsumer {
             let deliveries = message::delivery_count(&delivery.properties);
             let (acker, arrival) = self.arrival(delivery);
             if self.is_suspect(&arrival, deliveries) {
-                moves.push(self.isolate(acker, arrival.message, deliveries, stop).boxed());
+                self.note_isolated(&arrival.message, deliveries);
+                moves.push(self.relocation(acker, self.topology.suspect(), arrival.message).run(stop).boxed());
             } else {
                 ackers.push((acker, arrival.message.clone()));
                 arrivals.push(arrival);
@@ -145,11 +144,11 @@ impl LaneConsumer {
                 Verdict::Ack => settled.push(acker),
                 Verdict::Retry(delay) => {
                     message.attempt = message.attempt.saturating_add(1);
-                    moves.push(self.relocate(acker, self.topology.retry(delay), message, stop).boxed());
+                    moves.push(self.relocation(acker, self.topology.retry(delay), message).run(stop).boxed());
                 }
             }
         }
-        acknowledge_all(&settled, moves.is_empty()).await
+        acknowledge(&settled, moves.is_empty()).await
     }
 
     fn observe(&self, in_flight: usize) {
@@ -164,44 +163,18 @@ impl LaneConsumer {
         self.lane == Lane::Work && arrival.defect.is_none() && deliveries >= self.limits.suspect_after
     }
 
-    async fn isolate(
-        &self,
-        acker: Acker,
-        message: Message,
-        deliveries: i64,
-        stop: &CancellationToken,
-    ) -> Result<Acker, SessionError> {
+    fn note_isolated(&self, message: &Message, deliveries: i64) {
+        self.pipeline.metrics.isolated.inc();
         tracing::warn!(
             webhook.source = %message.source,
             webhook.id = message.id,
             deliveries,
             "delivered often without being settled; it will be run alone"
         );
-        self.pipeline.metrics.isolated.inc();
-        self.relocate(acker, self.topology.suspect(), message, stop).await
     }
 
-    /// Publishes to another queue with a confirm, again and again until it is confirmed; then the
-    /// delivery may be acknowledged. A second copy is absorbed by the claim. Told to stop, it gives
-    /// up: the message stays unacknowledged where it was.
-    async fn relocate(
-        &self,
-        acker: Acker,
-        queue: String,
-        message: Message,
-        stop: &CancellationToken,
-    ) -> Result<Acker, SessionError> {
-        let mut backoff = Backoff::new();
-        loop {
-            match self.publisher.publish(&queue, &message).await {
-                Ok(()) => return Ok(acker),
-                Err(_) if stop.is_cancelled() => return Err(SessionError::Broken("stopping")),
-                Err(error) => {
-                    tracing::warn!(queue, webhook.id = message.id, %error, "not confirmed; publishing again");
-                    backoff.pause().await;
-                }
-            }
-        }
+    fn relocation(&self, acker: Acker, queue: String, message: Message) -> Relocation {
+        Relocation { acker, queue, message, publisher: self.publisher.clone() }
     }
 
     fn arrival(&self, delivery: Delivery) -> (Acker, Arrival) {
@@ -218,30 +191,32 @@ impl LaneConsumer {
     }
 }
 
-/// Messages on their way to another queue; each gives its delivery back to be acknowledged.
-type Moves<'s> = FuturesUnordered<BoxFuture<'s, Result<Acker, SessionError>>>;
-
 /// Acknowledges settled deliveries: in one word when nothing before them is open, else one by one.
-async fn acknowledge_all(settled: &[Acker], nothing_open: bool) -> Result<(), SessionError> {
+async fn acknowledge(settled: &[Acker], nothing_open: bool) -> Result<(), SessionError> {
     if nothing_open {
         // Batches are settled in the order of delivery, so all up to the last one are settled.
         return match settled.last() {
-            Some(last) => acknowledge(last, true).await,
+            Some(last) => acknowledge_up_to(last).await,
             None => Ok(()),
         };
     }
     for acker in settled {
-        acknowledge(acker, false).await?;
+        acknowledge_one(acker).await?;
     }
     Ok(())
 }
 
-async fn acknowledge(acker: &Acker, multiple: bool) -> Result<(), SessionError> {
-    if acker.ack(BasicAckOptions { multiple }).await? {
-        Ok(())
-    } else {
-        Err(SessionError::Broken("an acknowledgement could not be sent"))
-    }
+async fn acknowledge_up_to(last: &Acker) -> Result<(), SessionError> {
+    sent(last.ack(BasicAckOptions { multiple: true }).await?)
+}
+
+async fn acknowledge_one(acker: &Acker) -> Result<(), SessionError> {
+    sent(acker.ack(BasicAckOptions { multiple: false }).await?)
+}
+
+/// lapin says `false` when the channel has gone and nothing was sent.
+fn sent(was_sent: bool) -> Result<(), SessionError> {
+    if was_sent { Ok(()) } else { Err(SessionError::Broken("an acknowledgement could not be sent")) }
 }
 
 /// Cuts a batch, in order, into parts of at most `limit` bytes; a body beyond it is a part alone.

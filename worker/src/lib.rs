@@ -14,6 +14,7 @@ mod error;
 mod ladder;
 mod maintenance;
 mod metrics;
+mod moves;
 mod pipeline;
 mod planning;
 mod rules;

@@ -1,5 +1,8 @@
 //! The `worker` command.
 
+use std::io;
+use std::pin::{Pin, pin};
+
 use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 use worker::{Application, Settings};
@@ -30,20 +33,27 @@ async fn main() -> anyhow::Result<()> {
     }
     shared::telemetry::init();
     shared::crypto::install();
+    // Listened to from the beginning: starting may wait for the database or for another's migration.
+    let signalled = pin!(shared::shutdown::signalled());
     match command {
-        Some(Command::Migrate) => worker::migrate_only(&settings).await.map(|_applied| ())?,
-        _ => run(&settings).await?,
+        Some(Command::Migrate) => tokio::select! {
+            migrated = worker::migrate_only(&settings) => Ok(migrated.map(|_applied| ())?),
+            signalled = signalled => Ok(signalled?),
+        },
+        _ => run(&settings, signalled).await,
     }
-    Ok(())
 }
 
-async fn run(settings: &Settings) -> anyhow::Result<()> {
-    let application = Application::build(settings).await?;
+async fn run(settings: &Settings, mut signalled: Pin<&mut impl Future<Output = io::Result<()>>>) -> anyhow::Result<()> {
+    let application = tokio::select! {
+        application = Application::build(settings) => application?,
+        signalled = &mut signalled => return Ok(signalled?),
+    };
     let stop = CancellationToken::new();
     let mut running = tokio::spawn(application.run_until_stopped(stop.clone()));
     tokio::select! {
         ended = &mut running => return Ok(ended??),
-        signalled = shared::shutdown::signalled() => signalled?,
+        signalled = signalled => signalled?,
     }
     stop.cancel();
     Ok(running.await??)

@@ -42,11 +42,11 @@ impl Pipeline {
     /// Processes a batch; the verdicts are in the order of the arrivals.
     pub(crate) async fn process(&self, arrivals: Vec<Arrival>) -> Vec<Verdict> {
         let mut verdicts = vec![Verdict::Ack; arrivals.len()];
-        let (healthy, mut troubled) = self.triage(arrivals);
-        let planned = self.plan(healthy, &mut troubled).await;
-        troubled.extend(self.apply(planned).await);
-        for (position, message, trouble) in troubled {
-            let verdict = self.settle(&message, trouble).await;
+        let (healthy, mut unprocessed) = self.triage(arrivals);
+        let planned = self.plan(healthy, &mut unprocessed).await;
+        unprocessed.extend(self.apply(planned).await);
+        for (position, message, trouble) in unprocessed {
+            let verdict = self.park_or_retry(&message, trouble).await;
             if let Some(place) = verdicts.get_mut(position) {
                 *place = verdict;
             }
@@ -64,7 +64,10 @@ impl Pipeline {
                 Err(error) => Err(error_chain(&error)),
             };
             match answer {
-                Ok(()) => return,
+                Ok(()) => {
+                    self.waiting.store(false, Ordering::Relaxed);
+                    return;
+                }
                 Err(error) => tracing::warn!(error, "the database is away; nothing is taken from the queue"),
             }
             self.waiting.store(true, Ordering::Relaxed);
@@ -77,28 +80,28 @@ impl Pipeline {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    fn triage(&self, arrivals: Vec<Arrival>) -> (Vec<(usize, Message)>, Vec<Troubled>) {
-        let (mut healthy, mut troubled) = (Vec::new(), Vec::new());
+    fn triage(&self, arrivals: Vec<Arrival>) -> (Vec<(usize, Message)>, Vec<Unprocessed>) {
+        let (mut healthy, mut unprocessed) = (Vec::new(), Vec::new());
         for (position, arrival) in arrivals.into_iter().enumerate() {
             match self.rules.objection(&arrival) {
                 None => healthy.push((position, arrival.message)),
-                Some(trouble) => troubled.push((position, arrival.message, trouble)),
+                Some(trouble) => unprocessed.push((position, arrival.message, trouble)),
             }
         }
-        (healthy, troubled)
+        (healthy, unprocessed)
     }
 
-    async fn plan(&self, healthy: Vec<(usize, Message)>, troubled: &mut Vec<Troubled>) -> Vec<Planned> {
+    async fn plan(&self, healthy: Vec<(usize, Message)>, unprocessed: &mut Vec<Unprocessed>) -> Vec<Planned> {
         let (positions, messages): (Vec<usize>, Vec<Message>) = healthy.into_iter().unzip();
         let mut ready = Vec::with_capacity(positions.len());
         for (position, (message, plan)) in positions.into_iter().zip(self.planner.plan(messages).await) {
             match plan {
                 Ok(plan) => ready.push(Planned { position, key: settlement::key(&message), message, plan }),
                 Err(PlanningError::Plan(error)) => {
-                    troubled.push((position, message, Trouble::Park(ParkReason::Plan, error_chain(&error))));
+                    unprocessed.push((position, message, Trouble::Park(ParkReason::Plan, error_chain(&error))));
                 }
                 Err(error @ PlanningError::Panicked(_)) => {
-                    troubled.push((position, message, Trouble::Retry(error.to_string())));
+                    unprocessed.push((position, message, Trouble::Retry(error.to_string())));
                 }
             }
         }
@@ -106,7 +109,7 @@ impl Pipeline {
     }
 
     /// Commits what can be committed; returns what stood alone.
-    async fn apply(&self, planned: Vec<Planned>) -> Vec<Troubled> {
+    async fn apply(&self, planned: Vec<Planned>) -> Vec<Unprocessed> {
         let mut troubles = HashMap::new();
         let mut splitter = Splitter::new(planned.len());
         let mut backoff = Backoff::new();
@@ -199,14 +202,16 @@ impl Pipeline {
     }
 
     /// Writes down what happens to a webhook that was not processed; waits for the database.
-    async fn settle(&self, message: &Message, trouble: Trouble) -> Verdict {
+    async fn park_or_retry(&self, message: &Message, trouble: Trouble) -> Verdict {
         let mut backoff = Backoff::new();
         loop {
-            let settled = match self.pool.get().await {
-                Ok(mut client) => self.settle_once(&mut client, message, &trouble).await.map_err(|e| error_chain(&e)),
+            let written = match self.pool.get().await {
+                Ok(mut client) => {
+                    self.park_or_retry_once(&mut client, message, &trouble).await.map_err(|e| error_chain(&e))
+                }
                 Err(error) => Err(error_chain(&error)),
             };
-            match settled {
+            match written {
                 Ok(verdict) => return verdict,
                 Err(error) => {
                     tracing::warn!(webhook.id = message.id, error, "cannot write the failure down; trying again");
@@ -216,7 +221,7 @@ impl Pipeline {
         }
     }
 
-    async fn settle_once(
+    async fn park_or_retry_once(
         &self,
         client: &mut Client,
         message: &Message,
@@ -254,7 +259,7 @@ impl Pipeline {
 }
 
 /// A webhook that was not processed: its position among the arrivals, itself, and why.
-type Troubled = (usize, Message, Trouble);
+type Unprocessed = (usize, Message, Trouble);
 
 /// Why a batch was not committed.
 enum BatchError {

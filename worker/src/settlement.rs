@@ -59,7 +59,7 @@ pub(crate) async fn record_retry(client: &mut Client, message: &Message, error: 
     transaction.commit().await
 }
 
-/// The operator's mail, at most one per reason and hour, by the outbox's own key.
+/// The operator's mail, at most one per reason and clock hour (UTC), by the outbox's own key.
 async fn alert(
     transaction: &Transaction<'_>,
     message: &Message,

@@ -82,7 +82,7 @@ async fn status_tells_depths_and_what_needs_a_person() {
         assert_eq!((&status["queues"][0]["ready"], &status["workers"]), (&3.into(), &0.into()));
         assert_eq!(status["attention"], serde_json::json!(["no worker takes from the queue"]));
         let table = oncehook(&stack, &["status"]).await;
-        assert_eq!(table.status.code(), Some(2));
+        assert_eq!(table.status.code(), Some(3));
         assert!(text(&table.stdout).contains("! no worker takes from the queue"), "{table:?}");
     })
     .await;

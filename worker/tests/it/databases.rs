@@ -20,6 +20,27 @@ async fn eight_workers_migrate_an_empty_database_at_once() {
 }
 
 #[tokio::test]
+async fn the_command_migrates_and_a_second_time_finds_nothing_to_do() {
+    run(async |stack| {
+        let database = Database::empty().await;
+        for _ in 0..2 {
+            let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_worker"))
+                .arg("migrate")
+                .env_clear()
+                .env("ONCEHOOK_CONFIG", stack.configure(str::to_owned))
+                .env("DATABASE_URL", &database.url)
+                .output()
+                .await
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+        }
+        assert_eq!(database.number("SELECT count(*) FROM oncehook_migrations").await, 1);
+        database.drop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn every_table_and_column_is_commented() {
     run(async |stack| {
         let missing = "SELECT count(*) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid

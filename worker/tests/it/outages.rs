@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use nix::sys::signal::Signal;
 use testing::orders::Order;
+use testing::process::Service;
 use testing::run;
 use testing::wait::until;
 
-use crate::scene::{assert_no_drift, number, processed, quantity, stock, worker};
+use crate::scene::{assert_no_drift, number, options, processed, quantity, quick, stock, worker};
 
 #[tokio::test]
 async fn while_postgres_is_away_deliveries_wait_and_no_attempt_is_counted() {
@@ -33,6 +35,54 @@ async fn while_postgres_is_away_deliveries_wait_and_no_attempt_is_counted() {
         number(&stack, "SELECT count(*) FROM webhook_failures", 0).await;
         number(&stack, "SELECT count(*) FROM parked_webhooks", 0).await;
         assert!(worker.terminate().await.success());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn readiness_tells_of_the_database_and_an_idle_worker_recovers() {
+    run(async |stack| {
+        stack.database.take_away().await;
+        let worker = Service::spawn_worker(&stack, &options(&quick(&stack)).without_migrating());
+        let url = format!("{}/readyz", worker.ops_url);
+        until("it says what is missing", || async {
+            let answer = reqwest::get(&url).await.ok()?;
+            assert_eq!(answer.status(), 503);
+            answer.text().await.ok()?.contains("the database is away").then_some(())
+        })
+        .await;
+        stack.database.bring_back().await;
+        worker.wait_until_ready().await;
+        assert!(worker.terminate().await.success());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_stopped_with_a_batch_in_hand_settles_it_first() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let mut blocker = stack.database.client().await;
+        let lock = blocker.transaction().await.unwrap();
+        lock.execute("SELECT FROM inventory WHERE sku = 'MUG' FOR UPDATE", &[]).await.unwrap();
+        for id in 1..=20 {
+            stack.publish(&Order::of(id, "", &["MUG"]).webhook(&format!("w{id}"))).await;
+        }
+        let worker = worker(&stack).await;
+        until("the worker waits in its transaction", || async {
+            (stack.database.sessions_waiting_for_a_lock().await > 0).then_some(())
+        })
+        .await;
+        worker.signal(Signal::SIGTERM);
+        until("it has taken note", || async { worker.log().contains("stopping").then_some(()) }).await;
+        lock.rollback().await.unwrap();
+        assert!(worker.terminate().await.success());
+        let processed = stack.database.number("SELECT count(*) FROM processed_webhooks").await;
+        assert!(processed > 0, "the batch in hand was settled");
+        assert_eq!(quantity(&stack, "MUG").await, 1000 - processed);
+        let waiting = stack.ready(&stack.topology.webhooks()).await;
+        assert_eq!(processed + i64::from(waiting), 20, "what was not settled is where it was");
+        number(&stack, "SELECT coalesce(sum(duplicates), 0)::int8 FROM processed_webhooks", 0).await;
     })
     .await;
 }

@@ -18,7 +18,13 @@ pub(crate) async fn worker_with(stack: &Stack, config: &Path) -> Service {
 
 /// What to start the worker with.
 pub(crate) fn options(config: &Path) -> WorkerOptions<'_> {
-    WorkerOptions { binary: env!("CARGO_BIN_EXE_worker"), config, amqp_url: None, smtp_url: None }
+    WorkerOptions {
+        binary: env!("CARGO_BIN_EXE_worker"),
+        config,
+        amqp_url: None,
+        smtp_url: None,
+        migrate_on_start: true,
+    }
 }
 
 /// The default configuration with a ladder and a dispatcher that do not keep a test waiting.
