@@ -15,5 +15,6 @@ pub mod ops;
 pub mod plan;
 pub mod provider;
 pub mod shutdown;
+pub mod spool;
 pub mod telemetry;
 pub mod verification;

@@ -84,13 +84,15 @@ fn routes(config: &Config, mistakes: &mut Mistakes) {
 
 fn contradictions(config: &Config, mistakes: &mut Mistakes) {
     let ingest = &config.ingest;
-    let answer_ms = ingest.head_timeout_ms + ingest.body_timeout_ms + ingest.publish_timeout_ms;
+    let (before_ms, confirm_ms) = (ingest.head_timeout_ms + ingest.body_timeout_ms, ingest.publish_timeout_ms);
+    let spool_ms = if config.spool.enabled { ingest.spool_timeout_ms } else { 0 };
+    let answer_ms = before_ms + confirm_ms + spool_ms;
     if answer_ms >= IngestConfig::MAX_ANSWER_MS {
         mistakes.add(
             "ingest",
             None,
             format!(
-                "head_timeout_ms + body_timeout_ms + publish_timeout_ms is {answer_ms}; keep it under {}, or providers give up first",
+                "head_timeout_ms + body_timeout_ms + publish_timeout_ms + spool_timeout_ms is {answer_ms}; keep it under {}, or providers give up first",
                 IngestConfig::MAX_ANSWER_MS
             ),
         );

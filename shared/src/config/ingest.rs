@@ -1,4 +1,4 @@
-//! `[ingest]`: limits of the HTTP side. Head, body and confirm together stay under 4 s, since the
+//! `[ingest]`: limits of the HTTP side. Head, body, confirm and spool together stay under 4 s, since the
 //! strictest provider (Shopify) gives 5.
 
 use std::time::Duration;
@@ -16,9 +16,12 @@ pub struct IngestConfig {
     /// How long a request's body may take, in milliseconds; then 408.
     #[garde(range(min = 50, max = 3_000))]
     pub body_timeout_ms: u64,
-    /// How long publish and confirm may take, in milliseconds; then 503.
+    /// How long publish and confirm may take, in milliseconds; then the spool.
     #[garde(range(min = 50, max = 3_000))]
     pub publish_timeout_ms: u64,
+    /// How long writing to the spool may take, in milliseconds; then 503.
+    #[garde(range(min = 50, max = 3_000))]
+    pub spool_timeout_ms: u64,
     /// Webhooks being received or published at once; more are answered 503.
     #[garde(range(min = 1, max = 65_536))]
     pub max_in_flight: u32,
@@ -39,9 +42,10 @@ pub struct IngestConfig {
 impl Default for IngestConfig {
     fn default() -> Self {
         Self {
-            head_timeout_ms: 1_000,
-            body_timeout_ms: 1_750,
+            head_timeout_ms: 750,
+            body_timeout_ms: 1_500,
             publish_timeout_ms: 1_000,
+            spool_timeout_ms: 500,
             max_in_flight: 1_024,
             max_connections: 4_096,
             keep_alive_s: 75,
@@ -52,7 +56,7 @@ impl Default for IngestConfig {
 }
 
 impl IngestConfig {
-    /// The longest that head, body and confirm may take together, in milliseconds.
+    /// The longest that head, body, confirm and spool may take together, in milliseconds.
     pub const MAX_ANSWER_MS: u64 = 4_000;
 
     /// [`Self::body_timeout_ms`] as a duration.
@@ -65,5 +69,10 @@ impl IngestConfig {
     #[must_use]
     pub fn publish_timeout(&self) -> Duration {
         Duration::from_millis(self.publish_timeout_ms)
+    }
+    /// [`Self::spool_timeout_ms`] as a duration.
+    #[must_use]
+    pub fn spool_timeout(&self) -> Duration {
+        Duration::from_millis(self.spool_timeout_ms)
     }
 }

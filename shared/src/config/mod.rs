@@ -14,6 +14,7 @@ mod retention;
 mod routes;
 mod secret;
 mod sources;
+mod spool;
 mod worker;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use self::retention::RetentionConfig;
 pub use self::routes::RouteConfig;
 pub use self::secret::{SecretError, SecretRef};
 pub use self::sources::{ChangedBody, SourceConfig, Verification};
+pub use self::spool::SpoolConfig;
 pub use self::worker::{DispatchConfig, WorkerConfig};
 use crate::name::Name;
 
@@ -57,6 +59,10 @@ pub struct Config {
     #[garde(dive)]
     #[serde(default)]
     pub ingest: IngestConfig,
+    /// ingest's own disk, for the time the broker takes nothing.
+    #[garde(dive)]
+    #[serde(default)]
+    pub spool: SpoolConfig,
     /// The queues and the connection to the broker.
     #[garde(dive)]
     #[serde(default)]

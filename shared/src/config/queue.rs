@@ -12,7 +12,7 @@ pub struct QueueConfig {
     /// Put before every queue's name, so that several installations can share a broker.
     #[garde(length(max = 64), custom(plain))]
     pub prefix: String,
-    /// `x-max-length-bytes` of the work queue; beyond it the broker refuses and ingest answers 503.
+    /// `x-max-length-bytes` of the work queue; beyond it the broker refuses and ingest spools.
     #[garde(range(min = 1_048_576))]
     pub max_bytes: i64,
     /// The retry ladder: the delay before each next attempt, in seconds. One queue a delay.

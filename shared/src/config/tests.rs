@@ -10,6 +10,7 @@ fn the_default_file_is_right_and_says_the_defaults() {
     let sources: Vec<&str> = config.sources.keys().map(Name::as_str).collect();
     assert_eq!(sources, ["generic", "github", "shopify", "standard-webhooks"]);
     assert_eq!(format!("{:?}", config.ingest), format!("{:?}", IngestConfig::default()));
+    assert_eq!(format!("{:?}", config.spool), format!("{:?}", SpoolConfig::default()));
     assert_eq!(format!("{:?}", config.queue), format!("{:?}", QueueConfig::default()));
     assert_eq!(format!("{:?}", config.worker), format!("{:?}", WorkerConfig::default()));
     assert_eq!(format!("{:?}", config.dispatch), format!("{:?}", DispatchConfig::default()));
