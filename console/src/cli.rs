@@ -4,11 +4,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::output::{Output, show};
 use crate::settings::Settings;
-use crate::{inventory, status};
+use crate::{inventory, spool, status};
 
 /// Sees and steers an Oncehook installation.
 #[derive(Debug, Parser)]
@@ -28,8 +28,27 @@ enum Command {
     /// Stock per SKU.
     #[command(subcommand)]
     Inventory(InventoryCommand),
+    /// What ingest keeps on its disk while the broker is away; run it where that disk is.
+    #[command(subcommand)]
+    Spool(SpoolCommand),
     /// Queue depths, outbox, parked webhooks, workers. Exit code 3 when something needs a person.
     Status,
+}
+
+#[derive(Debug, Subcommand)]
+enum SpoolCommand {
+    /// List the files that wait to be published, and the corrupt ones.
+    Ls(SpoolArgs),
+    /// Read every file and check it. Exit code 3 when one is damaged.
+    Verify(SpoolArgs),
+}
+
+/// Where the spool is.
+#[derive(Debug, Args)]
+struct SpoolArgs {
+    /// The spool's directory; `spool.directory` of the configuration if it is not given.
+    #[arg(long, env = "SPOOL_DIR")]
+    dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -65,6 +84,12 @@ pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
             show(&inventory::import(settings, &file).await?, cli.output, out)?;
         }
         Command::Inventory(InventoryCommand::Show) => show(&inventory::list(settings).await?, cli.output, out)?,
+        Command::Spool(SpoolCommand::Ls(SpoolArgs { dir })) => show(&spool::list(settings, dir)?, cli.output, out)?,
+        Command::Spool(SpoolCommand::Verify(SpoolArgs { dir })) => {
+            let verified = spool::verify(settings, dir)?;
+            show(&verified, cli.output, out)?;
+            return Ok(if verified.is_fine() { ExitCode::SUCCESS } else { ExitCode::from(3) });
+        }
         Command::Status => {
             let status = status::gather(settings).await?;
             show(&status, cli.output, out)?;

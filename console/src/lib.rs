@@ -9,6 +9,7 @@ mod connect;
 mod inventory;
 mod output;
 mod settings;
+mod spool;
 mod status;
 
 pub use cli::{Cli, run};

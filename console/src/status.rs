@@ -18,7 +18,7 @@ pub(crate) struct Status {
     queues: Vec<QueueDepth>,
     /// Workers attached to the work queue.
     workers: Option<u32>,
-    /// Always `null`: this version has no spool; while the broker is away, webhooks are answered 503.
+    /// Always `null`: the spool is on ingest's disk; see `oncehook spool ls` and ingest's metrics.
     spool: Option<()>,
     outbox: Vec<StateCount>,
     parked: Vec<ReasonCount>,

@@ -9,6 +9,8 @@
     reason = "tests may panic"
 )]
 
+mod spool;
+
 use std::process::Output;
 
 use testing::orders::Order;

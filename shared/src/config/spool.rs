@@ -1,6 +1,6 @@
 //! `[spool]`: ingest's own disk, for the time the broker takes nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use garde::Validate;
 use serde::Deserialize;
@@ -32,7 +32,7 @@ pub struct SpoolConfig {
     pub drain_per_second: u32,
 }
 
-fn not_empty(directory: &PathBuf, _context: &()) -> garde::Result {
+fn not_empty(directory: &Path, _context: &()) -> garde::Result {
     if directory.as_os_str().is_empty() { Err(garde::Error::new("give a directory")) } else { Ok(()) }
 }
 
