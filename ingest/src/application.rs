@@ -1,8 +1,8 @@
 //! The running service: built, asked for its ports, run until it is told to stop. Tests take the same way,
 //! on port 0.
 //!
-//! Stopping: `/readyz` says so, no new connections, requests in flight are answered, then the publisher ends, then
-//! the ops port.
+//! Stopping: `/readyz` says so, no new connections, requests in flight are answered, then the spool and the publisher
+//! end, then the ops port.
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
@@ -14,20 +14,24 @@ use actix_web::http::KeepAlive;
 use actix_web::{App, HttpServer, middleware, web};
 use prometheus_client::registry::Registry;
 use secrecy::ExposeSecret as _;
-use shared::amqp::{Broker, ConnectError, LinkState, Publisher, PublisherConfig, Topology};
+use shared::amqp::{Broker, ConnectError, Publisher, PublisherConfig, Topology};
 use shared::config::{Config, ConfigError, IngestConfig};
-use shared::ops::{self, Probe, Readiness};
+use shared::ops;
 use shared::provider::{Catalogue, ProviderError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::breaker::Breaker;
 use crate::connections::{self, Watch};
+use crate::durable::Keeper;
 use crate::metrics::Metrics;
 use crate::open_files;
+use crate::readiness;
 use crate::receive::{self, Inbox};
 use crate::settings::Settings;
 use crate::sources::{Sources, SourcesError};
+use crate::spool::{Outlet, Running, Spool, SpoolError, SpoolOptions};
 
 /// How long a closing connection's sender may take to see the answer.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -41,6 +45,7 @@ pub struct Application {
     port: u16,
     ops_port: u16,
     publisher: JoinHandle<()>,
+    spool: Option<Running>,
     /// Told first: `/readyz` says so, and nothing else changes.
     stopping: CancellationToken,
     /// Told last: the publisher ends.
@@ -73,6 +78,9 @@ pub enum BuildError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The spool can't be used.
+    #[error("the spool can't be used; spool.enabled = false does without it")]
+    Spool(#[from] SpoolError),
     /// A server can't be set up.
     #[error("cannot set up the server")]
     Server(#[source] std::io::Error),
@@ -94,10 +102,11 @@ pub enum RunError {
 
 impl Application {
     /// Builds the service and begins to listen. Connects to the broker in the background: until it is there,
-    /// webhooks are answered 503 and `/readyz` says why. Must be called from the runtime that will run it.
+    /// webhooks are spooled and `/readyz` says so. Must be called from the runtime that will run it.
     ///
     /// # Errors
-    /// [`BuildError`] if the configuration is wrong, a source can't verify, or an address can't be listened on.
+    /// [`BuildError`] if the configuration is wrong, a source can't verify, the spool can't be used, or an address can't
+    /// be listened on.
     pub fn build(settings: &Settings) -> Result<Self, BuildError> {
         let config = Config::load(&settings.config)?;
         let limits = &config.ingest;
@@ -113,14 +122,17 @@ impl Application {
         let (port, ops_port) = (port(&listener)?, port(&ops_listener)?);
 
         let (stopping, stop) = (CancellationToken::new(), CancellationToken::new());
-        let queue = topology.webhooks().into();
+        let queue: Arc<str> = topology.webhooks().into();
         let publishing = PublisherConfig::new(&config.queue, limits.publish_timeout());
         let (publisher, publisher_task) = Publisher::spawn(broker, topology, &publishing, stop.clone());
-        let probe = probe(&publisher, stopping.clone());
+        let breaker = Arc::new(Breaker::default());
+        let outlet = Outlet { publisher: publisher.clone(), queue: Arc::clone(&queue), breaker: Arc::clone(&breaker) };
+        let (spool, running) = start_spool(&config, settings, outlet, &mut registry)?.unzip();
+        let keeper = Keeper { publisher, queue, breaker, spool };
+        let probe = readiness::probe(keeper.clone(), stopping.clone());
         let inbox = Inbox {
             sources,
-            publisher,
-            queue,
+            keeper,
             room: Arc::new(Semaphore::new(limits.max_in_flight as usize)),
             body_timeout: limits.body_timeout(),
             retry_after_s: limits.retry_after_s,
@@ -128,7 +140,7 @@ impl Application {
         };
         let server = serve(listener, inbox, limits).map_err(BuildError::Server)?;
         let ops = ops::serve(ops_listener, Arc::new(registry), probe).map_err(BuildError::Server)?;
-        Ok(Self { server, ops, port, ops_port, publisher: publisher_task, stopping, stop })
+        Ok(Self { server, ops, port, ops_port, publisher: publisher_task, spool: running, stopping, stop })
     }
 
     /// The port for webhooks.
@@ -164,6 +176,9 @@ impl Application {
         self.stopping.cancel();
         handle.stop(true).await;
         server.await?.map_err(RunError::Server)?;
+        if let Some(spool) = self.spool {
+            spool.stop().await?;
+        }
         self.stop.cancel();
         self.publisher.await?;
         ops_handle.stop(true).await;
@@ -188,21 +203,23 @@ fn port(listener: &TcpListener) -> Result<u16, BuildError> {
     listener.local_addr().map(|address| address.port()).map_err(BuildError::Server)
 }
 
-/// Ready while the broker takes messages and nobody asked to stop.
-fn probe(publisher: &Publisher, stopping: CancellationToken) -> Probe {
-    let link = publisher.link();
-    Arc::new(move || {
-        let mut missing = Vec::new();
-        match *link.borrow() {
-            LinkState::Up => {}
-            LinkState::Down => missing.push("no connection to the broker"),
-            LinkState::Blocked => missing.push("the broker takes no messages: it is short of memory or disk"),
-        }
-        if stopping.is_cancelled() {
-            missing.push("stopping");
-        }
-        Readiness::needing(missing)
-    })
+/// The spool, unless the configuration does without.
+fn start_spool(
+    config: &Config,
+    settings: &Settings,
+    outlet: Outlet,
+    registry: &mut Registry,
+) -> Result<Option<(Spool, Running)>, SpoolError> {
+    if !config.spool.enabled {
+        return Ok(None);
+    }
+    let options = SpoolOptions {
+        config: config.spool.clone(),
+        root: settings.spool_dir.clone().unwrap_or_else(|| config.spool.directory.clone()),
+        timeout: config.ingest.spool_timeout(),
+        queue: config.ingest.max_in_flight as usize,
+    };
+    Spool::start(options, outlet, registry).map(Some)
 }
 
 fn serve(listener: TcpListener, inbox: Inbox, limits: &IngestConfig) -> std::io::Result<Server> {

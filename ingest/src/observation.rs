@@ -6,6 +6,7 @@ use std::time::Instant;
 use shared::name::Name;
 use shared::provider::Identity;
 
+use crate::durable::Kept;
 use crate::metrics::{Metrics, Outcome, UNKNOWN_SOURCE};
 use crate::refused::Refused;
 
@@ -31,8 +32,12 @@ impl Observation {
         self.identity = Some(identity.clone());
     }
 
-    pub(crate) fn accepted(mut self) {
-        self.end(Outcome::Accepted, None);
+    pub(crate) fn accepted(mut self, kept: Kept) {
+        let reason = match kept {
+            Kept::Queued => None,
+            Kept::Spooled => Some("spooled"),
+        };
+        self.end(Outcome::Accepted, reason);
     }
 
     pub(crate) fn refused(mut self, refused: &Refused) {

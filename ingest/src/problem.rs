@@ -55,7 +55,7 @@ fn kind(refused: &Refused) -> (&'static str, StatusCode, &'static str) {
         Refused::BrokenBody => ("body-incomplete", StatusCode::BAD_REQUEST, "The body is incomplete"),
         Refused::Signature(_) => ("signature-refused", StatusCode::UNAUTHORIZED, "The webhook could not be verified"),
         Refused::Identity(_) => ("webhook-malformed", StatusCode::BAD_REQUEST, "The webhook has no usable id or topic"),
-        Refused::NotPublished(_) => (
+        Refused::NotKept(_) => (
             "unavailable",
             StatusCode::SERVICE_UNAVAILABLE,
             "The webhook could not be made durable; send it again later",
@@ -84,7 +84,7 @@ pub(crate) fn response(refused: &Refused, retry_after_s: u32) -> HttpResponse {
         Refused::ContentEncoding => {
             builder.insert_header((header::ACCEPT_ENCODING, "identity"));
         }
-        Refused::Overloaded | Refused::NotPublished(_) => {
+        Refused::Overloaded | Refused::NotKept(_) => {
             builder.insert_header((header::RETRY_AFTER, retry_after_s));
         }
         _ => {}

@@ -1,22 +1,22 @@
 //! The way of one webhook through ingest, from request to answer.
 //!
 //! [`accept`] is the order of decisions: source (404), content coding (415), size (413), room (503), body
-//! (413, 408, 400), signature (401), id and topic (400), confirm (503). Methods (405) are decided by the
+//! (413, 408, 400), signature (401), id and topic (400), confirm or spool (503). Methods (405) are decided by the
 //! routes, before all of them.
 //!
-//! Invariant: a 2xx is written only after the broker confirmed the message.
+//! Invariant: a 2xx is written only after the message is durable (`durable.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use shared::amqp::Publisher;
 use shared::message::{Message, sha256};
 use shared::provider::Identity;
 use shared::verification::Headers;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
+use crate::durable::{Keeper, Kept};
 use crate::metrics::Metrics;
 use crate::observation::Observation;
 use crate::refused::Refused;
@@ -27,9 +27,7 @@ use crate::{answer, body, problem, trace_context};
 #[derive(Clone)]
 pub(crate) struct Inbox {
     pub(crate) sources: Sources,
-    pub(crate) publisher: Publisher,
-    /// The queue that webhooks go to.
-    pub(crate) queue: Arc<str>,
+    pub(crate) keeper: Keeper,
     /// One permit a webhook in flight.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) body_timeout: Duration,
@@ -41,8 +39,8 @@ pub(crate) struct Inbox {
 pub(crate) async fn webhook(request: HttpRequest, payload: web::Payload, inbox: web::Data<Inbox>) -> HttpResponse {
     let mut observation = Observation::begin(inbox.metrics.clone());
     match accept(&request, payload, &inbox, &mut observation).await {
-        Ok(identity) => {
-            observation.accepted();
+        Ok((identity, kept)) => {
+            observation.accepted(kept);
             answer::accepted(&identity.id)
         }
         Err(refused) => refuse(&inbox, observation, &refused),
@@ -69,7 +67,7 @@ async fn accept(
     payload: web::Payload,
     inbox: &Inbox,
     observation: &mut Observation,
-) -> Result<Identity, Refused> {
+) -> Result<(Identity, Kept), Refused> {
     let received_at = OffsetDateTime::now_utc();
     let source = request.match_info().get("source").and_then(|name| inbox.sources.get(name)).ok_or(Refused::Source)?;
     observation.source(&source.name);
@@ -82,8 +80,8 @@ async fn accept(
     let identity = source.provider.identify(&headers, &body).map_err(Refused::Identity)?;
     observation.identity(&identity);
     let message = message(source, &headers, &identity, received_at, body);
-    inbox.publisher.publish(&inbox.queue, &message).await.map_err(Refused::NotPublished)?;
-    Ok(identity)
+    let kept = inbox.keeper.keep(message).await.map_err(Refused::NotKept)?;
+    Ok((identity, kept))
 }
 
 fn headers(request: &HttpRequest) -> Headers<'_> {

@@ -1,12 +1,12 @@
-//! Every way in which ingest does not accept a webhook: a closed set, from the HTTP method to the confirm.
+//! Every way in which ingest does not accept a webhook: a closed set, from the HTTP method to the disk.
 //!
 //! Listed in the order in which they are decided, so a request with several faults always gets the same answer.
 //! What each looks like on the wire is `problem.rs`.
 
-use shared::amqp::PublishError;
 use shared::provider::IdentityError;
 use shared::verification::Refusal;
 
+use crate::durable::NotKept;
 use crate::metrics::Outcome;
 
 /// Why a webhook was not accepted.
@@ -36,7 +36,7 @@ pub(crate) enum Refused {
     /// 400: genuine, without a usable id or topic.
     Identity(IdentityError),
     /// 503: not known to be durable.
-    NotPublished(PublishError),
+    NotKept(NotKept),
 }
 
 impl Refused {
@@ -53,7 +53,7 @@ impl Refused {
             Self::BrokenBody => Outcome::BrokenBody,
             Self::Signature(_) => Outcome::SignatureRefused,
             Self::Identity(_) => Outcome::Malformed,
-            Self::NotPublished(_) => Outcome::Unavailable,
+            Self::NotKept(_) => Outcome::Unavailable,
         }
     }
 
@@ -62,15 +62,7 @@ impl Refused {
         match self {
             Self::Signature(refusal) => Some(refusal.code()),
             Self::Identity(error) => Some(error.code()),
-            Self::NotPublished(error) => Some(match error {
-                PublishError::Unencodable => "unencodable",
-                PublishError::TimedOut => "timed_out",
-                PublishError::Blocked => "blocked",
-                PublishError::Refused => "refused",
-                PublishError::Unroutable => "unroutable",
-                PublishError::Lost => "lost",
-                PublishError::Stopped => "stopped",
-            }),
+            Self::NotKept(error) => Some(error.reason()),
             _ => None,
         }
     }

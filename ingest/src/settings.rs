@@ -15,6 +15,9 @@ pub struct Settings {
     /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>. Needed to run, not to ask for health.
     #[arg(long, env = "AMQP_URL", hide_env_values = true, required = true)]
     pub amqp_url: Option<SecretString>,
+    /// Where webhooks are kept while the broker takes nothing; goes before `spool.directory` of the configuration.
+    #[arg(long, env = "SPOOL_DIR")]
+    pub spool_dir: Option<PathBuf>,
     /// Where webhooks are received.
     #[arg(long, env = "INGEST_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,

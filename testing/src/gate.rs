@@ -17,7 +17,12 @@ pub struct Gate {
 impl Gate {
     /// Starts a relay to `host:port`; it is open.
     pub async fn to(target: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at(([127, 0, 0, 1], 0).into(), target).await
+    }
+
+    /// The same at an address that clients know already: until now, nobody has answered there.
+    pub async fn at(address: SocketAddr, target: String) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (open, is_open) = watch::channel(true);
         tokio::spawn(async move {
@@ -36,6 +41,11 @@ impl Gate {
     /// From now on, nothing that clients say arrives.
     pub fn hold_clients(&self) {
         self.open.send_replace(false);
+    }
+
+    /// What clients have said meanwhile arrives, and what they say from now on.
+    pub fn release_clients(&self) {
+        self.open.send_replace(true);
     }
 }
 

@@ -89,7 +89,7 @@ async fn an_announced_oversized_body_is_not_read() {
 
 #[tokio::test]
 async fn beyond_the_webhooks_in_flight_it_is_503_at_once() {
-    run("[ingest]\nmax_in_flight = 2\nbody_timeout_ms = 1900\nretry_after_s = 7\n", async |ingest| {
+    run("[ingest]\nmax_in_flight = 2\nbody_timeout_ms = 1700\nretry_after_s = 7\n", async |ingest| {
         let webhook = Webhook::new("generic", "slow", "t", b"{}");
         let mut slow = Vec::new();
         for _ in 0..2 {

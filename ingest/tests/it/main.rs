@@ -12,3 +12,5 @@ mod limits;
 mod message;
 #[cfg(test)]
 mod service;
+#[cfg(test)]
+mod spool;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::harness::{Broker, Connection, Webhook, configuration, run, setting, until};
+use crate::harness::{Broker, Connection, Webhook, configuration, run, setting, spool_dir, until};
 use tokio::process::{Child, Command};
 
 #[tokio::test]
@@ -71,17 +71,23 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-struct Program {
-    child: Child,
-    port: u16,
-    ops: String,
+pub(crate) struct Program {
+    pub(crate) child: Child,
+    pub(crate) port: u16,
+    pub(crate) ops: String,
 }
 
 fn start(broker: &Broker) -> Program {
+    start_at(broker, &setting("AMQP_URL"))
+}
+
+/// An ingest that goes to `amqp_url` for its broker.
+pub(crate) fn start_at(broker: &Broker, amqp_url: &str) -> Program {
     let (port, ops) = (free_port(), format!("127.0.0.1:{}", free_port()));
     let child = program()
         .env("ONCEHOOK_CONFIG", configuration(&broker.prefix, ""))
-        .env("AMQP_URL", setting("AMQP_URL"))
+        .env("AMQP_URL", amqp_url)
+        .env("SPOOL_DIR", spool_dir(&broker.prefix))
         .env("INGEST_LISTEN", format!("127.0.0.1:{port}"))
         .env("OPS_LISTEN", &ops)
         .spawn()
@@ -89,7 +95,7 @@ fn start(broker: &Broker) -> Program {
     Program { child, port, ops }
 }
 
-async fn healthy(ops: &str) -> bool {
+pub(crate) async fn healthy(ops: &str) -> bool {
     program().arg("healthcheck").env("OPS_LISTEN", ops).status().await.unwrap().success()
 }
 
@@ -154,7 +160,7 @@ async fn without_a_broker_to_go_to_the_program_says_so() {
 async fn help_names_every_variable_and_no_value() {
     let output = program().arg("--help").env("AMQP_URL", "amqp://user:hush@host/").output().await.unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
-    for variable in ["ONCEHOOK_CONFIG", "AMQP_URL", "INGEST_LISTEN", "OPS_LISTEN", "healthcheck"] {
+    for variable in ["ONCEHOOK_CONFIG", "AMQP_URL", "SPOOL_DIR", "INGEST_LISTEN", "OPS_LISTEN", "healthcheck"] {
         assert!(help.contains(variable), "{help}");
     }
     assert!(!help.contains("hush"), "{help}");

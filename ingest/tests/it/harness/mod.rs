@@ -54,10 +54,21 @@ pub(crate) async fn run_without_broker(extra: &str, test: impl AsyncFnOnce(&mut 
     run_with(broker, Some("amqp://127.0.0.1:1/%2f"), extra, test).await;
 }
 
+/// The same, with ingest sent to an address where a broker may be or come up.
+pub(crate) async fn run_at(amqp_url: &str, extra: &str, test: impl AsyncFnOnce(&mut Ingest)) {
+    run_with(Broker::connect().await, Some(amqp_url), extra, test).await;
+}
+
+/// The same, with a spool that was filled before.
+pub(crate) async fn run_on(broker: Broker, test: impl AsyncFnOnce(&mut Ingest)) {
+    run_with(broker, Some(&setting("AMQP_URL")), "", test).await;
+}
+
 async fn run_with(broker: Broker, amqp_url: Option<&str>, extra: &str, test: impl AsyncFnOnce(&mut Ingest)) {
     let settings = Settings {
         config: configuration(&broker.prefix, extra),
         amqp_url: Some(SecretString::from(amqp_url.map_or_else(|| setting("AMQP_URL"), str::to_owned))),
+        spool_dir: Some(spool_dir(&broker.prefix)),
         listen: ([127, 0, 0, 1], 0).into(),
         ops_listen: ([127, 0, 0, 1], 0).into(),
     };
@@ -79,9 +90,10 @@ async fn run_with(broker: Broker, amqp_url: Option<&str>, extra: &str, test: imp
     }
 }
 
-/// Writes the configuration of a test's ingest.
+/// Writes the configuration of a test's ingest. `extra` may be more settings of `[queue]`.
 pub(crate) fn configuration(prefix: &str, extra: &str) -> PathBuf {
-    let mut text = format!("[queue]\nprefix = {prefix:?}\nretry_delays_s = [5]\n");
+    let (queue, extra) = extra.strip_prefix("[queue]\n").map_or(("", extra), |queue| (queue, ""));
+    let mut text = format!("[queue]\nprefix = {prefix:?}\nretry_delays_s = [5]\n{queue}");
     for (source, secret) in SECRETS {
         let file = secret_file(prefix, source, secret);
         text.push_str(&format!(
@@ -93,6 +105,11 @@ pub(crate) fn configuration(prefix: &str, extra: &str) -> PathBuf {
     let file = folder(prefix).join("oncehook.toml");
     fs::write(&file, text).unwrap();
     file
+}
+
+/// Where a test's ingest spools.
+pub(crate) fn spool_dir(prefix: &str) -> PathBuf {
+    folder(prefix).join("spool")
 }
 
 /// A test's own folder.
@@ -125,9 +142,15 @@ impl Ingest {
         Connection::open(self.ops_port).await.exchange(request.as_bytes()).await
     }
 
-    /// Waits until ingest says that it is ready.
+    /// Waits until ingest says that it is ready, and not just degraded.
     pub(crate) async fn ready(&self) {
-        until("ingest is ready", async || (self.ops("/readyz").await.status == 200).then_some(())).await;
+        until("ingest is ready", async || self.ops("/readyz").await.body.contains("\"ready\"").then_some(())).await;
+    }
+
+    /// Waits until a line stands in the metrics.
+    pub(crate) async fn counted(&self, line: &str) {
+        let whole = format!("{line}\n");
+        until(line, async || self.ops("/metrics").await.body.contains(&whole).then_some(())).await;
     }
 
     /// Stops ingest as SIGTERM would, and waits until it has ended.

@@ -1,0 +1,250 @@
+//! While the broker takes nothing: 200 from the spool, and all of it on the queue afterwards.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Broker, Connection, Webhook, run, run_at, run_on, run_without_broker, setting, spool_dir, until};
+use crate::service::{Program, healthy, start_at};
+use shared::message::{Message, sha256};
+use shared::name::Name;
+use shared::spool::{BatchBuilder, BatchName, Folder, Replica, batches};
+use testing::gate::Gate;
+use time::OffsetDateTime;
+
+/// Port 1 refuses.
+const NOBODY: &str = "amqp://127.0.0.1:1/%2f";
+
+fn webhook(id: &str) -> Webhook {
+    Webhook::new("generic", id, "t", b"{}")
+}
+
+/// The broker's address by way of another one, and `host:port` of the broker itself.
+fn by_way_of(address: SocketAddr) -> (String, String) {
+    let url = setting("AMQP_URL");
+    let (credentials, rest) = url.rsplit_once('@').unwrap();
+    let (target, vhost) = rest.split_once('/').unwrap();
+    (format!("{credentials}@{address}/{vhost}"), target.to_owned())
+}
+
+fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("w-{number:03}")).collect()
+}
+
+#[tokio::test]
+async fn while_the_broker_is_away_it_is_200_at_once_and_drained_in_order_later() {
+    let address = free_address();
+    let (url, target) = by_way_of(address);
+    run_at(&url, "", async |ingest| {
+        let ids = numbered(30);
+        for id in &ids {
+            let began = Instant::now();
+            let answer = ingest.send(&webhook(id).request()).await;
+            assert_eq!((answer.status, answer.body), (200, format!(r#"{{"status":"accepted","id":"{id}"}}"#)));
+            assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+        }
+        let ready = ingest.ops("/readyz").await;
+        assert!(ready.status == 200 && ready.body.contains("degraded"), "{ready:?}");
+        ingest.counted("webhook_spool_written_total 30").await;
+
+        let _gate = Gate::at(address, target).await;
+        ingest.ready().await;
+        for id in &ids {
+            let message = ingest.broker.take().await;
+            assert_eq!((&message.id, message.body.as_ref()), (id, b"{}".as_slice()));
+        }
+        ingest.counted("webhook_spool_files 0").await;
+        ingest.counted("webhook_spool_bytes 0").await;
+        ingest.counted("webhook_spool_drained_total 30").await;
+        ingest.ready().await;
+        assert_eq!(ingest.send(&webhook("direct").request()).await.status, 200);
+        assert_eq!(ingest.broker.take().await.id, "direct");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_frozen_broker_is_noticed_and_then_costs_no_time() {
+    let gate = Gate::to(by_way_of(free_address()).1).await;
+    let (url, _) = by_way_of(gate.address);
+    run_at(&url, "[ingest]\npublish_timeout_ms = 800\n", async |ingest| {
+        ingest.ready().await;
+        gate.hold_clients();
+        let ids = numbered(20);
+        let answers = ids.iter().map(|id| async { ingest.send(&webhook(id).request()).await.status });
+        let began = Instant::now();
+        assert!(futures_util::future::join_all(answers).await.iter().all(|status| *status == 200));
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        let fastest = {
+            let mut times = Vec::new();
+            for _ in 0..3 {
+                let began = Instant::now();
+                assert_eq!(ingest.send(&webhook("again").request()).await.status, 200);
+                times.push(began.elapsed());
+            }
+            times.into_iter().min().unwrap()
+        };
+        assert!(fastest < Duration::from_millis(700), "{fastest:?}");
+        assert!(ingest.ops("/readyz").await.body.contains("degraded"));
+
+        gate.release_clients();
+        let mut missing: BTreeSet<_> = ids.into_iter().chain(["again".to_owned()]).collect();
+        while !missing.is_empty() {
+            missing.remove(&ingest.broker.take().await.id);
+        }
+        ingest.ready().await;
+    })
+    .await;
+}
+
+/// Waits until a program has its broker.
+async fn ready(program: &Program) {
+    until("the program is healthy", async || healthy(&program.ops).await.then_some(())).await;
+    let port = program.ops.rsplit_once(':').unwrap().1.parse().unwrap();
+    let request = b"GET /readyz HTTP/1.1\r\nhost: ops\r\n\r\n";
+    until("the program has its broker", async || {
+        Connection::open(port).await.exchange(request).await.body.contains("\"ready\"").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_the_spool_takes_over() {
+    run("[queue]\nmax_bytes = 1048576\n", async |ingest| {
+        let ids = numbered(40);
+        for id in &ids {
+            assert_eq!(ingest.send(&Webhook::new("generic", id, "t", &[b'x'; 60_000]).request()).await.status, 200);
+        }
+        let metrics = ingest.ops("/metrics").await.body;
+        assert!(!metrics.contains("webhook_spool_written_total 0\n"), "{metrics}");
+        let mut missing: BTreeSet<_> = ids.into_iter().collect();
+        while !missing.is_empty() {
+            missing.remove(&ingest.broker.take().await.id);
+        }
+        ingest.counted("webhook_spool_files 0").await;
+    })
+    .await;
+}
+
+async fn spool_some(program: &Program, ids: &[String]) {
+    until("the program is healthy", async || healthy(&program.ops).await.then_some(())).await;
+    for id in ids {
+        assert_eq!(Connection::open(program.port).await.exchange(&webhook(id).request()).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_ingest_had_spooled_is_drained_by_the_next() {
+    let broker = Broker::connect().await;
+    let mut first = start_at(&broker, NOBODY);
+    let ids = numbered(10);
+    spool_some(&first, &ids).await;
+    first.child.kill().await.unwrap();
+    let second = start_at(&broker, &setting("AMQP_URL"));
+    ready(&second).await;
+    for id in &ids {
+        assert_eq!(&broker.take().await.id, id);
+    }
+    broker.clean_up().await;
+}
+
+#[tokio::test]
+async fn an_orphaned_spool_is_adopted_by_a_sibling() {
+    let broker = Broker::connect().await;
+    let mut first = start_at(&broker, NOBODY);
+    let ids = numbered(5);
+    spool_some(&first, &ids).await;
+    let second = start_at(&broker, &setting("AMQP_URL"));
+    ready(&second).await;
+    assert!(broker.is_empty().await, "a locked spool was drained");
+    first.child.kill().await.unwrap();
+    for id in &ids {
+        assert_eq!(&broker.take().await.id, id);
+    }
+    broker.clean_up().await;
+}
+
+#[tokio::test]
+async fn a_full_spool_is_503_and_down() {
+    run_without_broker("[spool]\nmax_bytes = 1048576\n", async |ingest| {
+        let body = vec![b'x'; 60_000];
+        let mut statuses = Vec::new();
+        for number in 0..20 {
+            let request = Webhook::new("generic", &number.to_string(), "t", &body).request();
+            let answer = ingest.send(&request).await;
+            if answer.status == 503 {
+                assert_eq!((answer.problem().as_str(), answer.headers["retry-after"].as_str()), ("unavailable", "5"));
+            }
+            statuses.push(answer.status);
+        }
+        assert_eq!(statuses, [[200; 17].as_slice(), &[503; 3]].concat());
+        let ready = ingest.ops("/readyz").await;
+        assert!(ready.status == 503 && ready.body.contains("the spool takes nothing"), "{ready:?}");
+        ingest.counted("webhook_spool_bytes_limit 1048576").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_disk_that_is_almost_full_is_503() {
+    run_without_broker("[spool]\nmin_free_bytes = 9000000000000000\n", async |ingest| {
+        assert_eq!(ingest.send(&webhook("1").request()).await.status, 503);
+        assert_eq!(ingest.ops("/readyz").await.status, 503);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_damaged_file_the_good_records_are_published_and_the_file_is_kept() {
+    let broker = Broker::connect().await;
+    let root = spool_dir(&broker.prefix);
+    let replica = Replica::claim(&root).unwrap();
+    let mut batch = BatchBuilder::default();
+    for id in ["first", "damaged", "third"] {
+        batch.push(&message(id)).unwrap();
+    }
+    let mut bytes = batch.finish();
+    let middle = bytes.windows(7).position(|window| window == b"damaged").unwrap();
+    bytes[middle] ^= 1;
+    let name = BatchName::default().next(OffsetDateTime::now_utc());
+    std::fs::write(replica.folder(Folder::New).join(name.to_string()), bytes).unwrap();
+    std::fs::write(replica.folder(Folder::Tmp).join(name.next(OffsetDateTime::now_utc()).to_string()), "half").unwrap();
+    let corrupt = replica.folder(Folder::Corrupt);
+    let unfinished = replica.folder(Folder::Tmp);
+    drop(replica);
+    run_on(broker, async |ingest| {
+        ingest.counted("webhook_spool_drained_total 2").await;
+        for id in ["first", "third"] {
+            assert_eq!(ingest.broker.take().await.id, id);
+        }
+        ingest.counted("webhook_spool_corrupt_files 1").await;
+        ingest.counted("webhook_spool_set_aside_total 1").await;
+        ingest.counted("webhook_spool_files 0").await;
+        assert_eq!(batches(&corrupt).unwrap().iter().map(|file| file.name).collect::<Vec<_>>(), [name]);
+        assert_eq!(batches(&unfinished).unwrap(), []);
+        let ready = ingest.ops("/readyz").await;
+        assert!(ready.status == 200 && ready.body.contains("corrupt files"), "{ready:?}");
+        assert!(ingest.broker.is_empty().await);
+    })
+    .await;
+}
+
+fn message(id: &str) -> Message {
+    Message {
+        source: Name::try_from("generic").unwrap(),
+        provider: Name::try_from("generic").unwrap(),
+        id: id.to_owned(),
+        topic: "t".to_owned(),
+        received_at: OffsetDateTime::now_utc(),
+        content_type: None,
+        headers: Vec::new(),
+        body_sha256: sha256(b"{}"),
+        attempt: 0,
+        traceparent: None,
+        body: "{}".into(),
+    }
+}
