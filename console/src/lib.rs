@@ -10,6 +10,7 @@ mod inventory;
 mod output;
 mod settings;
 mod spool;
+mod spool_gauges;
 mod status;
 
 pub use cli::{Cli, run};

@@ -17,4 +17,7 @@ pub(crate) struct Settings {
     /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>.
     #[arg(long, global = true, env = "AMQP_URL", hide_env_values = true)]
     pub(crate) amqp_url: Option<SecretString>,
+    /// ingest's ops address, <http://host:9090>; several with commas. `status` asks it for its spool.
+    #[arg(long, global = true, env = "INGEST_OPS_URL")]
+    pub(crate) ingest_ops_url: Option<String>,
 }

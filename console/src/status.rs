@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use crate::connect;
 use crate::output::{Shown, table};
 use crate::settings::Settings;
+use crate::spool_gauges::{self, SpoolGauges};
 
 /// The state of an installation.
 #[derive(Serialize)]
@@ -18,8 +19,8 @@ pub(crate) struct Status {
     queues: Vec<QueueDepth>,
     /// Workers attached to the work queue.
     workers: Option<u32>,
-    /// Always `null`: the spool is on ingest's disk; see `oncehook spool ls` and ingest's metrics.
-    spool: Option<()>,
+    /// Each ingest's spool; `null` when no ingest was named.
+    spool: Option<Vec<SpoolGauges>>,
     outbox: Vec<StateCount>,
     parked: Vec<ReasonCount>,
     /// What needs a person; empty when all is fine.
@@ -42,9 +43,26 @@ pub(crate) async fn gather(settings: &Settings) -> anyhow::Result<Status> {
     let client = connect::database(settings).await?;
     let outbox = outbox::count_by_state(&**client).await.context("cannot read the outbox")?;
     let parked = parked_webhooks::count_by_reason(&**client).await.context("cannot read the parked webhooks")?;
+    let spool = ask_spools(settings).await?;
     let workers = queues.first().and_then(|queue| queue.consumers);
-    let attention = attention(&queues, workers, &outbox, &parked);
-    Ok(Status { queues, workers, spool: None, outbox, parked, attention })
+    let mut attention = attention(&queues, workers, &outbox, &parked);
+    attention.extend(spool.iter().flatten().filter_map(spool_attention));
+    Ok(Status { queues, workers, spool, outbox, parked, attention })
+}
+
+async fn ask_spools(settings: &Settings) -> anyhow::Result<Option<Vec<SpoolGauges>>> {
+    let Some(urls) = settings.ingest_ops_url.clone() else { return Ok(None) };
+    Ok(Some(tokio::task::spawn_blocking(move || spool_gauges::ask(&urls)).await?))
+}
+
+fn spool_attention(spool: &SpoolGauges) -> Option<String> {
+    if let Some(error) = &spool.error {
+        return Some(format!("ingest at {} does not answer: {error}", spool.ingest));
+    }
+    match spool.corrupt_files {
+        Some(files @ 1..) => Some(format!("{files} damaged files in the spool of {}", spool.ingest)),
+        _ => None,
+    }
 }
 
 fn attention(
@@ -80,10 +98,8 @@ impl Shown for Status {
         let reason = |row: &ReasonCount| [row.reason.clone(), row.rows.to_string(), age(now - row.oldest)];
         let mut sections = vec![
             table(["QUEUE", "READY", "CONSUMERS"], self.queues.iter().map(queue)),
-            format!(
-                "workers: {}\nspool:   none (while the broker is away, webhooks are answered 503)\n",
-                number(self.workers)
-            ),
+            format!("workers: {}\n", number(self.workers)),
+            spools_text(self.spool.as_deref()),
         ];
         if !self.outbox.is_empty() {
             sections.push(table(["OUTBOX", "ROWS", "AMBIGUOUS", "OLDEST"], self.outbox.iter().map(state)));
@@ -98,6 +114,23 @@ impl Shown for Status {
         });
         sections.join("\n")
     }
+}
+
+fn spools_text(spools: Option<&[SpoolGauges]>) -> String {
+    let Some(spools) = spools else { return "spool: not asked; INGEST_OPS_URL says where ingest is\n".to_owned() };
+    let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    let row = |spool: &SpoolGauges| {
+        let oldest = spool.oldest_age_s.and_then(|seconds| i64::try_from(seconds).ok());
+        let oldest = oldest.filter(|_| spool.files != Some(0)).map(time::Duration::seconds);
+        [
+            spool.ingest.clone(),
+            number(spool.files),
+            number(spool.bytes),
+            oldest.map_or_else(|| "-".to_owned(), age),
+            number(spool.corrupt_files),
+        ]
+    };
+    table(["SPOOL OF", "FILES", "BYTES", "OLDEST", "DAMAGED"], spools.iter().map(row))
 }
 
 /// An age in its largest unit.

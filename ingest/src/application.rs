@@ -18,23 +18,21 @@ use shared::amqp::{Broker, ConnectError, Publisher, PublisherConfig, Topology};
 use shared::config::{Config, ConfigError, IngestConfig};
 use shared::ops;
 use shared::provider::{Catalogue, ProviderError};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
-use crate::connections::{self, Watch};
+use crate::connections::{self, DISCONNECT_TIMEOUT, Watch};
 use crate::durable::Keeper;
 use crate::metrics::Metrics;
 use crate::open_files;
 use crate::readiness;
 use crate::receive::{self, Inbox};
+use crate::room::Room;
 use crate::settings::Settings;
 use crate::sources::{Sources, SourcesError};
 use crate::spool::{Outlet, Running, Spool, SpoolError, SpoolOptions};
 
-/// How long a closing connection's sender may take to see the answer.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Connections waiting in the kernel to be accepted.
 const BACKLOG: u32 = 1024;
 
@@ -133,7 +131,7 @@ impl Application {
         let inbox = Inbox {
             sources,
             keeper,
-            room: Arc::new(Semaphore::new(limits.max_in_flight as usize)),
+            room: Room::new(limits, metrics.clone()),
             body_timeout: limits.body_timeout(),
             retry_after_s: limits.retry_after_s,
             metrics,
@@ -226,8 +224,10 @@ fn serve(listener: TcpListener, inbox: Inbox, limits: &IngestConfig) -> std::io:
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     // actix counts connections per worker.
     let connections = (limits.max_connections as usize).div_ceil(workers);
-    let (head_timeout, keep_alive) =
-        (Duration::from_millis(limits.head_timeout_ms), Duration::from_secs(limits.keep_alive_s));
+    let (head_timeout, keep_alive) = (
+        Duration::from_millis(limits.head_timeout_ms + IngestConfig::HEAD_SLACK_MS),
+        Duration::from_secs(limits.keep_alive_s),
+    );
     let watch =
         Watch { gauge: inbox.metrics.connections.clone(), idle: keep_alive + head_timeout + DISCONNECT_TIMEOUT };
     let server = HttpServer::new(move || {

@@ -24,14 +24,18 @@ pub(crate) fn refuse_encoded(headers: &HeaderMap) -> Result<(), Refused> {
     if plain { Ok(()) } else { Err(Refused::ContentEncoding) }
 }
 
-/// Refuses a body that is announced to be too large, before a byte of it is read.
-pub(crate) fn refuse_oversized(headers: &HeaderMap, limit_bytes: usize) -> Result<(), Refused> {
+/// How many bytes to expect: as announced, or as many as are allowed. Refuses a body that is announced to be too
+/// large, before a byte of it is read.
+pub(crate) fn expected_bytes(headers: &HeaderMap, limit_bytes: usize) -> Result<usize, Refused> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse::<u64>().ok());
-    let limit = u64::try_from(limit_bytes).unwrap_or(u64::MAX);
-    if announced.is_some_and(|bytes| bytes > limit) { Err(Refused::TooLarge { limit_bytes }) } else { Ok(()) }
+    let Some(announced) = announced else { return Ok(limit_bytes) };
+    match usize::try_from(announced) {
+        Ok(bytes) if bytes <= limit_bytes => Ok(bytes),
+        _ => Err(Refused::TooLarge { limit_bytes }),
+    }
 }
 
 /// Reads the whole body, at most `limit_bytes`, within `deadline`.

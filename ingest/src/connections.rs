@@ -15,10 +15,14 @@ use std::time::{Duration, Instant};
 use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
 use actix_web::middleware::Next;
 use actix_web::rt;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::task::JoinHandle;
+
+/// How long a closing connection's sender may take to see the answer.
+pub(crate) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What every connection is watched by.
 #[derive(Clone)]
@@ -60,8 +64,15 @@ pub(crate) async fn mark_busy(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let _busy = request.conn_data::<Rc<Open>>().map(|open| Busy::begin(Rc::clone(open)));
-    next.call(request).await
+    let open = request.conn_data::<Rc<Open>>().map(Rc::clone);
+    let _busy = open.clone().map(Busy::begin);
+    let response = next.call(request).await?;
+    if let Some(open) = open
+        && response.response().head().connection_type() == ConnectionType::Close
+    {
+        open.close_after(DISCONNECT_TIMEOUT);
+    }
+    Ok(response)
 }
 
 /// A request being answered; dropped when it was, or when its sender hung up.
@@ -71,6 +82,17 @@ impl Busy {
     fn begin(open: Rc<Open>) -> Self {
         open.idle_since.set(None);
         Self(open)
+    }
+}
+
+impl Open {
+    /// The answer says that the connection is closed: its sender has this long to read it, and
+    /// whatever it still sends is not read for longer.
+    fn close_after(self: &Rc<Self>, limit: Duration) {
+        let watcher = rt::spawn(end_when_idle(Rc::downgrade(self), limit));
+        if let Some(former) = self.watcher.replace(Some(watcher)) {
+            former.abort();
+        }
     }
 }
 

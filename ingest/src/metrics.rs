@@ -82,6 +82,7 @@ pub(crate) struct Metrics {
     durations: Family<SourceLabels, Histogram, fn() -> Histogram>,
     refusals: Family<RefusalLabels, Counter>,
     pub(crate) in_flight: Gauge,
+    pub(crate) in_flight_bytes: Gauge,
     pub(crate) connections: Gauge,
 }
 
@@ -93,11 +94,12 @@ impl Metrics {
             durations: Family::new_with_constructor(durations),
             refusals: Family::default(),
             in_flight: Gauge::default(),
+            in_flight_bytes: Gauge::default(),
             connections: Gauge::default(),
         };
-        let limit = |value: u32| {
+        let limit = |value: u64| {
             let gauge: Gauge = Gauge::default();
-            gauge.set(value.into());
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
             gauge
         };
         registry.register("webhook_requests", "Requests by source and outcome", metrics.requests.clone());
@@ -119,13 +121,23 @@ impl Metrics {
         registry.register(
             "webhook_requests_in_flight_limit",
             "Beyond this many, webhooks are answered 503 (ingest.max_in_flight)",
-            limit(limits.max_in_flight),
+            limit(limits.max_in_flight.into()),
+        );
+        registry.register(
+            "webhook_requests_in_flight_bytes",
+            "Bytes of their bodies, as announced",
+            metrics.in_flight_bytes.clone(),
+        );
+        registry.register(
+            "webhook_requests_in_flight_bytes_limit",
+            "Beyond this many, webhooks are answered 503 (ingest.max_in_flight_bytes)",
+            limit(limits.max_in_flight_bytes),
         );
         registry.register("webhook_connections", "Open connections", metrics.connections.clone());
         registry.register(
             "webhook_connections_limit",
             "Beyond this many, connections wait (ingest.max_connections)",
-            limit(limits.max_connections),
+            limit(limits.max_connections.into()),
         );
         metrics
     }

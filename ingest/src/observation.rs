@@ -7,8 +7,12 @@ use shared::name::Name;
 use shared::provider::Identity;
 
 use crate::durable::Kept;
+use crate::log_budget::LogBudget;
 use crate::metrics::{Metrics, Outcome, UNKNOWN_SOURCE};
 use crate::refused::Refused;
+
+/// One budget for the whole process.
+static REFUSALS: LogBudget = LogBudget::new();
 
 /// What is known of a request so far. Dropped without an end, it counts as aborted.
 pub(crate) struct Observation {
@@ -65,9 +69,11 @@ impl Observation {
         };
         match outcome {
             Outcome::Accepted => summary.log(),
-            // Anyone can cause these at any speed; they are counted.
-            _ if self.source.is_none() => summary.whisper(),
-            _ => summary.warn(),
+            // An identity is known only of what was genuine: that is logged, whatever the rate.
+            _ if self.identity.is_some() => summary.warn(),
+            // Anyone can cause the others at any speed; they are counted.
+            _ if self.source.is_some() && REFUSALS.spend() => summary.warn(),
+            _ => summary.debug(),
         }
     }
 }
@@ -106,7 +112,7 @@ impl Summary<'_> {
         summary!(warn, self);
     }
 
-    fn whisper(&self) {
+    fn debug(&self) {
         summary!(debug, self);
     }
 }

@@ -14,6 +14,9 @@
 //! | 401 | `signature-refused` |
 //! | 400 | `body-incomplete`, `webhook-malformed` |
 //! | 503 | `overloaded`, `unavailable` |
+//!
+//! What is no HTTP request that a handler could see (a head that is malformed, too large or too slow) is answered
+//! by the HTTP server itself: 400, 408 or 431 without a document, and closed.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -89,8 +92,8 @@ pub(crate) fn response(refused: &Refused, retry_after_s: u32) -> HttpResponse {
         }
         _ => {}
     }
-    // The rest of these bodies is not worth reading.
-    if matches!(refused, Refused::TooLarge { .. } | Refused::TooSlow | Refused::BrokenBody | Refused::Overloaded) {
+    // A body that was not read would have to be, before another request: it is not worth it.
+    if !refused.body_was_read() {
         builder.force_close();
     }
     let problem = Problem {

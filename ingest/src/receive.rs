@@ -6,7 +6,6 @@
 //!
 //! Invariant: a 2xx is written only after the message is durable (`durable.rs`).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -14,12 +13,12 @@ use shared::message::{Message, sha256};
 use shared::provider::Identity;
 use shared::verification::Headers;
 use time::OffsetDateTime;
-use tokio::sync::Semaphore;
 
 use crate::durable::{Keeper, Kept};
 use crate::metrics::Metrics;
 use crate::observation::Observation;
 use crate::refused::Refused;
+use crate::room::Room;
 use crate::sources::{Source, Sources};
 use crate::{answer, body, problem, trace_context};
 
@@ -28,8 +27,7 @@ use crate::{answer, body, problem, trace_context};
 pub(crate) struct Inbox {
     pub(crate) sources: Sources,
     pub(crate) keeper: Keeper,
-    /// One permit a webhook in flight.
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) room: Room,
     pub(crate) body_timeout: Duration,
     pub(crate) retry_after_s: u32,
     pub(crate) metrics: Metrics,
@@ -72,8 +70,8 @@ async fn accept(
     let source = request.match_info().get("source").and_then(|name| inbox.sources.get(name)).ok_or(Refused::Source)?;
     observation.source(&source.name);
     body::refuse_encoded(request.headers())?;
-    body::refuse_oversized(request.headers(), source.max_body_bytes)?;
-    let _room = Room::take(inbox)?;
+    let expected_bytes = body::expected_bytes(request.headers(), source.max_body_bytes)?;
+    let _place = inbox.room.take(expected_bytes)?;
     let body = body::read(payload, source.max_body_bytes, inbox.body_timeout).await?;
     let headers = headers(request);
     source.verifier.verify(&headers, &body, received_at).map_err(Refused::Signature)?;
@@ -107,26 +105,5 @@ fn message(
         attempt: 0,
         traceparent: trace_context::traceparent(headers),
         body,
-    }
-}
-
-/// A webhook's place among those in flight, given back when dropped.
-struct Room<'i> {
-    _permit: tokio::sync::SemaphorePermit<'i>,
-    inbox: &'i Inbox,
-}
-
-impl<'i> Room<'i> {
-    /// Never waits: a full house is told so at once.
-    fn take(inbox: &'i Inbox) -> Result<Self, Refused> {
-        let permit = inbox.room.try_acquire().map_err(|_full| Refused::Overloaded)?;
-        inbox.metrics.in_flight.inc();
-        Ok(Self { _permit: permit, inbox })
-    }
-}
-
-impl Drop for Room<'_> {
-    fn drop(&mut self) {
-        self.inbox.metrics.in_flight.dec();
     }
 }

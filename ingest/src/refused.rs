@@ -57,6 +57,11 @@ impl Refused {
         }
     }
 
+    /// Whether the whole body had been read when this was decided.
+    pub(crate) fn body_was_read(&self) -> bool {
+        matches!(self, Self::Signature(_) | Self::Identity(_) | Self::NotKept(_))
+    }
+
     /// The finer reason, for logs.
     pub(crate) fn reason(&self) -> Option<&'static str> {
         match self {

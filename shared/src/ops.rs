@@ -105,17 +105,22 @@ pub fn healthcheck(ops_listen: SocketAddr) -> Result<(), String> {
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
-    let answer = get_readyz(address).map_err(|error| format!("{address} does not answer: {error}"))?;
+    let answer = get(address, "/readyz").map_err(|error| format!("{address} does not answer: {error}"))?;
     match answer.split_whitespace().nth(1) {
         Some("200") => Ok(()),
         _ => Err(answer.lines().last().unwrap_or("no answer").to_owned()),
     }
 }
 
-fn get_readyz(address: SocketAddr) -> std::io::Result<String> {
+/// Asks an ops port: the whole answer, head and body. Blocks for at most a few seconds.
+///
+/// # Errors
+/// When it does not answer in time.
+pub fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, PROBE_TIMEOUT)?;
     stream.set_read_timeout(Some(PROBE_TIMEOUT))?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)

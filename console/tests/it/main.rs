@@ -91,6 +91,40 @@ async fn status_tells_depths_and_what_needs_a_person() {
 }
 
 #[tokio::test]
+async fn status_asks_each_ingest_for_its_spool() {
+    run(async |stack| {
+        let metrics = "webhook_spool_files 2\nwebhook_spool_bytes 4096\nwebhook_spool_oldest_age_seconds 61\nwebhook_spool_corrupt_files 1\n";
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answering = std::thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let read = std::io::Read::read(&mut client, &mut request).unwrap();
+            assert!(request[..read].starts_with(b"GET /metrics HTTP/1.1\r\n"));
+            std::io::Write::write_all(&mut client, format!("HTTP/1.1 200 OK\r\n\r\n{metrics}").as_bytes()).unwrap();
+        });
+        let urls = format!("{url},http://127.0.0.1:1");
+        let output = Command::new(env!("CARGO_BIN_EXE_oncehook"))
+            .args(["status", "--output", "json"])
+            .env_clear()
+            .env("ONCEHOOK_CONFIG", stack.configure(str::to_owned))
+            .env("DATABASE_URL", &stack.database.url)
+            .env("AMQP_URL", setting("AMQP_URL"))
+            .env("INGEST_OPS_URL", urls)
+            .output()
+            .await
+            .unwrap();
+        answering.join().unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(status["spool"][0]["bytes"], 4096);
+        assert_eq!(status["spool"][1]["bytes"], serde_json::Value::Null);
+        let attention = status["attention"].to_string();
+        assert!(attention.contains("1 damaged files") && attention.contains("127.0.0.1:1 does not answer"), "{attention}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_missing_setting_is_named() {
     let output =
         Command::new(env!("CARGO_BIN_EXE_oncehook")).args(["inventory", "show"]).env_clear().output().await.unwrap();

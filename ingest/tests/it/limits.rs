@@ -87,32 +87,78 @@ async fn an_announced_oversized_body_is_not_read() {
     .await;
 }
 
+/// Eight megabytes are all that is allowed here, and 64 KiB a body; what is not announced counts as the most that may come.
 #[tokio::test]
-async fn beyond_the_webhooks_in_flight_it_is_503_at_once() {
-    run("[ingest]\nmax_in_flight = 2\nbody_timeout_ms = 1700\nretry_after_s = 7\n", async |ingest| {
-        let webhook = Webhook::new("generic", "slow", "t", b"{}");
-        let mut slow = Vec::new();
-        for _ in 0..2 {
+async fn beyond_the_bytes_in_flight_it_is_503_at_once() {
+    let limits = "[ingest]\nmax_in_flight_bytes = 8388608\nbody_timeout_ms = 1700\npublish_timeout_ms = 400\n";
+    run(limits, async |ingest| {
+        let webhook = Webhook::new("generic", "1", "t", b"{}");
+        let mut held = Vec::new();
+        for framing in ["content-length: 65536", "transfer-encoding: chunked"].repeat(64) {
             let mut connection = ingest.connect().await;
-            connection.write(format!("{}content-length: 2\r\n\r\n", webhook.head()).as_bytes()).await;
-            slow.push(connection);
+            connection.write(format!("{}{framing}\r\n\r\n", webhook.head()).as_bytes()).await;
+            held.push(connection);
         }
-        until("two webhooks are in flight", async || {
-            ingest.ops("/metrics").await.body.contains("webhook_requests_in_flight 2\n").then_some(())
+        until("128 bodies of 64 KiB are awaited", async || {
+            ingest.ops("/metrics").await.body.contains("webhook_requests_in_flight_bytes 8388608\n").then_some(())
         })
         .await;
-        let began = Instant::now();
-        let answer = ingest.send(&Webhook::new("generic", "1", "t", b"{}").request()).await;
+        let answer = ingest.connect().await.exchange(&webhook.request()).await;
         assert_eq!((answer.status, answer.problem().as_str()), (503, "overloaded"));
-        assert_eq!(answer.headers["retry-after"], "7");
-        assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
-        // Nothing about the body or its signature is looked at before there is room; other answers need none.
-        assert_eq!(ingest.send(b"GET /webhooks/generic HTTP/1.1\r\nhost: t\r\n\r\n").await.status, 405);
-        for mut connection in slow {
-            assert_eq!(connection.exchange(b"{}").await.status, 200);
-        }
-        assert_eq!(ingest.send(&Webhook::new("generic", "1", "t", b"{}").request()).await.status, 200);
+        drop(held);
+        until("they are gone", async || {
+            (ingest.connect().await.exchange(&webhook.request()).await.status == 200).then_some(())
+        })
+        .await;
     })
+    .await;
+}
+
+/// An answer that closes the connection means it, whatever the sender goes on to send.
+#[tokio::test]
+async fn a_closed_connection_is_not_read_from_for_long() {
+    run("", async |ingest| {
+        let began = Instant::now();
+        let mut connection = ingest.connect().await;
+        connection.write(b"POST /webhooks/nobody HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        assert_eq!(connection.answer().await.unwrap().status, 404);
+        while connection.write(b"5\r\nhello\r\n").await {
+            assert!(began.elapsed() < Duration::from_secs(10), "still read from after {:?}", began.elapsed());
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn beyond_the_webhooks_in_flight_it_is_503_at_once() {
+    run(
+        "[ingest]\nmax_in_flight = 2\nbody_timeout_ms = 1700\npublish_timeout_ms = 400\nretry_after_s = 7\n",
+        async |ingest| {
+            let webhook = Webhook::new("generic", "slow", "t", b"{}");
+            let mut slow = Vec::new();
+            for _ in 0..2 {
+                let mut connection = ingest.connect().await;
+                connection.write(format!("{}content-length: 2\r\n\r\n", webhook.head()).as_bytes()).await;
+                slow.push(connection);
+            }
+            until("two webhooks are in flight", async || {
+                ingest.ops("/metrics").await.body.contains("webhook_requests_in_flight 2\n").then_some(())
+            })
+            .await;
+            let began = Instant::now();
+            let answer = ingest.send(&Webhook::new("generic", "1", "t", b"{}").request()).await;
+            assert_eq!((answer.status, answer.problem().as_str()), (503, "overloaded"));
+            assert_eq!(answer.headers["retry-after"], "7");
+            assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+            // Nothing about the body or its signature is looked at before there is room; other answers need none.
+            assert_eq!(ingest.send(b"GET /webhooks/generic HTTP/1.1\r\nhost: t\r\n\r\n").await.status, 405);
+            for mut connection in slow {
+                assert_eq!(connection.exchange(b"{}").await.status, 200);
+            }
+            assert_eq!(ingest.send(&Webhook::new("generic", "1", "t", b"{}").request()).await.status, 200);
+        },
+    )
     .await;
 }
 

@@ -84,7 +84,8 @@ fn routes(config: &Config, mistakes: &mut Mistakes) {
 
 fn contradictions(config: &Config, mistakes: &mut Mistakes) {
     let ingest = &config.ingest;
-    let (before_ms, confirm_ms) = (ingest.head_timeout_ms + ingest.body_timeout_ms, ingest.publish_timeout_ms);
+    let head_ms = ingest.head_timeout_ms + IngestConfig::HEAD_SLACK_MS;
+    let (before_ms, confirm_ms) = (head_ms + ingest.body_timeout_ms, ingest.publish_timeout_ms);
     let spool_ms = if config.spool.enabled { ingest.spool_timeout_ms } else { 0 };
     let answer_ms = before_ms + confirm_ms + spool_ms;
     if answer_ms >= IngestConfig::MAX_ANSWER_MS {
@@ -92,7 +93,8 @@ fn contradictions(config: &Config, mistakes: &mut Mistakes) {
             "ingest",
             None,
             format!(
-                "head_timeout_ms + body_timeout_ms + publish_timeout_ms + spool_timeout_ms is {answer_ms}; keep it under {}, or providers give up first",
+                "head_timeout_ms (and {} ms) + body_timeout_ms + publish_timeout_ms + spool_timeout_ms is {answer_ms}; keep it under {}, or providers give up first",
+                IngestConfig::HEAD_SLACK_MS,
                 IngestConfig::MAX_ANSWER_MS
             ),
         );

@@ -10,7 +10,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize, Validate)]
 #[serde(deny_unknown_fields, default)]
 pub struct IngestConfig {
-    /// How long a request's head may take, in milliseconds.
+    /// How long a request's head may take, in milliseconds; up to half a second more is granted.
     #[garde(range(min = 50, max = 3_000))]
     pub head_timeout_ms: u64,
     /// How long a request's body may take, in milliseconds; then 408.
@@ -25,6 +25,10 @@ pub struct IngestConfig {
     /// Webhooks being received or published at once; more are answered 503.
     #[garde(range(min = 1, max = 65_536))]
     pub max_in_flight: u32,
+    /// Bytes of bodies being received or published at once, as announced (or as many as the source
+    /// allows, where nothing is announced); more are answered 503.
+    #[garde(range(min = 8_388_608, max = 68_719_476_736))]
+    pub max_in_flight_bytes: u64,
     /// Open connections; more wait in the kernel's queue.
     #[garde(range(min = 1, max = 65_536))]
     pub max_connections: u32,
@@ -43,10 +47,11 @@ impl Default for IngestConfig {
     fn default() -> Self {
         Self {
             head_timeout_ms: 750,
-            body_timeout_ms: 1_500,
+            body_timeout_ms: 1_200,
             publish_timeout_ms: 1_000,
             spool_timeout_ms: 500,
             max_in_flight: 1_024,
+            max_in_flight_bytes: 256 * 1024 * 1024,
             max_connections: 4_096,
             keep_alive_s: 75,
             retry_after_s: 5,
@@ -58,6 +63,9 @@ impl Default for IngestConfig {
 impl IngestConfig {
     /// The longest that head, body, confirm and spool may take together, in milliseconds.
     pub const MAX_ANSWER_MS: u64 = 4_000;
+    /// How much longer than [`Self::head_timeout_ms`] a head may really take, in milliseconds: the
+    /// HTTP server reads the time twice a second, and a head must not be cut off early.
+    pub const HEAD_SLACK_MS: u64 = 500;
 
     /// [`Self::body_timeout_ms`] as a duration.
     #[must_use]
@@ -70,6 +78,7 @@ impl IngestConfig {
     pub fn publish_timeout(&self) -> Duration {
         Duration::from_millis(self.publish_timeout_ms)
     }
+
     /// [`Self::spool_timeout_ms`] as a duration.
     #[must_use]
     pub fn spool_timeout(&self) -> Duration {

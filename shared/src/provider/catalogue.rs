@@ -39,7 +39,7 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// Adds a provider; one of the same name is replaced, so that a user's file can override a built-in one.
+    /// Adds a provider; one of the same name is replaced.
     pub fn insert(&mut self, provider: Provider) {
         self.providers.insert(provider.name().clone(), provider);
     }

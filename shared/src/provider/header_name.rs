@@ -9,7 +9,7 @@ pub struct HeaderName(String);
 
 /// Why a text is no header name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no header name: 1 to 100 letters, digits and hyphens, such as \"X-Hub-Signature-256\"")]
+#[error("{0:?} is no header name: 1 to 100 letters, digits, hyphens and underscores, such as \"X-Hub-Signature-256\"")]
 pub struct HeaderNameError(String);
 
 impl HeaderName {
