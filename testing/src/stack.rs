@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -12,6 +12,7 @@ use lapin::options::QueueDeleteOptions;
 use shared::amqp::{Broker, PublishError, Publisher, PublisherConfig, Topology};
 use shared::config::{Config, QueueConfig};
 use shared::message::Message;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -29,8 +30,8 @@ pub struct Stack {
     pub mail_domain: String,
     /// A directory of its own.
     pub directory: PathBuf,
-    /// A publisher to its queues.
-    pub publisher: Publisher,
+    /// A publisher to its queues, from the first message on: a test that needs no queue declares none.
+    publishing: OnceLock<(Publisher, JoinHandle<()>)>,
     prefix: String,
     /// Every queue that a service of the test may have declared.
     queues: Mutex<BTreeSet<String>>,
@@ -63,14 +64,12 @@ impl Stack {
         let topology = Topology::new(&queue);
         let broker = Broker::new(&setting("AMQP_URL"), "test", 5).unwrap();
         let stop = CancellationToken::new();
-        let publishing = PublisherConfig::new(&queue, Duration::from_secs(5));
-        let (publisher, _task) = Publisher::spawn(broker.clone(), topology.clone(), &publishing, stop.clone());
         let directory = std::env::temp_dir().join(format!("oncehook-{id}"));
         std::fs::create_dir_all(&directory).unwrap();
         let mail_domain = format!("{}.example", &id[..12]);
         let queues = Mutex::new(topology.names().into_iter().collect());
         let database = Database::migrated().await;
-        Self { database, topology, mail_domain, directory, publisher, prefix, queues, broker, stop }
+        Self { database, topology, mail_domain, directory, publishing: OnceLock::new(), prefix, queues, broker, stop }
     }
 
     /// Writes the configuration: the default file, with the test's queue prefix and what `change`
@@ -85,10 +84,18 @@ impl Stack {
         path
     }
 
+    fn publisher(&self) -> &Publisher {
+        let start = || {
+            let publishing = PublisherConfig::new(&QueueConfig::default(), Duration::from_secs(5));
+            Publisher::spawn(self.broker.clone(), self.topology.clone(), &publishing, self.stop.clone())
+        };
+        &self.publishing.get_or_init(start).0
+    }
+
     /// Publishes to the work queue; tries again while the broker is away.
     pub async fn publish(&self, message: &Message) {
         until("the broker confirms", || async {
-            match self.publisher.publish(&self.topology.webhooks(), message).await {
+            match self.publisher().publish(&self.topology.webhooks(), message).await {
                 Ok(()) => Some(()),
                 Err(PublishError::Unencodable) => panic!("not encodable: {message:?}"),
                 Err(_away) => None,
@@ -112,6 +119,10 @@ impl Stack {
 
     async fn tear_down(self, passed: bool) {
         self.stop.cancel();
+        // A queue that is deleted while it is being declared can upset the broker for everyone.
+        if let Some((_publisher, task)) = self.publishing.into_inner() {
+            task.await.unwrap();
+        }
         let connection = until("the broker is there", || async { self.broker.connect("tear down").await.ok() }).await;
         let channel = connection.create_channel().await.unwrap();
         for queue in self.queues.into_inner().unwrap() {
