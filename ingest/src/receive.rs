@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use shared::failpoint;
 use shared::message::{Message, sha256};
 use shared::provider::Identity;
 use shared::verification::Headers;
@@ -79,6 +80,7 @@ async fn accept(
     observation.identity(&identity);
     let message = message(source, &headers, &identity, received_at, body);
     let kept = inbox.keeper.keep(message).await.map_err(Refused::NotKept)?;
+    failpoint::reach("ingest.kept");
     Ok((identity, kept))
 }
 

@@ -8,6 +8,7 @@ pub mod config;
 pub mod crypto;
 pub mod db;
 pub mod error_chain;
+pub mod failpoint;
 pub mod message;
 pub mod metrics;
 pub mod name;

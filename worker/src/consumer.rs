@@ -16,6 +16,7 @@ use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, B
 use lapin::types::FieldTable;
 use lapin::{Acker, Channel, Connection, Consumer};
 use shared::amqp::{LinkState, Publisher, Session, SessionError, Topology};
+use shared::failpoint;
 use shared::message::{self, Message};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -148,6 +149,7 @@ impl LaneConsumer {
                 }
             }
         }
+        failpoint::reach("worker.before-ack");
         acknowledge(&settled, moves.is_empty()).await
     }
 

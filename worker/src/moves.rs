@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use lapin::Acker;
 use shared::amqp::{Publisher, SessionError};
+use shared::failpoint;
 use shared::message::Message;
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +32,10 @@ impl Relocation {
         let mut backoff = Backoff::new();
         loop {
             match self.publisher.publish(&self.queue, &self.message).await {
-                Ok(()) => return Ok(self.acker),
+                Ok(()) => {
+                    failpoint::reach("worker.after-move");
+                    return Ok(self.acker);
+                }
                 Err(_) if stop.is_cancelled() => return Err(SessionError::Broken("stopping")),
                 Err(error) => {
                     tracing::warn!(

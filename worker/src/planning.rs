@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use shared::failpoint;
 use shared::message::Message;
 use shared::plan::{Plan, PlanError, Planner, Subject};
 
@@ -73,7 +74,10 @@ impl WatchedPlanner {
     fn plan_one(&self, message: Message) -> (Message, Result<Plan, PlanningError>) {
         let watched = self.watch.begin(format!("{}/{}", message.source, message.id));
         let subject = Subject { source: &message.source, topic: &message.topic, body: &message.body };
-        let planned = catch_unwind(AssertUnwindSafe(|| self.planner.plan(subject)));
+        let planned = catch_unwind(AssertUnwindSafe(|| {
+            failpoint::reach_for("worker.plan", &message.id);
+            self.planner.plan(subject)
+        }));
         drop(watched);
         let plan = match planned {
             Ok(plan) => plan.map_err(PlanningError::Plan),

@@ -13,6 +13,7 @@ use shared::db::processed_webhooks::{ClaimRow, DuplicateCount, Status, WebhookKe
 use shared::db::{
     Failure, classify, inventory, inventory_ledger, outbox, parked_webhooks, processed_webhooks, webhook_payloads,
 };
+use shared::failpoint;
 use shared::plan::{Decrement, Skip};
 
 use crate::batch::{Outcome, Planned};
@@ -73,7 +74,9 @@ pub(crate) async fn apply(client: &mut Client, batch: &[Planned]) -> Result<Appl
     let transaction = client.transaction().await?;
     let unknown = skippable_skus(&transaction, batch).await?;
     let firsts = firsts(batch);
+    failpoint::reach("worker.before-claim");
     let claimed = claim(&transaction, &firsts, &unknown).await?;
+    failpoint::reach("worker.after-claim");
     let ours: Vec<&Planned> = firsts.iter().copied().filter(|planned| claimed.contains(&planned.key)).collect();
     let outcomes = outcomes(&transaction, batch, &ours).await?;
     let mut applied = Applied { outcomes, ..Applied::default() };
@@ -87,7 +90,9 @@ pub(crate) async fn apply(client: &mut Client, batch: &[Planned]) -> Result<Appl
     let settled = settled.filter(|(_, outcome)| **outcome != Outcome::Duplicate { changed_body: true });
     let keys: Vec<&WebhookKey> = settled.map(|(planned, _)| &planned.key).collect();
     applied.resolved = parked_webhooks::resolve(&transaction, &keys).await?;
+    failpoint::reach("worker.before-commit");
     transaction.commit().await?;
+    failpoint::reach("worker.after-commit");
     Ok(applied)
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use nix::sys::statvfs::statvfs;
+use shared::failpoint;
 use shared::spool::{Batch, BatchFile, BatchName, Folder, Replica, batches};
 
 /// A replica's directory. A step that failed may have happened, or not, or in part.
@@ -30,20 +31,26 @@ pub(crate) trait Disk: Send + Sync + 'static {
 impl Disk for Replica {
     fn write_tmp(&self, name: BatchName, bytes: &[u8]) -> io::Result<()> {
         let path = path(self, name, Folder::Tmp);
+        failpoint::check("spool.create")?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(bytes)?;
-        file.sync_all()
+        failpoint::check("spool.write")?;
+        file.sync_all()?;
+        failpoint::check("spool.sync")
     }
 
     fn rename(&self, name: BatchName, from: Folder, to: Folder) -> io::Result<()> {
-        fs::rename(path(self, name, from), path(self, name, to))
+        fs::rename(path(self, name, from), path(self, name, to))?;
+        failpoint::check("spool.rename")
     }
 
     fn sync(&self, folder: Folder) -> io::Result<()> {
-        File::open(self.folder(folder))?.sync_all()
+        File::open(self.folder(folder))?.sync_all()?;
+        failpoint::check("spool.sync-folder")
     }
 
     fn remove(&self, name: BatchName, from: Folder) -> io::Result<()> {
+        failpoint::check("spool.remove")?;
         match fs::remove_file(path(self, name, from)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,

@@ -17,6 +17,7 @@ use deadpool_postgres::Pool;
 use shared::config::{AmbiguousPolicy, DispatchConfig};
 use shared::db::outbox::{self, Lease, Settled, Settlement};
 use shared::error_chain::error_chain;
+use shared::failpoint;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -114,6 +115,7 @@ impl Dispatcher {
 
     async fn perform(self: Arc<Self>, lease: Lease, permit: OwnedSemaphorePermit) {
         let _sending = Sending::begin(&self.metrics);
+        failpoint::reach("worker.leased");
         let began = Instant::now();
         let deadline = Duration::from_millis(self.config.deadline_ms);
         let performance = match self.performers.get(lease.kind.as_str()) {
@@ -127,6 +129,7 @@ impl Dispatcher {
         let settlement = self.settlement(&lease, performance);
         self.metrics.effect(&lease.effect, outcome(&settlement), began.elapsed());
         log(&lease, &settlement);
+        failpoint::reach("worker.sent");
         self.settle(&lease, &settlement).await;
         drop(permit);
     }
