@@ -34,4 +34,5 @@ lint: ## the lints alone
 
 clean-dev: ## stop everything and delete its data
 	@dev/services down --wipe --instance test
+	@dev/services down --wipe --instance faults
 	@dev/down --wipe

@@ -86,3 +86,20 @@ rabbitmq_get() {
 }
 
 rabbitmq_ready() { rabbitmq_get "health/checks/port-listener/$(port AMQP_PORT)"; }
+
+# rabbitmq_alarm memory|disk|off: limits that any broker exceeds at once, or those of its configuration.
+rabbitmq_alarm() {
+    local memory=1GB disk=50MB
+    case $1 in
+        memory) memory=1MB ;;
+        disk) disk=1000000GB ;;
+    esac
+    rabbitmq_control set_vm_memory_high_watermark absolute "$memory"
+    rabbitmq_control set_disk_free_limit "$disk"
+}
+
+rabbitmq_control() {
+    "${as_rabbitmq[@]}" env -i -C "$DATA/rabbitmq" HOME="$DATA/rabbitmq" PATH="$PATH" LANG=C.UTF-8 \
+        ERL_EPMD_PORT="$(port EPMD_PORT)" RABBITMQ_CONF_ENV_FILE=/dev/null \
+        "$RABBITMQ_BIN/rabbitmqctl" --quiet --node "oncehook-${ROOT##*/}-$INSTANCE@localhost" "$@"
+}
