@@ -4,7 +4,7 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test soak fmt lint clean-dev
+.PHONY: help demo up down test faults soak fmt lint clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ down: ## stop everything, keep the data
 
 test: ## format, lints, documentation and all tests, against services of its own (KEEP=1 leaves them up)
 	@dev/test
+
+faults: ## break everything under load and count (QUICK=1, FAULT=name, SEED=n, SEEDS=n)
+	@dev/faults
 
 soak: ## 10,000 webhooks through WORKERS=4, one of them killed every second (ARGS="--seed 7")
 	@WORKERS=$${WORKERS:-4} dev/up

@@ -1,0 +1,137 @@
+//! A check that cannot fail is no check: each finding is provoked once, by a forged run.
+
+use super::*;
+use crate::database::OutboxRow;
+use crate::history::Answer;
+use crate::shop::{Mix, Shop, Webhook};
+
+/// A run in which everything went well.
+struct Run {
+    webhooks: Vec<Webhook>,
+    history: History,
+    books: Books,
+    mails: Mails,
+    residue: BTreeMap<String, u64>,
+    destroyed_at: Option<Instant>,
+}
+
+fn right() -> Run {
+    let mut shop = Shop::new("run.example", "hush", [1, 0], Mix::default());
+    let webhooks: Vec<Webhook> = (0..50).map(|_| shop.next_webhook()).collect();
+    let (mut history, mut books, mut mails) = (History::default(), Books::default(), Mails::new());
+    books.taken = Shop::skus().map(|sku| (sku, 0)).collect();
+    let mut orders = BTreeSet::new();
+    for webhook in &webhooks {
+        history.sends(webhook);
+        history.hears(webhook, Answer::Status(200), Instant::now());
+        books.processed.insert(webhook.id.clone());
+        let order = &webhook.order;
+        if orders.insert(order.id.clone()) {
+            for line in &order.lines {
+                books.ledger.push((order.id.clone(), line.id.clone(), line.sku.clone(), -line.quantity));
+                *books.taken.get_mut(&line.sku).unwrap() += line.quantity;
+            }
+            let key = format!("order-confirmation/shopify/{}", order.id);
+            books.outbox.push(OutboxRow { key, state: "sent".to_owned(), ambiguous: false });
+            mails.entry(order.email.clone()).or_default().insert(format!("{}@id", order.id), 1);
+        }
+    }
+    Run { webhooks, history, books, mails, residue: BTreeMap::new(), destroyed_at: None }
+}
+
+impl Run {
+    fn findings(&self) -> Findings {
+        let Self { history, books, mails, residue, destroyed_at, .. } = self;
+        check(&Evidence { history, books, mails, residue, destroyed_at: *destroyed_at, may_park: &["poison-"] })
+    }
+
+    /// The first order's address and its row of the outbox.
+    fn first_mail(&mut self) -> (String, &mut OutboxRow) {
+        (self.webhooks[0].order.email.clone(), &mut self.books.outbox[0])
+    }
+}
+
+#[test]
+fn a_run_that_went_well_is_right() {
+    let findings = right().findings();
+    assert!(findings.is_right(), "{findings:?}");
+    assert_eq!(findings, Findings::default());
+}
+
+#[test]
+fn an_accepted_webhook_that_is_nowhere_is_lost() {
+    let mut run = right();
+    let id = run.webhooks[3].id.clone();
+    run.books.processed.remove(&id);
+    assert_eq!(run.findings().lost, std::slice::from_ref(&id));
+    run.books.parked.insert(id, "unknown-sku".to_owned());
+    assert_eq!(run.findings().lost, [""; 0]);
+    assert_eq!(run.findings().parked_without_reason.len(), 1);
+}
+
+#[test]
+fn what_a_destroyed_queue_held_is_not_lost_but_what_was_accepted_later_is() {
+    let mut run = right();
+    run.destroyed_at = Some(Instant::now());
+    let late = { Shop::new("run.example", "hush", [2, 1], Mix::default()).next_webhook() };
+    run.history.sends(&late);
+    run.history.hears(&late, Answer::Status(200), Instant::now());
+    let early = run.webhooks[3].id.clone();
+    run.books.processed.remove(&early);
+    let findings = run.findings();
+    assert_eq!((findings.destroyed, findings.lost), (vec![early], vec![late.id]));
+}
+
+#[test]
+fn a_webhook_that_was_never_accepted_is_found() {
+    let mut run = right();
+    let refused = Shop::new("run.example", "hush", [2, 1], Mix::default()).next_webhook();
+    run.history.sends(&refused);
+    run.history.hears(&refused, Answer::Status(503), Instant::now());
+    run.history.hears(&refused, Answer::None, Instant::now());
+    assert_eq!(run.findings().never_accepted, [refused.id]);
+    assert_eq!((run.history.answered_otherwise(), run.history.unanswered()), (1, 1));
+}
+
+#[test]
+fn stock_that_was_taken_twice_is_off_and_a_line_of_another_sku_is_doubled() {
+    let mut run = right();
+    let (sku, quantity) = (run.books.ledger[0].2.clone(), -run.books.ledger[0].3);
+    *run.books.taken.get_mut(&sku).unwrap() += quantity;
+    assert_eq!(run.findings().stock_off.len(), 1);
+    run.books.ledger[0].3 -= 1;
+    run.books.ledger.push(("7000000000001".to_owned(), "another".to_owned(), sku, -1));
+    assert_eq!(run.findings().doubled.len(), 2);
+}
+
+#[test]
+fn an_order_without_its_lines_or_its_mail_is_missing() {
+    let mut run = right();
+    run.books.ledger.remove(0);
+    let (email, _) = run.first_mail();
+    run.mails.remove(&email);
+    assert_eq!(run.findings().missing.len(), 2);
+}
+
+#[test]
+fn a_second_copy_of_a_mail_counts_as_doubled_unless_its_row_is_ambiguous() {
+    let mut run = right();
+    let (email, _) = run.first_mail();
+    *run.mails.get_mut(&email).unwrap().values_mut().next().unwrap() = 2;
+    assert_eq!(run.findings().doubled.len(), 1);
+    run.first_mail().1.ambiguous = true;
+    assert_eq!((run.findings().doubled.len(), run.findings().ambiguous_copies), (0, 1));
+    run.mails.get_mut(&email).unwrap().insert("another@id".to_owned(), 1);
+    assert_eq!(run.findings().doubled.len(), 1, "another Message-ID is no copy");
+}
+
+#[test]
+fn effects_of_what_was_never_sent_and_residue_are_found() {
+    let mut run = right();
+    run.books.processed.insert("never-sent".to_owned());
+    run.mails.entry("stranger@run.example".to_owned()).or_default().insert("x@id".to_owned(), 1);
+    run.residue.insert("webhooks.dead".to_owned(), 2);
+    let findings = run.findings();
+    assert_eq!((findings.invented.len(), findings.residue.as_slice()), (2, ["webhooks.dead: 2".to_owned()].as_slice()));
+    assert!(!findings.is_right());
+}
