@@ -69,7 +69,7 @@ impl Database {
         let parked = "SELECT webhook_id, reason FROM parked_webhooks WHERE state IN ('parked', 'redriving')";
         let ledger = "SELECT order_id, line_id, sku, delta FROM inventory_ledger";
         let taken = "SELECT sku, initial_quantity - quantity AS taken FROM inventory";
-        let outbox = "SELECT dedupe_key, state, ambiguous FROM outbox WHERE source IS NOT NULL";
+        let outbox = "SELECT dedupe_key, state, ambiguous FROM outbox WHERE effect <> 'operator-alert'";
         let row = |row: &Row| Ok::<_, tokio_postgres::Error>((row.try_get(0)?, row.try_get(1)?));
         let line = |row: &Row| {
             Ok::<_, tokio_postgres::Error>((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))

@@ -65,6 +65,7 @@ impl Application {
         let timeout = Duration::from_millis(config.worker.planning_timeout_ms);
         let pipeline = Arc::new(Pipeline {
             pool: pool.clone(),
+            patience: config.worker.transaction_timeout(),
             planner: WatchedPlanner::start(Arc::new(planner), timeout).map_err(WorkerError::Watchdog)?,
             ladder: Ladder::new(config.queue.retry_delays()),
             rules: Rules::new(&config, settings.operator_email.as_ref().map(ToString::to_string)),
@@ -72,7 +73,9 @@ impl Application {
             outbox_bell: Arc::clone(&bell),
             waiting: AtomicBool::new(false),
         });
-        let dispatcher = Arc::new(Dispatcher { pool, config: config.dispatch.clone(), performers, metrics, bell });
+        let patience = config.worker.transaction_timeout();
+        let dispatcher =
+            Arc::new(Dispatcher { pool, config: config.dispatch.clone(), patience, performers, metrics, bell });
         let ops = TcpListener::bind(settings.ops_listen)
             .map_err(|source| WorkerError::Listen { address: settings.ops_listen, source })?;
         Ok(Self { config, broker, pipeline, dispatcher, ops, registry })

@@ -5,14 +5,16 @@
 
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Client, Pool};
 use shared::config::{DispatchConfig, RetentionConfig};
-use shared::db::{outbox, processed_webhooks, webhook_failures, webhook_payloads};
+use shared::db::{self, outbox, processed_webhooks, webhook_failures, webhook_payloads};
 use shared::error_chain::error_chain;
 use tokio_util::sync::CancellationToken;
 
 /// How often expired leases are looked for.
 const LEASE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long looking for them may take before its connection is given up.
+const LEASES_WITHIN: Duration = Duration::from_secs(30);
 /// How long expired leases are left alone after the database was away.
 const SETTLE_FIRST: Duration = Duration::from_secs(15);
 /// How often partitions are made and dropped, and old rows are deleted.
@@ -27,6 +29,8 @@ pub(crate) enum MaintenanceError {
     Connect(#[from] deadpool_postgres::PoolError),
     #[error("a statement failed")]
     Statement(#[from] tokio_postgres::Error),
+    #[error(transparent)]
+    Silent(#[from] db::Silent),
 }
 
 /// Looks for expired leases until told to stop.
@@ -46,13 +50,13 @@ pub(crate) async fn watch_leases(pool: Pool, dispatch: DispatchConfig, stop: Can
 }
 
 async fn ping(pool: &Pool) -> Result<(), MaintenanceError> {
-    Ok(pool.get().await?.batch_execute("").await?)
+    Ok(db::answer_within(LEASES_WITHIN, pool.get().await?, async |client| client.batch_execute("").await).await??)
 }
 
 async fn take_up_expired(pool: &Pool, dispatch: &DispatchConfig) -> Result<(), MaintenanceError> {
-    let client = pool.get().await?;
     let delay = Duration::from_millis(dispatch.retry_min_ms);
-    for row in outbox::expire_leases(&**client, dispatch.max_attempts, delay).await? {
+    let expire = async |client: &mut Client| outbox::expire_leases(&***client, dispatch.max_attempts, delay).await;
+    for row in db::answer_within(LEASES_WITHIN, pool.get().await?, expire).await?? {
         tracing::error!(
             key = row.dedupe_key,
             state = row.state,
@@ -86,23 +90,27 @@ fn report(step: &'static str, outcome: Result<(), MaintenanceError>) {
 }
 
 async fn make_partitions(pool: &Pool) -> Result<(), MaintenanceError> {
-    webhook_payloads::make_partitions(&mut pool.get().await?).await?;
+    let make = async |client: &mut Client| webhook_payloads::make_partitions(client).await;
+    db::answer_within(HOUSEKEEPING_INTERVAL, pool.get().await?, make).await??;
     Ok(())
 }
 
 async fn drop_partitions(pool: &Pool, retention: &RetentionConfig) -> Result<(), MaintenanceError> {
-    let client = pool.get().await?;
-    for name in webhook_payloads::drop_partitions(&client, days(retention.payload_days)).await? {
+    let drop =
+        async |client: &mut Client| webhook_payloads::drop_partitions(client, days(retention.payload_days)).await;
+    for name in db::answer_within(HOUSEKEEPING_INTERVAL, pool.get().await?, drop).await?? {
         tracing::info!(partition = name, "dropped a day of payloads");
     }
     Ok(())
 }
 
 async fn purge_all(pool: &Pool, retention: &RetentionConfig) -> Result<(), MaintenanceError> {
-    let client = pool.get().await?;
-    while processed_webhooks::purge(&**client, days(retention.processed_days), PURGE_ROWS).await? > 0 {}
-    while webhook_failures::purge(&**client, days(retention.failure_days), PURGE_ROWS).await? > 0 {}
-    Ok(())
+    let purge = async |client: &mut Client| {
+        while processed_webhooks::purge(&***client, days(retention.processed_days), PURGE_ROWS).await? > 0 {}
+        while webhook_failures::purge(&***client, days(retention.failure_days), PURGE_ROWS).await? > 0 {}
+        Ok::<_, tokio_postgres::Error>(())
+    };
+    Ok(db::answer_within(HOUSEKEEPING_INTERVAL, pool.get().await?, purge).await??)
 }
 
 fn days(days: u32) -> i32 {

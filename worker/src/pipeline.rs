@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use deadpool_postgres::{Client, Pool};
 use shared::config::ChangedBody;
 use shared::db::parked_webhooks::ParkReason;
-use shared::db::webhook_payloads;
+use shared::db::{self, webhook_payloads};
 use shared::error_chain::error_chain;
 use shared::message::Message;
 use tokio::sync::Notify;
@@ -28,6 +29,8 @@ use crate::transaction::{self, Applied, ApplyError};
 /// Everything that processing a batch needs.
 pub(crate) struct Pipeline {
     pub(crate) pool: Pool,
+    /// How long the database may take for a transaction.
+    pub(crate) patience: Duration,
     pub(crate) planner: WatchedPlanner,
     pub(crate) ladder: Ladder,
     pub(crate) rules: Rules,
@@ -60,7 +63,7 @@ impl Pipeline {
         let mut backoff = Backoff::new();
         loop {
             let answer = match self.pool.get().await {
-                Ok(client) => client.batch_execute("").await.map_err(|error| error_chain(&error)),
+                Ok(client) => self.ask(client, async |client| client.batch_execute("").await).await,
                 Err(error) => Err(error_chain(&error)),
             };
             match answer {
@@ -150,9 +153,10 @@ impl Pipeline {
     }
 
     async fn apply_once(&self, batch: &[Planned]) -> Result<Applied, BatchError> {
-        let mut client = self.client().await?;
+        let client = self.client().await?;
         let timer = std::time::Instant::now();
-        match transaction::apply(&mut client, batch).await {
+        let applying = db::answer_within(self.patience, client, async |client| transaction::apply(client, batch).await);
+        match applying.await.map_err(|silent| BatchError::Away(silent.to_string()))? {
             Ok(applied) => {
                 self.metrics.batch_size.observe(u32::try_from(batch.len()).map_or(f64::MAX, f64::from));
                 self.metrics.transaction_duration.observe(timer.elapsed().as_secs_f64());
@@ -163,7 +167,7 @@ impl Pipeline {
             }
             Err(error @ ApplyError::Database(_)) => Err(BatchError::Away(error_chain(&error))),
             Err(error @ ApplyError::NoPartition) => {
-                self.make_partitions(client).await;
+                self.make_partitions().await;
                 Err(BatchError::Away(error_chain(&error)))
             }
             Err(error @ ApplyError::TooSlow(_)) => Err(BatchError::TooSlow(error_chain(&error))),
@@ -171,10 +175,25 @@ impl Pipeline {
         }
     }
 
-    async fn make_partitions(&self, mut client: Client) {
-        if let Err(error) = webhook_payloads::make_partitions(&mut client).await {
-            tracing::error!(error = error_chain(&error), "cannot make the payload partitions");
-        }
+    async fn make_partitions(&self) {
+        let Ok(client) = self.client().await else { return }; // the next try of the batch says so
+        let making = async |client: &mut Client| webhook_payloads::make_partitions(client).await;
+        let failed = match db::answer_within(self.patience, client, making).await {
+            Ok(Ok(_made)) => return,
+            Ok(Err(error)) => error_chain(&error),
+            Err(silent) => silent.to_string(),
+        };
+        tracing::error!(error = failed, "cannot make the payload partitions");
+    }
+
+    /// Asks the database something that can only fail because of the database.
+    async fn ask<T>(
+        &self,
+        client: Client,
+        question: impl AsyncFnOnce(&mut Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, String> {
+        let answer = db::answer_within(self.patience, client, question).await;
+        answer.map_err(|silent| silent.to_string())?.map_err(|error| error_chain(&error))
     }
 
     async fn client(&self) -> Result<Client, BatchError> {
@@ -206,8 +225,9 @@ impl Pipeline {
         let mut backoff = Backoff::new();
         loop {
             let written = match self.pool.get().await {
-                Ok(mut client) => {
-                    self.park_or_retry_once(&mut client, message, &trouble).await.map_err(|e| error_chain(&e))
+                Ok(client) => {
+                    let write = async |client: &mut Client| self.park_or_retry_once(client, message, &trouble).await;
+                    self.ask(client, write).await
                 }
                 Err(error) => Err(error_chain(&error)),
             };

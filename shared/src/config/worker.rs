@@ -31,6 +31,10 @@ pub struct WorkerConfig {
     /// `statement_timeout` of the worker's sessions, in milliseconds.
     #[garde(range(min = 100, max = 600_000))]
     pub statement_timeout_ms: u32,
+    /// How long the worker waits for Postgres to finish a transaction, in milliseconds; longer than
+    /// `statement_timeout_ms`. Then it gives the connection up and asks on another one what became of it.
+    #[garde(range(min = 200, max = 1_800_000))]
+    pub transaction_timeout_ms: u64,
     /// How long a stopping worker may take for what it holds, in seconds.
     #[garde(range(min = 1, max = 300))]
     pub drain_timeout_s: u64,
@@ -46,12 +50,19 @@ impl Default for WorkerConfig {
             suspect_after_deliveries: 3,
             database_connections: 8,
             statement_timeout_ms: 10_000,
+            transaction_timeout_ms: 20_000,
             drain_timeout_s: 35,
         }
     }
 }
 
 impl WorkerConfig {
+    /// [`Self::transaction_timeout_ms`] as a duration.
+    #[must_use]
+    pub fn transaction_timeout(&self) -> Duration {
+        Duration::from_millis(self.transaction_timeout_ms)
+    }
+
     /// [`Self::drain_timeout_s`] as a duration.
     #[must_use]
     pub fn drain_timeout(&self) -> Duration {

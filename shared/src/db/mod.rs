@@ -106,6 +106,31 @@ fn tls_config() -> Result<rustls::ClientConfig, PoolError> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
+/// Why there is no answer from the database: it did not come in time, and the connection is given up.
+#[derive(Debug, thiserror::Error)]
+#[error("the database did not answer within {} s; its connection is given up", .0.as_secs_f64())]
+pub struct Silent(Duration);
+
+/// Waits for an answer on a connection for so long and no longer. A peer that is silent for good (a frozen proxy, a
+/// network that swallows) is noticed neither by `statement_timeout`, which is the server's, nor by the kernel, to
+/// which a proxy answers. The connection then leaves its pool; whether a COMMIT went through is not known.
+///
+/// # Errors
+/// [`Silent`], when there is no answer in time.
+pub async fn answer_within<T>(
+    patience: Duration,
+    mut client: deadpool_postgres::Client,
+    ask: impl AsyncFnOnce(&mut deadpool_postgres::Client) -> T,
+) -> Result<T, Silent> {
+    match tokio::time::timeout(patience, ask(&mut client)).await {
+        Ok(answer) => Ok(answer),
+        Err(_elapsed) => {
+            drop(deadpool_postgres::Object::take(client));
+            Err(Silent(patience))
+        }
+    }
+}
+
 /// A JSON array or object as text, for a `::jsonb` cast. What we store always serialises.
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|_never| "null".to_owned())

@@ -13,8 +13,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Client, Pool};
 use shared::config::{AmbiguousPolicy, DispatchConfig};
+use shared::db;
 use shared::db::outbox::{self, Lease, Settled, Settlement};
 use shared::error_chain::error_chain;
 use shared::failpoint;
@@ -51,6 +52,8 @@ pub(crate) trait Perform: Send + Sync {
 pub(crate) struct Dispatcher {
     pub(crate) pool: Pool,
     pub(crate) config: DispatchConfig,
+    /// How long the database may take for a statement.
+    pub(crate) patience: Duration,
     /// Who performs each kind.
     pub(crate) performers: HashMap<&'static str, Arc<dyn Perform>>,
     pub(crate) metrics: Arc<Metrics>,
@@ -110,7 +113,7 @@ impl Dispatcher {
         let lease = Duration::from_millis(self.config.lease_ms);
         // What another worker can perform and this one cannot is left to the other.
         let kinds: Vec<&str> = self.performers.keys().copied().collect();
-        outbox::lease(&client, limit, lease, &kinds).await.map_err(|error| error_chain(&error))
+        self.ask(client, async |client| outbox::lease(client, limit, lease, &kinds).await).await
     }
 
     async fn perform(self: Arc<Self>, lease: Lease, permit: OwnedSemaphorePermit) {
@@ -180,7 +183,16 @@ impl Dispatcher {
 
     async fn settle_once(&self, lease: &Lease, settlement: &Settlement) -> Result<Settled, String> {
         let client = self.pool.get().await.map_err(|error| error_chain(&error))?;
-        outbox::settle(&client, lease.id, lease.fence, settlement).await.map_err(|error| error_chain(&error))
+        self.ask(client, async |client| outbox::settle(client, lease.id, lease.fence, settlement).await).await
+    }
+
+    async fn ask<T>(
+        &self,
+        client: Client,
+        question: impl AsyncFnOnce(&mut Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, String> {
+        let answer = db::answer_within(self.patience, client, question).await;
+        answer.map_err(|silent| silent.to_string())?.map_err(|error| error_chain(&error))
     }
 }
 
