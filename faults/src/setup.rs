@@ -38,6 +38,7 @@ impl Default for Setup {
             // Hours become seconds, so that a run sees the end of what it began.
             settings: vec![
                 ("retry_delays_s = [5, 30, 120, 600, 3600]", "retry_delays_s = [1, 2, 4, 8, 16]"),
+                ("renew_consumer_s = 60", "renew_consumer_s = 3"),
                 ("lease_ms = 120000", "lease_ms = 8000"),
                 ("deadline_ms = 30000", "deadline_ms = 3000"),
                 ("retry_min_ms = 5000", "retry_min_ms = 500"),

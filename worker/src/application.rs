@@ -137,11 +137,13 @@ impl Application {
         stop: &CancellationToken,
     ) -> Vec<watch::Receiver<LinkState>> {
         let worker = &self.config.worker;
-        let alone = LaneLimits { batch_size: 1, batch_bytes: usize::MAX, prefetch: 1, suspect_after: i64::MAX };
+        let quiet = Duration::from_secs(worker.renew_consumer_s);
+        let alone = LaneLimits { batch_size: 1, batch_bytes: usize::MAX, prefetch: 1, quiet, suspect_after: i64::MAX };
         let batches = LaneLimits {
             batch_size: worker.batch_size,
             batch_bytes: worker.batch_bytes,
             prefetch: worker.prefetch,
+            quiet,
             suspect_after: worker.suspect_after_deliveries,
         };
         let lanes =

@@ -8,6 +8,7 @@
 //! confirmed on another queue.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
@@ -55,6 +56,8 @@ pub(crate) struct LaneLimits {
     pub(crate) batch_bytes: usize,
     /// Unacknowledged deliveries.
     pub(crate) prefetch: u16,
+    /// How long a lane may hear nothing before it consumes anew.
+    pub(crate) quiet: Duration,
     /// Deliveries after which a message goes to the suspects.
     pub(crate) suspect_after: i64,
 }
@@ -71,18 +74,35 @@ impl Session for LaneConsumer {
             () = self.pipeline.database_ready() => {}
             () = stop.cancelled() => return Ok(()),
         }
+        while !stop.is_cancelled() {
+            self.consume(connection, link, stop).await?;
+        }
+        Ok(())
+    }
+}
+
+impl LaneConsumer {
+    /// Consumes on a channel of its own until told to stop, or until it has been quiet for long. A broker can forget
+    /// a consumer without a word, most of all when its queue is deleted and made anew; then messages wait that it
+    /// believes delivered. Closing the channel gives them back.
+    async fn consume(
+        &self,
+        connection: &Connection,
+        link: &watch::Sender<LinkState>,
+        stop: &CancellationToken,
+    ) -> Result<(), SessionError> {
         let channel = connection.create_channel().await?;
         channel.basic_qos(self.limits.prefetch, BasicQosOptions::default()).await?;
         let options = BasicConsumeOptions::default();
         let consumer = channel.basic_consume(self.queue().into(), "".into(), options, FieldTable::default()).await?;
         link.send_replace(LinkState::Up);
         let (arrived, waiting) = mpsc::channel(self.limits.prefetch.into());
-        tokio::try_join!(receive(consumer, &channel, arrived, stop), self.work(waiting, stop))?;
+        let enough = stop.child_token();
+        tokio::try_join!(receive(consumer, &channel, arrived, &enough), self.work(waiting, &enough, stop))?;
+        channel.close(200, "done, or quiet for long".into()).await?;
         Ok(())
     }
-}
 
-impl LaneConsumer {
     fn queue(&self) -> String {
         match self.lane {
             Lane::Work => self.topology.webhooks(),
@@ -94,7 +114,12 @@ impl LaneConsumer {
     /// Takes what has arrived, processes it, settles it, until nothing can arrive any more. Moves to
     /// other queues go on beside it: while the broker takes no messages, their deliveries stay
     /// unacknowledged and hold up nobody.
-    async fn work(&self, mut waiting: mpsc::Receiver<Delivery>, stop: &CancellationToken) -> Result<(), SessionError> {
+    async fn work(
+        &self,
+        mut waiting: mpsc::Receiver<Delivery>,
+        enough: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<(), SessionError> {
         let mut moves = Moves::new();
         let mut batch = Vec::with_capacity(self.limits.batch_size);
         loop {
@@ -110,6 +135,7 @@ impl LaneConsumer {
                     }
                     self.observe(waiting.len());
                 }
+                () = tokio::time::sleep(self.limits.quiet), if moves.is_empty() => enough.cancel(),
             }
         }
         while let Some(moved) = moves.next().await {
@@ -241,18 +267,18 @@ fn split_by_bytes(batch: Vec<Delivery>, limit: usize) -> Vec<Vec<Delivery>> {
     parts
 }
 
-/// Hands deliveries on until the consumer ends. Told to stop, it cancels the consumer and hands on
-/// what the broker had already sent.
+/// Hands deliveries on until the consumer ends. Told that it is enough, it cancels the consumer and
+/// hands on what the broker had already sent.
 async fn receive(
     mut consumer: Consumer,
     channel: &Channel,
     arrived: mpsc::Sender<Delivery>,
-    stop: &CancellationToken,
+    enough: &CancellationToken,
 ) -> Result<(), SessionError> {
     let mut cancelled = false;
     loop {
         tokio::select! {
-            () = stop.cancelled(), if !cancelled => {
+            () = enough.cancelled(), if !cancelled => {
                 cancelled = true;
                 channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
             }

@@ -119,23 +119,24 @@ impl<D: Disk> Store<D> {
     }
 
     fn write_durably(&self, name: BatchName, bytes: &[u8]) -> Result<(), StoreError> {
-        self.step(name, Folder::Tmp, "write a file", || self.disk.write_tmp(name, bytes))?;
-        self.step(name, Folder::Tmp, "move a file", || self.disk.rename(name, Folder::Tmp, Folder::New))?;
-        self.step(name, Folder::New, "sync the directory", || self.disk.sync(Folder::New))
+        self.step(name, "write a file", || self.disk.write_tmp(name, bytes))?;
+        self.step(name, "move a file", || self.disk.rename(name, Folder::Tmp, Folder::New))?;
+        self.step(name, "sync the directory", || self.disk.sync(Folder::New))
     }
 
-    /// Does a step; if it fails, the file goes, as far as it can.
+    /// Does a step; if it fails, the file goes from wherever it may be: a step that failed may have happened.
     fn step(
         &self,
         name: BatchName,
-        folder: Folder,
         step: &'static str,
         doing: impl FnOnce() -> io::Result<()>,
     ) -> Result<(), StoreError> {
         doing().map_err(|source| {
             // If it stays, it is published although it was answered 503: the provider's next try is a duplicate.
-            if let Err(error) = self.disk.remove(name, folder) {
-                tracing::warn!(file = %name, %error, "cannot remove a file that could not be written");
+            for folder in [Folder::Tmp, Folder::New] {
+                if let Err(error) = self.disk.remove(name, folder) {
+                    tracing::warn!(file = %name, %error, "cannot remove a file that could not be written");
+                }
             }
             StoreError::Io { step, source }
         })

@@ -18,6 +18,9 @@ pub struct WorkerConfig {
     /// Unacknowledged deliveries held at once; the next batch fills from them while one commits.
     #[garde(range(min = 1, max = 10_000))]
     pub prefetch: u16,
+    /// Seconds without a delivery after which a queue is consumed anew, in case the broker has forgotten the consumer.
+    #[garde(range(min = 1, max = 3_600))]
+    pub renew_consumer_s: u64,
     /// How long one webhook's jq expressions and templates may run, in milliseconds. Then the
     /// worker ends itself: nothing else stops an expression that never returns.
     #[garde(range(min = 100, max = 600_000))]
@@ -46,6 +49,7 @@ impl Default for WorkerConfig {
             batch_size: 100,
             batch_bytes: 16 * 1024 * 1024,
             prefetch: 300,
+            renew_consumer_s: 60,
             planning_timeout_ms: 10_000,
             suspect_after_deliveries: 3,
             database_connections: 8,
