@@ -33,7 +33,7 @@ fmt: ## format the code
 
 lint: ## the lints alone
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck -xP SCRIPTDIR dev/install dev/services dev/supervise dev/up dev/down dev/test .ci/run; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -xP SCRIPTDIR dev/install dev/services dev/supervise dev/up dev/down dev/test dev/faults .ci/run; fi
 
 clean-dev: ## stop everything and delete its data
 	@dev/services down --wipe --instance test

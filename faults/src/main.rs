@@ -56,14 +56,26 @@ struct Arguments {
 async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let services = Services::from_environment()?;
-    let seed = arguments.seed.unwrap_or_else(|| u64::from(fastrand::u32(..)));
     let chosen = chosen(&arguments)?;
+    tokio::select! {
+        outcome = run_all(&arguments, &services, chosen) => outcome,
+        told = shared::shutdown::signalled() => {
+            told?;
+            say("interrupted; mending the services");
+            services.mend().await?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+async fn run_all(arguments: &Arguments, services: &Services, chosen: Vec<&'static Fault>) -> anyhow::Result<ExitCode> {
+    let seed = arguments.seed.unwrap_or_else(|| u64::from(fastrand::u32(..)));
     say(&format!("{} faults, first seed {seed}", chosen.len()));
     let (began, mut runs) = (Instant::now(), Vec::new());
     for fault in chosen {
         let seeds = if fault.cost == Cost::Slow { arguments.seeds.div_ceil(3) } else { arguments.seeds };
         for seed in seed..seed + seeds {
-            let run = suite::run(&services, fault, seed).await;
+            let run = suite::run(services, fault, seed).await;
             say(&run.line());
             run.details().iter().for_each(|detail| say(&format!("          {detail}")));
             runs.push(run);

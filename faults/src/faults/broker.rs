@@ -117,12 +117,15 @@ async fn alarmed(world: &World, alarm: Alarm) -> anyhow::Result<Injected> {
     Injected::noted(format!("{spooled} files in the spool during the alarm"))
 }
 
-/// Deleted once; then deleted and declared with other arguments before anybody else declares it.
+/// Deleted once with what waits in it; then deleted and declared with other arguments before anybody else declares it.
 async fn queue_deleted(world: &World) -> anyhow::Result<Injected> {
     let queue = world.topology.webhooks();
     let connection = world.broker().await?;
     let channel = connection.create_channel().await?;
+    signal_workers(world, Signal::SIGSTOP).await?;
+    world.accepts(300).await?;
     let mut messages = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
+    signal_workers(world, Signal::SIGCONT).await?;
     world.accepts(100).await?;
     let mut tries = 0;
     let destroyed_at = loop {
@@ -145,14 +148,17 @@ async fn queue_deleted(world: &World) -> anyhow::Result<Injected> {
 
 /// Nobody takes anything off the queue until it is full and the spool has to take the rest.
 async fn queue_full(world: &World) -> anyhow::Result<Injected> {
-    for index in 0..2 {
-        world.with_worker(index, |worker| worker.signal(Signal::SIGSTOP)).await?;
-    }
+    signal_workers(world, Signal::SIGSTOP).await?;
     let spooling = async || Ok(world.spools.waiting()? > 5);
     until(Duration::from_secs(60), "the queue is full", spooling).await.context("nothing went to the spool")?;
     world.accepts(100).await?;
-    for index in 0..2 {
-        world.with_worker(index, |worker| worker.signal(Signal::SIGCONT)).await?;
-    }
+    signal_workers(world, Signal::SIGCONT).await?;
     Injected::noted("the queue was full and the spool took the rest")
+}
+
+async fn signal_workers(world: &World, signal: Signal) -> anyhow::Result<()> {
+    for index in 0..2 {
+        world.with_worker(index, |worker| worker.signal(signal)).await?;
+    }
+    Ok(())
 }
