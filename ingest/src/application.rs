@@ -133,6 +133,7 @@ impl Application {
             keeper,
             room: Room::new(limits, metrics.clone()),
             body_timeout: limits.body_timeout(),
+            accept_timeout: limits.accept_timeout(),
             retry_after_s: limits.retry_after_s,
             metrics,
         };
@@ -214,7 +215,6 @@ fn start_spool(
     let options = SpoolOptions {
         config: config.spool.clone(),
         root: settings.spool_dir.clone().unwrap_or_else(|| config.spool.directory.clone()),
-        timeout: config.ingest.spool_timeout(),
         queue: config.ingest.max_in_flight as usize,
     };
     Spool::start(options, outlet, registry).map(Some)

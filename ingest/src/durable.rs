@@ -44,8 +44,8 @@ pub(crate) enum NotKept {
 }
 
 impl Keeper {
-    /// Makes a webhook durable, within the budgets of publishing and spooling.
-    pub(crate) async fn keep(&self, message: Message) -> Result<Kept, NotKept> {
+    /// Makes a webhook durable: publishing has a budget of its own, the spool all the time that is left.
+    pub(crate) async fn keep(&self, message: Message, answer_by: tokio::time::Instant) -> Result<Kept, NotKept> {
         let Some(spool) = &self.spool else { return self.publish(&message).await.map_err(NotKept::NotPublished) };
         if self.may_publish() {
             match self.publish(&message).await {
@@ -57,7 +57,7 @@ impl Keeper {
             // What can never be published is told to its sender, not kept.
             return Err(NotKept::Unencodable);
         }
-        spool.keep(message).await.map(|()| Kept::Spooled).map_err(NotKept::NotSpooled)
+        spool.keep(message, answer_by).await.map(|()| Kept::Spooled).map_err(NotKept::NotSpooled)
     }
 
     /// Whether there is any point in asking the broker.

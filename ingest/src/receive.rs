@@ -14,6 +14,7 @@ use shared::message::{Message, sha256};
 use shared::provider::Identity;
 use shared::verification::Headers;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use crate::durable::{Keeper, Kept};
 use crate::metrics::Metrics;
@@ -30,6 +31,8 @@ pub(crate) struct Inbox {
     pub(crate) keeper: Keeper,
     pub(crate) room: Room,
     pub(crate) body_timeout: Duration,
+    /// What body, publish and spool may take together: what one leaves, the next may use.
+    pub(crate) accept_timeout: Duration,
     pub(crate) retry_after_s: u32,
     pub(crate) metrics: Metrics,
 }
@@ -68,6 +71,7 @@ async fn accept(
     observation: &mut Observation,
 ) -> Result<(Identity, Kept), Refused> {
     let received_at = OffsetDateTime::now_utc();
+    let answer_by = Instant::now() + inbox.accept_timeout;
     let source = request.match_info().get("source").and_then(|name| inbox.sources.get(name)).ok_or(Refused::Source)?;
     observation.source(&source.name);
     body::refuse_encoded(request.headers())?;
@@ -79,7 +83,7 @@ async fn accept(
     let identity = source.provider.identify(&headers, &body).map_err(Refused::Identity)?;
     observation.identity(&identity);
     let message = message(source, &headers, &identity, received_at, body);
-    let kept = inbox.keeper.keep(message).await.map_err(Refused::NotKept)?;
+    let kept = inbox.keeper.keep(message, answer_by).await.map_err(Refused::NotKept)?;
     failpoint::reach("ingest.kept");
     Ok((identity, kept))
 }

@@ -30,6 +30,7 @@ use shared::message::Message;
 use shared::spool::{DirectoryError, Replica};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::drainer::Drainer;
@@ -80,8 +81,6 @@ pub(crate) struct SpoolOptions {
     pub(crate) config: SpoolConfig,
     /// Below it, each replica has a directory.
     pub(crate) root: PathBuf,
-    /// How long a webhook may take to be kept.
-    pub(crate) timeout: Duration,
     /// Webhooks that may wait for the disk.
     pub(crate) queue: usize,
 }
@@ -91,7 +90,6 @@ pub(crate) struct SpoolOptions {
 pub(crate) struct Spool {
     commands: SyncSender<Command>,
     store: Arc<Store<Replica>>,
-    timeout: Duration,
 }
 
 /// The spool's thread and task.
@@ -117,7 +115,7 @@ impl Spool {
         outlet: Outlet,
         registry: &mut Registry,
     ) -> Result<(Self, Running), SpoolError> {
-        let SpoolOptions { config, root, timeout, queue } = options;
+        let SpoolOptions { config, root, queue } = options;
         let limits = Limits { max_bytes: config.max_bytes, min_free_bytes: config.min_free_bytes };
         let replica = Replica::claim(&root)?;
         let directory = replica.path().display().to_string();
@@ -149,21 +147,21 @@ impl Spool {
             commands: commands.clone(),
             stop,
         };
-        Ok((Self { commands, store, timeout }, running))
+        Ok((Self { commands, store }, running))
     }
 
-    /// Makes a webhook durable, within the budget.
+    /// Makes a webhook durable in time.
     ///
     /// # Errors
     /// When it is not known to be durable, for whatever reason.
-    pub(crate) async fn keep(&self, message: Message) -> Result<(), NotSpooled> {
+    pub(crate) async fn keep(&self, message: Message, answer_by: Instant) -> Result<(), NotSpooled> {
         let (done, kept) = oneshot::channel();
         let request = Box::new(Request { message, done });
         self.commands.try_send(Command::Keep(request)).map_err(|error| match error {
             TrySendError::Full(_) => NotSpooled::Busy,
             TrySendError::Disconnected(_) => NotSpooled::Stopped,
         })?;
-        match tokio::time::timeout(self.timeout, kept).await {
+        match tokio::time::timeout_at(answer_by, kept).await {
             Ok(kept) => kept.unwrap_or(Err(NotSpooled::Stopped)),
             Err(_elapsed) => Err(NotSpooled::TimedOut),
         }

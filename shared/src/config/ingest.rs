@@ -19,7 +19,8 @@ pub struct IngestConfig {
     /// How long publish and confirm may take, in milliseconds; then the spool.
     #[garde(range(min = 50, max = 3_000))]
     pub publish_timeout_ms: u64,
-    /// How long writing to the spool may take, in milliseconds; then 503.
+    /// How long writing to the spool may take at least, in milliseconds, and what body and publish have left of
+    /// theirs; then 503.
     #[garde(range(min = 50, max = 3_000))]
     pub spool_timeout_ms: u64,
     /// Webhooks being received or published at once; more are answered 503.
@@ -79,9 +80,9 @@ impl IngestConfig {
         Duration::from_millis(self.publish_timeout_ms)
     }
 
-    /// [`Self::spool_timeout_ms`] as a duration.
+    /// What body, publish and spool may take together.
     #[must_use]
-    pub fn spool_timeout(&self) -> Duration {
-        Duration::from_millis(self.spool_timeout_ms)
+    pub fn accept_timeout(&self) -> Duration {
+        Duration::from_millis(self.body_timeout_ms + self.publish_timeout_ms + self.spool_timeout_ms)
     }
 }
