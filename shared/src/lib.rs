@@ -4,6 +4,7 @@
 //! `ingest`, `worker` and `console` depend on this crate and never on each other.
 
 pub mod amqp;
+pub mod backoff;
 pub mod config;
 pub mod crypto;
 pub mod db;

@@ -6,7 +6,6 @@
 //! leave the database are sent by [`dispatch`]; [`maintenance`] keeps partitions and retention.
 
 mod application;
-mod backoff;
 mod batch;
 mod consumer;
 mod dispatch;

@@ -8,11 +8,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use lapin::Acker;
 use shared::amqp::{Publisher, SessionError};
+use shared::backoff::Backoff;
 use shared::failpoint;
 use shared::message::Message;
 use tokio_util::sync::CancellationToken;
-
-use crate::backoff::Backoff;
 
 /// Moves that are under way; each gives its delivery back to be acknowledged.
 pub(crate) type Moves<'s> = FuturesUnordered<BoxFuture<'s, Result<Acker, SessionError>>>;

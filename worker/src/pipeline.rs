@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Client, Pool};
+use shared::backoff::Backoff;
 use shared::config::ChangedBody;
 use shared::db::parked_webhooks::ParkReason;
 use shared::db::{self, webhook_payloads};
@@ -16,7 +17,6 @@ use shared::error_chain::error_chain;
 use shared::message::Message;
 use tokio::sync::Notify;
 
-use crate::backoff::Backoff;
 use crate::batch::{Arrival, Outcome, Planned, Trouble, Verdict};
 use crate::ladder::Ladder;
 use crate::metrics::Metrics;

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use shared::amqp::{LinkState, PublishError, Publisher};
+use shared::backoff::Backoff;
 use shared::error_chain::error_chain;
 use shared::message::Message;
 use shared::spool::{Batch, BatchName, DirectoryError, Replica};
@@ -26,8 +26,6 @@ use crate::breaker::Breaker;
 
 /// How often other replicas' directories are looked at.
 const ADOPT_EVERY: Duration = Duration::from_secs(10);
-const MIN_PAUSE: Duration = Duration::from_millis(200);
-const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// The drainer's task.
 pub(crate) struct Drainer {
@@ -134,7 +132,7 @@ impl Drainer {
 
     /// Publishes a record until it is confirmed.
     async fn confirm(&self, message: &Message, pace: &mut Interval) -> Result<Sent, Stopped> {
-        let mut pauses = pauses();
+        let mut backoff = Backoff::new();
         loop {
             let mut link = self.publisher.link();
             link.wait_for(|state| *state == LinkState::Up).await.map_err(|_ended| Stopped)?;
@@ -149,7 +147,7 @@ impl Drainer {
                 Err(PublishError::Stopped) => return Err(Stopped),
                 Err(error) => {
                     tracing::debug!(%error, "the broker does not take a spooled webhook yet");
-                    sleep(pauses.next().unwrap_or(MAX_PAUSE)).await;
+                    backoff.pause().await;
                 }
             }
         }
@@ -163,7 +161,7 @@ impl Drainer {
         store: &Arc<Store<Replica>>,
         doing: impl Fn(&Store<Replica>) -> io::Result<T> + Clone + Send + 'static,
     ) -> T {
-        let mut pauses = pauses();
+        let mut backoff = Backoff::new();
         loop {
             let (store, doing) = (Arc::clone(store), doing.clone());
             let outcome = tokio::task::spawn_blocking(move || doing(&store)).await;
@@ -171,7 +169,7 @@ impl Drainer {
                 Ok(done) => return done,
                 Err(error) => tracing::error!(file = %name, %error, "cannot {what} a spooled file"),
             }
-            sleep(pauses.next().unwrap_or(MAX_PAUSE)).await;
+            backoff.pause().await;
         }
     }
 
@@ -207,14 +205,4 @@ fn adopt(root: &std::path::Path, limits: Limits) -> Result<Vec<Arc<Store<Replica
         }
     }
     Ok(stores)
-}
-
-/// 0.2 s, doubling to 5 s, each with jitter, without end.
-fn pauses() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(MIN_PAUSE)
-        .with_max_delay(MAX_PAUSE)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }

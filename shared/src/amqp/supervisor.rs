@@ -2,21 +2,19 @@
 //!
 //! A session never repairs anything itself. Whatever goes wrong (an error, a closed channel, a
 //! cancelled consumer) ends it, the connection is dropped with all its channels, and a new one is
-//! made after a jittered pause of 0.2 to 5 s.
+//! made after a pause ([`Backoff`]).
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use lapin::Connection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Broker, LinkState};
+use crate::backoff::Backoff;
 use crate::error_chain::error_chain;
 
-const MIN_PAUSE: Duration = Duration::from_millis(200);
-const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// A session that lived this long had a healthy broker: the next pause is short again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// How long closing a connection politely may take.
@@ -55,7 +53,7 @@ pub async fn supervise(
     stop: CancellationToken,
     mut session: impl Session,
 ) {
-    let mut pauses = pauses();
+    let mut backoff = Backoff::new();
     while !stop.is_cancelled() {
         let connected = tokio::select! {
             connected = broker.connect(role) => connected,
@@ -72,29 +70,18 @@ pub async fn supervise(
                     Err(error) => tracing::warn!(role, error = error_chain(&error), "lost the broker, connecting anew"),
                 }
                 if began.elapsed() > HEALTHY_AFTER {
-                    pauses = self::pauses();
+                    backoff.reset();
                 }
             }
             Err(error) => {
                 tracing::warn!(role, error = error_chain(&error), "no connection to the broker, trying again")
             }
         }
-        let pause = pauses.next().unwrap_or(MAX_PAUSE);
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = backoff.pause() => {}
             () = stop.cancelled() => {}
         }
     }
-}
-
-/// 0.2 s, doubling to 5 s, each with jitter, without end.
-fn pauses() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(MIN_PAUSE)
-        .with_max_delay(MAX_PAUSE)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }
 
 async fn close(connection: &Connection) {

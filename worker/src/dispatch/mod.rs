@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Pool};
+use shared::backoff::Backoff;
 use shared::config::{AmbiguousPolicy, DispatchConfig};
 use shared::db;
 use shared::db::outbox::{self, Lease, Settled, Settlement};
@@ -26,7 +27,6 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::email::EmailPerformer;
 pub use self::smtp::SmtpUrlError;
 pub(crate) use self::smtp::{SmtpConfig, SmtpPool};
-use crate::backoff::Backoff;
 use crate::metrics::Metrics;
 
 /// How performing an effect ended.
