@@ -25,6 +25,9 @@ pub struct QueueConfig {
     /// Messages that share one round of publisher confirms.
     #[garde(range(min = 1, max = 1_024))]
     pub publish_group: usize,
+    /// The most bytes of bodies in such a round; a larger body goes alone.
+    #[garde(range(min = 1, max = 268_435_456))]
+    pub publish_group_bytes: usize,
     /// Channels that publish groups side by side on one connection.
     #[garde(range(min = 1, max = 16))]
     pub publish_channels: usize,
@@ -44,6 +47,7 @@ impl Default for QueueConfig {
             retry_delays_s: vec![5, 30, 120, 600, 3_600],
             heartbeat_s: 5,
             publish_group: 128,
+            publish_group_bytes: 8 * 1024 * 1024,
             publish_channels: 2,
         }
     }

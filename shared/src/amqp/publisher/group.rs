@@ -1,51 +1,60 @@
 //! One group of messages: published together, settled together.
+//!
+//! Invariant: a requester hears `Ok` only when the broker has acknowledged its own message and no
+//! message of its group came back: which one that was cannot be told, so none of them counts. A
+//! group ends before the next one begins on its channel. `model` holds it to that.
 
-use std::time::Duration;
+use std::future::Future;
 
 use futures_util::future::join_all;
-use lapin::options::BasicPublishOptions;
-use lapin::{Channel, Confirmation, Error};
 
-use super::{PublishError, Request};
+use super::PublishError;
+use super::requests::Request;
 use crate::amqp::SessionError;
 
-/// What became of a whole group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Settlement {
-    /// Every message has its confirm.
-    Confirmed,
-    /// At least one came back: which one cannot be told, so none counts as published.
-    Returned,
-    /// At least one was refused and none came back.
-    Refused,
+/// A channel in confirm mode: lapin's, or a model of it that does whatever lapin may do.
+pub(super) trait ConfirmChannel: Sync {
+    /// What the broker says of one message, when it says it.
+    type Confirming: Future<Output = Result<Confirm, SessionError>> + Send;
+
+    /// Hands one message to the broker.
+    fn publish(&self, request: &Request) -> impl Future<Output = Result<Self::Confirming, SessionError>> + Send;
+
+    /// Ends when a group that begins now has taken too long.
+    fn too_late(&self) -> impl Future<Output = ()> + Send;
 }
+
+/// What the broker said of a message; of that one, or where a message came back, of any of its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Confirm {
+    /// It has it.
+    Ack,
+    /// It refuses it.
+    Nack,
+    /// It has no queue for it.
+    Returned,
+}
+
+/// What each message of a group is told, in its order, and whether the channel can still be used.
+type Settlement = (Vec<Result<(), PublishError>>, Result<(), SessionError>);
 
 /// Publishes a group and tells every requester how it went.
 ///
 /// # Errors
 /// When the channel cannot be trusted any longer: an error, a timeout, or a returned message
 /// (a queue is gone; the next session declares it again).
-pub(super) async fn publish(
-    channel: &Channel,
-    group: &mut Vec<Request>,
-    timeout: Duration,
-) -> Result<(), SessionError> {
+pub(super) async fn publish(channel: &impl ConfirmChannel, group: &mut Vec<Request>) -> Result<(), SessionError> {
     group.retain(|request| !request.done.is_closed()); // nobody waits for these any more
-    let outcome = tokio::time::timeout(timeout, confirm_all(channel, group)).await;
-    let (answers, end): (Vec<_>, _) = match outcome {
-        Ok(Ok(confirmations)) => match settle(&confirmations) {
-            Settlement::Confirmed => (vec![Ok(()); group.len()], Ok(())),
-            Settlement::Refused => (confirmations.iter().map(acknowledged).collect(), Ok(())),
-            Settlement::Returned => (
-                vec![Err(PublishError::Unroutable); group.len()],
-                Err(SessionError::Broken("a message came back: its queue is not there")),
-            ),
+    let (answers, end) = tokio::select! {
+        biased;
+        confirms = confirm_all(channel, group) => match confirms {
+            Ok(confirms) => settle(&confirms),
+            Err(error) => (vec![Err(PublishError::Lost); group.len()], Err(error)),
         },
-        Ok(Err(error)) => (vec![Err(PublishError::Lost); group.len()], Err(error.into())),
-        Err(_elapsed) => (
-            vec![Err(PublishError::TimedOut); group.len()],
-            Err(SessionError::Broken("the broker confirms too slowly")),
-        ),
+        () = channel.too_late() => {
+            let slow = SessionError::Broken("the broker confirms too slowly");
+            (vec![Err(PublishError::TimedOut); group.len()], Err(slow))
+        }
     };
     for (request, answer) in group.drain(..).zip(answers) {
         if request.done.send(answer).is_err() {
@@ -56,57 +65,46 @@ pub(super) async fn publish(
 }
 
 /// Publishes every message, then waits for every confirm.
-async fn confirm_all(channel: &Channel, group: &[Request]) -> Result<Vec<Confirmation>, Error> {
-    let options = BasicPublishOptions { mandatory: true, immediate: false };
-    let mut confirms = Vec::with_capacity(group.len());
+pub(super) async fn confirm_all(
+    channel: &impl ConfirmChannel,
+    group: &[Request],
+) -> Result<Vec<Confirm>, SessionError> {
+    let mut confirming = Vec::with_capacity(group.len());
     for request in group {
-        let (queue, properties) = (request.queue.as_ref().into(), request.properties.clone());
-        confirms.push(channel.basic_publish("".into(), queue, options, &request.body, properties).await?);
+        confirming.push(channel.publish(request).await?);
     }
-    join_all(confirms).await.into_iter().collect()
+    join_all(confirming).await.into_iter().collect()
 }
 
-/// Only `Ack(None)` is success, and only for a group without a return.
-fn settle(confirmations: &[Confirmation]) -> Settlement {
-    let returned =
-        |confirmation: &Confirmation| matches!(confirmation, Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)));
-    if confirmations.iter().any(returned) {
-        Settlement::Returned
-    } else if confirmations.iter().all(|confirmation| *confirmation == Confirmation::Ack(None)) {
-        Settlement::Confirmed
-    } else {
-        Settlement::Refused
+/// Only an acknowledgement is success, and only in a group without a return.
+pub(super) fn settle(confirms: &[Confirm]) -> Settlement {
+    if confirms.contains(&Confirm::Returned) {
+        let gone = SessionError::Broken("a message came back: its queue is not there");
+        return (vec![Err(PublishError::Unroutable); confirms.len()], Err(gone));
     }
-}
-
-fn acknowledged(confirmation: &Confirmation) -> Result<(), PublishError> {
-    match confirmation {
-        Confirmation::Ack(None) => Ok(()),
-        _ => Err(PublishError::Refused),
-    }
+    let answer = |confirm: &Confirm| if *confirm == Confirm::Ack { Ok(()) } else { Err(PublishError::Refused) };
+    (confirms.iter().map(answer).collect(), Ok(()))
 }
 
 #[cfg(test)]
 mod tests {
-    use lapin::message::{BasicReturnMessage, Delivery};
-
     use super::*;
-
-    fn returned() -> BasicReturnMessage {
-        let delivery = Delivery::mock(0, "".into(), "gone".into(), false, Vec::new());
-        BasicReturnMessage { delivery, reply_code: 312, reply_text: "NO_ROUTE".into() }
-    }
 
     #[test]
     fn one_return_fails_the_whole_group_wherever_it_was_attached() {
-        let ack = || Confirmation::Ack(None);
         for position in 0..3 {
-            let mut group = vec![ack(), ack(), ack()];
-            group[position] = Confirmation::Ack(Some(returned()));
-            assert_eq!(settle(&group), Settlement::Returned);
+            let mut confirms = [Confirm::Ack; 3];
+            confirms[position] = Confirm::Returned;
+            let (answers, end) = settle(&confirms);
+            assert_eq!(answers, [Err(PublishError::Unroutable); 3]);
+            assert!(end.is_err(), "the queue must be declared again");
         }
-        assert_eq!(settle(&[ack(), Confirmation::Nack(None)]), Settlement::Refused);
-        assert_eq!(settle(&[ack(), Confirmation::NotRequested]), Settlement::Refused);
-        assert_eq!(settle(&[ack(), ack()]), Settlement::Confirmed);
+    }
+
+    #[test]
+    fn a_refused_message_is_refused_alone() {
+        let (answers, end) = settle(&[Confirm::Ack, Confirm::Nack]);
+        assert_eq!(answers, [Ok(()), Err(PublishError::Refused)]);
+        assert!(end.is_ok());
     }
 }

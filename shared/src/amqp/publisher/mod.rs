@@ -1,0 +1,125 @@
+//! The confirmed publisher: `Ok` means that a quorum queue has the message.
+//!
+//! lapin can attach a returned (unroutable) message to the wrong confirm when several are in
+//! flight. So messages are published in groups, one group at a time on a channel, and a group's
+//! acknowledgements are released together, when all of its confirms have settled and none came
+//! back returned; one return fails the whole group. Deduplication absorbs what had landed. How these
+//! groups and their requesters meet is held to that under every schedule (`model`, in tests).
+//!
+//! Not promised: an error does not mean "unpublished". A confirm that timed out may still land.
+
+mod group;
+mod requests;
+mod session;
+
+#[cfg(test)]
+mod model;
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::requests::{GroupLimits, Submissions, requests};
+use self::session::PublishSession;
+use super::{Broker, LinkState, Topology, supervise};
+use crate::config::QueueConfig;
+use crate::message::{self, Message};
+
+/// Why a message is not known to be on a quorum queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The message does not fit into AMQP's properties.
+    #[error("the message's id or topic is too long for AMQP")]
+    Unencodable,
+    /// No confirm within the budget. It may still land.
+    #[error("no confirm in time")]
+    TimedOut,
+    /// The broker takes no messages for want of memory or disk.
+    #[error("the broker blocks publishers")]
+    Blocked,
+    /// The broker refused it: the queue is full.
+    #[error("the broker refused the message")]
+    Refused,
+    /// A message of the same group had no queue to go to.
+    #[error("the queue is not there")]
+    Unroutable,
+    /// The connection was lost before the confirm.
+    #[error("the connection was lost")]
+    Lost,
+    /// The publisher has stopped.
+    #[error("the publisher has stopped")]
+    Stopped,
+}
+
+/// How a publisher works.
+#[derive(Debug, Clone)]
+pub struct PublisherConfig {
+    /// Messages that share one round of confirms.
+    pub group: usize,
+    /// The most bytes of their bodies; a larger body goes alone.
+    pub group_bytes: usize,
+    /// Channels that publish groups side by side.
+    pub channels: usize,
+    /// The budget for publish and confirm.
+    pub timeout: Duration,
+    /// Messages waiting for their group; more wait outside.
+    pub queue: usize,
+}
+
+impl PublisherConfig {
+    /// From the configuration file, with a role's own budget.
+    #[must_use]
+    pub fn new(config: &QueueConfig, timeout: Duration) -> Self {
+        let (group, channels) = (config.publish_group, config.publish_channels);
+        Self { group, group_bytes: config.publish_group_bytes, channels, timeout, queue: group * channels }
+    }
+
+    fn limits(&self) -> GroupLimits {
+        GroupLimits { messages: self.group, bytes: self.group_bytes }
+    }
+}
+
+/// A handle to publish with. Cheap to clone; the publisher ends when it is told to stop.
+#[derive(Clone)]
+pub struct Publisher {
+    submissions: Submissions,
+    link: watch::Receiver<LinkState>,
+    timeout: Duration,
+}
+
+impl Publisher {
+    /// Starts a publisher with a connection of its own. The second value ends when it has stopped.
+    pub fn spawn(
+        broker: Broker,
+        topology: Topology,
+        config: &PublisherConfig,
+        stop: CancellationToken,
+    ) -> (Self, JoinHandle<()>) {
+        let (submissions, requests) = requests(config.queue);
+        let (state, link) = watch::channel(LinkState::Down);
+        let session = PublishSession { topology, config: config.clone(), requests };
+        let task = tokio::spawn(supervise(broker, "publish", state, stop, session));
+        (Self { submissions, link, timeout: config.timeout }, task)
+    }
+
+    /// Publishes to a queue and waits for the confirm, within the budget.
+    ///
+    /// # Errors
+    /// When the message is not known to be on the queue, for whatever reason.
+    pub async fn publish(&self, queue: &str, message: &Message) -> Result<(), PublishError> {
+        let properties = message::encode(message).map_err(|_too_long| PublishError::Unencodable)?;
+        if *self.link.borrow() == LinkState::Blocked {
+            return Err(PublishError::Blocked);
+        }
+        let publishing = self.submissions.submit(queue, properties, message.body.clone());
+        tokio::time::timeout(self.timeout, publishing).await.unwrap_or(Err(PublishError::TimedOut))
+    }
+
+    /// The state of the connection, and a way to wait for it.
+    #[must_use]
+    pub fn link(&self) -> watch::Receiver<LinkState> {
+        self.link.clone()
+    }
+}

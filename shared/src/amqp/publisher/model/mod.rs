@@ -1,0 +1,245 @@
+//! The confirm matcher under every schedule: requesters, channels, and a broker that may do whatever
+//! lapin and RabbitMQ may do, interleaved by shuttle.
+//!
+//! The law: a requester hears `Ok` only when its own message is on its queue; every requester hears
+//! something; no group begins on a channel before the one before it has ended; nothing is published
+//! on a channel that failed. What runs is the publisher's own code, from handing a message in to
+//! hearing of it; only the channels are a model ([`broker`]).
+//!
+//! Worlds of two requesters are run under every schedule there is, so a test that fails fails again
+//! in the same way; larger ones under seeded random schedules. Not covered: what happens within one
+//! poll. There the code's tasks meet only in tokio's channels.
+
+mod broker;
+mod planted;
+
+use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::join_all;
+use lapin::BasicProperties;
+use shuttle::future::{block_on, spawn, yield_now};
+use shuttle::scheduler::{DfsScheduler, RandomScheduler, Scheduler};
+use shuttle::{Config, Runner};
+
+use self::broker::{Link, World, lock};
+use self::planted::Bug;
+use super::PublishError;
+use super::requests::{GroupLimits, Requests, Submissions, requests};
+use super::session::publish_all;
+
+/// What the broker does with one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Stored,
+    Refused,
+    /// It has no queue: it comes back, and is then acknowledged as if nothing were.
+    Unroutable,
+    /// It is on its queue, and nobody hears of it.
+    Silent,
+}
+
+/// What may happen beside the messages' own fates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// The connection is lost, and all confirms with it.
+    Lost,
+    /// The budget of the groups in hand runs out.
+    Late,
+    /// The publisher is told to stop.
+    Stop,
+    /// The first requester goes away.
+    Gone,
+}
+
+/// One world; the schedules through it are explored by shuttle.
+#[derive(Debug, Clone, Copy)]
+struct Script {
+    /// Of the messages, one a requester.
+    fates: [Fate; 3],
+    requesters: usize,
+    channels: usize,
+    /// Where in a row of confirms that come together lapin begins to settle them, and so which of
+    /// them gets a message that came back.
+    first_settled: usize,
+    /// What happens at which step of the broker.
+    fault: Option<(Fault, usize)>,
+    bug: Option<Bug>,
+}
+
+/// One run of a script, under one schedule.
+async fn run(script: Script) -> Arc<World> {
+    let world = World::new(script);
+    let (submissions, waiting) = requests(3);
+    // One task: they come one after the other, at any moment, and meet nobody but the publisher.
+    let requesters = (0u8..).take(script.requesters);
+    let requesters: Vec<_> =
+        requesters.map(|message| request(Arc::clone(&world), message, submissions.clone())).collect();
+    let requesters = spawn(join_all(requesters));
+    drop(submissions);
+    supervise(&world, waiting).await;
+    requesters.await.unwrap();
+    world
+}
+
+/// The publisher's sessions, until it is told to stop or all requesters are gone.
+async fn supervise(world: &Arc<World>, requests: Requests) {
+    let limits = GroupLimits { messages: 3, bytes: usize::MAX };
+    while !world.stop.is_cancelled() {
+        let (link, channels) = Link::open(world);
+        let ended = match world.script.bug {
+            None => publish_all(&channels, &requests, limits, &world.stop).await,
+            Some(bug) => planted::publish_all(bug, &channels[0], &requests, limits).await,
+        };
+        link.lose();
+        if ended.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Publishes one message and writes down what it hears of it; the first one may go away.
+async fn request(world: Arc<World>, message: u8, submissions: Submissions) {
+    for _ in 0..message {
+        yield_now().await;
+    }
+    let patience = async {
+        match message {
+            0 => world.gone.cancelled().await,
+            _ => pending().await,
+        }
+    };
+    let heard = tokio::select! {
+        biased;
+        () = patience => Err(PublishError::TimedOut),
+        heard = submissions.submit("webhooks", BasicProperties::default(), vec![message].into()) => heard,
+    };
+    lock(&world.heard).push((message, heard));
+}
+
+fn law(world: &World) -> Result<(), String> {
+    if let Some(broken) = lock(&world.broken).first() {
+        return Err(broken.clone());
+    }
+    let (heard, stored) = (lock(&world.heard), lock(&world.stored));
+    if heard.len() != world.script.requesters {
+        return Err(format!("only {} of {} requesters heard", heard.len(), world.script.requesters));
+    }
+    match heard.iter().find(|(message, heard)| heard.is_ok() && !stored.contains(message)) {
+        Some((message, _)) => Err(format!("message {message}: Ok, and it is on no queue")),
+        None => Ok(()),
+    }
+}
+
+/// Runs a script under the schedules of a scheduler; returns how many, or what was broken.
+fn explore(script: Script, scheduler: impl Scheduler + 'static) -> Result<usize, String> {
+    let broken = Arc::new(Mutex::new(None));
+    let found = Arc::clone(&broken);
+    let exploring = AssertUnwindSafe(|| {
+        Runner::new(scheduler, Config::default()).run(move || {
+            if let Err(what) = law(&block_on(run(script))) {
+                lock(&found).get_or_insert(what);
+            }
+        })
+    });
+    match (catch_unwind(exploring), lock(&broken).take()) {
+        (Ok(schedules), None) => Ok(schedules),
+        (_, Some(what)) => Err(format!("{what}; {script:?}")),
+        (Err(_deadlock), None) => Err(format!("somebody waits for ever; {script:?}")),
+    }
+}
+
+/// All schedules there are.
+fn all() -> DfsScheduler {
+    DfsScheduler::new(None, false)
+}
+
+const FATES: [Fate; 4] = [Fate::Stored, Fate::Refused, Fate::Unroutable, Fate::Silent];
+/// Those that somebody hears of, sooner than a fault.
+const HEARD: [Fate; 3] = [Fate::Stored, Fate::Refused, Fate::Unroutable];
+/// Two messages make as many steps: a publish each, and what it leads to.
+const STEPS: usize = 4;
+
+/// All worlds of two requesters that differ.
+fn small_worlds(channels: usize, fates: &[Fate], faults: &[Option<(Fault, usize)>]) -> Vec<Script> {
+    let mut scripts = Vec::new();
+    for fault in faults {
+        for (first, second) in fates.iter().flat_map(|first| fates.iter().map(|second| (*first, *second))) {
+            // Where lapin begins matters only to a message that came back.
+            let returns = [first, second].contains(&Fate::Unroutable);
+            for first_settled in 0..if returns { 2 } else { 1 } {
+                let fates = [first, second, Fate::Stored];
+                scripts.push(Script { fates, requesters: 2, channels, first_settled, fault: *fault, bug: None });
+            }
+        }
+    }
+    scripts
+}
+
+fn at_every_step(fault: Fault) -> Vec<Option<(Fault, usize)>> {
+    (0..STEPS).map(|step| Some((fault, step))).collect()
+}
+
+fn holds(scripts: &[Script]) {
+    let schedules: usize =
+        scripts.iter().map(|script| explore(*script, all()).unwrap_or_else(|broken| panic!("{broken}"))).sum();
+    println!("{} worlds, {schedules} schedules", scripts.len());
+    assert!(schedules > 10 * scripts.len(), "{schedules} schedules are no exploration");
+}
+
+#[test]
+fn nobody_is_told_of_anothers_message_under_any_schedule() {
+    holds(&small_worlds(1, &FATES, &[None]));
+    holds(&small_worlds(2, &FATES, &[None]));
+}
+
+#[test]
+fn a_lost_connection_fails_what_was_in_hand_under_any_schedule() {
+    holds(&small_worlds(1, &HEARD, &at_every_step(Fault::Lost)));
+    holds(&small_worlds(2, &HEARD, &[Some((Fault::Lost, 2))]));
+}
+
+#[test]
+fn a_budget_that_runs_out_beside_a_confirm_is_told_once_under_any_schedule() {
+    holds(&small_worlds(1, &HEARD, &at_every_step(Fault::Late)));
+}
+
+#[test]
+fn a_stop_finishes_the_group_in_hand_under_any_schedule() {
+    holds(&small_worlds(1, &HEARD, &at_every_step(Fault::Stop)));
+}
+
+#[test]
+fn a_requester_that_goes_away_shifts_no_answer_under_any_schedule() {
+    holds(&small_worlds(1, &HEARD, &at_every_step(Fault::Gone)));
+}
+
+/// Three requesters on two channels have too many schedules to see them all.
+#[test]
+fn larger_worlds_hold_under_random_schedules() {
+    let faults = [None, Some(Fault::Lost), Some(Fault::Late), Some(Fault::Stop), Some(Fault::Gone)];
+    for world in 0..300 {
+        let (fates, fault) = ([world, world / 4, world / 16].map(|digit| FATES[digit % 4]), faults[world % 5]);
+        let fault = fault.map(|fault| (fault, world % 7));
+        let script = Script { fates, requesters: 3, channels: 2, first_settled: world % 3, fault, bug: None };
+        let seed = u64::try_from(world).unwrap();
+        explore(script, RandomScheduler::new_from_seed(seed, 30)).unwrap_or_else(|broken| panic!("{broken}"));
+    }
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    let found = |bug: Bug, faults: &[Option<(Fault, usize)>]| {
+        small_worlds(1, &FATES, faults)
+            .into_iter()
+            .find_map(|world| explore(Script { bug: Some(bug), ..world }, RandomScheduler::new_from_seed(1, 100)).err())
+            .unwrap_or_else(|| panic!("{bug:?} went unnoticed"))
+    };
+    let wrong = |what: &str, broken: &str| assert!(broken.contains(what), "{broken}");
+    wrong("Ok, and it is on no queue", &found(Bug::SettledOneByOne, &[None]));
+    wrong("Ok, and it is on no queue", &found(Bug::GoneAreLeftOut, &at_every_step(Fault::Gone)));
+    wrong("before the group before it has ended", &found(Bug::GroupsOverlap, &[None]));
+    wrong("on a channel that failed", &found(Bug::LateChannelsGoOn, &at_every_step(Fault::Late)));
+    wrong("somebody waits for ever", &found(Bug::FailuresAreNotAnswered, &at_every_step(Fault::Lost)));
+}

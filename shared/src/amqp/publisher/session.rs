@@ -1,0 +1,152 @@
+//! A publisher's session: its channels on one connection, each publishing a group at a time.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::{FutureExt, StreamExt};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{Channel, Confirmation, Connection, Event};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::PublisherConfig;
+use super::group::{self, Confirm, ConfirmChannel};
+use super::requests::{GroupLimits, Request, Requests};
+use crate::amqp::{LinkState, Session, SessionError, Topology};
+
+/// What the publisher does with a connection.
+pub(super) struct PublishSession {
+    pub(super) topology: Topology,
+    pub(super) config: PublisherConfig,
+    pub(super) requests: Requests,
+}
+
+impl Session for PublishSession {
+    async fn run(
+        &mut self,
+        connection: &Connection,
+        link: &watch::Sender<LinkState>,
+        stop: &CancellationToken,
+    ) -> Result<(), SessionError> {
+        self.topology.declare(connection).await?;
+        let mut channels = Vec::new();
+        for _ in 0..self.config.channels {
+            let channel = connection.create_channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            channels.push(LapinChannel { channel, timeout: self.config.timeout });
+        }
+        link.send_replace(LinkState::Up);
+        tokio::select! {
+            ended = publish_all(&channels, &self.requests, self.config.limits(), stop) => ended,
+            error = watch_blocks(connection, link) => Err(error),
+        }
+    }
+}
+
+/// Publishes on all channels side by side until told to stop, until all requesters are gone, or
+/// until one channel fails: then the groups in hand on the others are lost with it.
+pub(super) async fn publish_all(
+    channels: &[impl ConfirmChannel],
+    requests: &Requests,
+    limits: GroupLimits,
+    stop: &CancellationToken,
+) -> Result<(), SessionError> {
+    let lanes: Vec<BoxFuture<'_, _>> =
+        channels.iter().map(|channel| publish_groups(channel, requests, limits, stop).boxed()).collect();
+    try_join_all(lanes).await?;
+    Ok(())
+}
+
+/// One channel's work: take a group, publish it, settle it, again. A group in hand is finished
+/// before it stops.
+async fn publish_groups(
+    channel: &impl ConfirmChannel,
+    requests: &Requests,
+    limits: GroupLimits,
+    stop: &CancellationToken,
+) -> Result<(), SessionError> {
+    let mut group = Vec::with_capacity(limits.messages);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            () = requests.take(&mut group, limits) => {}
+        }
+        if group.is_empty() {
+            return Ok(());
+        }
+        group::publish(channel, &mut group).await?;
+    }
+}
+
+/// A channel of the real broker.
+struct LapinChannel {
+    channel: Channel,
+    /// The budget for a group.
+    timeout: Duration,
+}
+
+impl ConfirmChannel for LapinChannel {
+    type Confirming = BoxFuture<'static, Result<Confirm, SessionError>>;
+
+    async fn publish(&self, request: &Request) -> Result<Self::Confirming, SessionError> {
+        let options = BasicPublishOptions { mandatory: true, immediate: false };
+        let (queue, properties) = (request.queue.as_ref().into(), request.properties.clone());
+        let confirming = self.channel.basic_publish("".into(), queue, options, &request.body, properties).await?;
+        Ok(confirming.map(|confirmation| Ok(read(&confirmation?))).boxed())
+    }
+
+    fn too_late(&self) -> impl Future<Output = ()> + Send {
+        tokio::time::sleep(self.timeout)
+    }
+}
+
+/// Only `Ack(None)` is an acknowledgement.
+fn read(confirmation: &Confirmation) -> Confirm {
+    match confirmation {
+        Confirmation::Ack(None) => Confirm::Ack,
+        Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => Confirm::Returned,
+        Confirmation::Nack(None) | Confirmation::NotRequested => Confirm::Nack,
+    }
+}
+
+/// Follows the broker's alarms: while blocked, publishing fails at once instead of hanging.
+async fn watch_blocks(connection: &Connection, link: &watch::Sender<LinkState>) -> SessionError {
+    let mut events = pin!(connection.events_listener());
+    while let Some(event) = events.next().await {
+        match event {
+            Event::ConnectionBlocked(reason) => {
+                tracing::warn!(reason, "the broker blocks publishers");
+                link.send_replace(LinkState::Blocked);
+            }
+            Event::ConnectionUnblocked => {
+                tracing::info!("the broker takes messages again");
+                link.send_replace(LinkState::Up);
+            }
+            Event::Error(error) => return error.into(),
+            _ => {}
+        }
+    }
+    SessionError::Broken("the connection ended")
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::message::{BasicReturnMessage, Delivery};
+
+    use super::*;
+
+    #[test]
+    fn a_return_is_a_return_whatever_confirm_it_is_attached_to() {
+        let delivery = || Delivery::mock(0, "".into(), "gone".into(), false, Vec::new());
+        let returned =
+            || Some(BasicReturnMessage { delivery: delivery(), reply_code: 312, reply_text: "NO_ROUTE".into() });
+        assert_eq!(read(&Confirmation::Ack(None)), Confirm::Ack);
+        assert_eq!(read(&Confirmation::Ack(returned())), Confirm::Returned);
+        assert_eq!(read(&Confirmation::Nack(returned())), Confirm::Returned);
+        assert_eq!(read(&Confirmation::Nack(None)), Confirm::Nack);
+        assert_eq!(read(&Confirmation::NotRequested), Confirm::Nack);
+    }
+}
