@@ -3,6 +3,7 @@
 //!
 //! `ingest`, `worker` and `console` depend on this crate and never on each other.
 
+pub mod address;
 pub mod amqp;
 pub mod backoff;
 pub mod config;

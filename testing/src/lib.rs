@@ -5,6 +5,7 @@
 //! cleans up and passes a panic on. A missing service is a failure with a hint, never a skip.
 
 pub mod gate;
+pub mod http_sink;
 pub mod mail;
 pub mod orders;
 pub mod process;

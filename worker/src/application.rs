@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::consumer::{Lane, LaneConsumer, LaneLimits};
-use crate::dispatch::{Dispatcher, EmailPerformer, Perform, SmtpConfig, SmtpPool};
+use crate::dispatch::{Dispatcher, EmailPerformer, HttpPerformer, Perform, SmtpConfig, SmtpPool};
 use crate::error::WorkerError;
 use crate::ladder::Ladder;
 use crate::maintenance;
@@ -230,6 +230,10 @@ fn performers(settings: &Settings, config: &Config) -> Result<HashMap<&'static s
         }
         _ if wanted => return Err(WorkerError::NoMail),
         _ => {}
+    }
+    if !config.effects.http.is_empty() {
+        let begin_timeout = Duration::from_millis(config.dispatch.deadline_ms / 3);
+        performers.insert("http", Arc::new(HttpPerformer::new(config.effects.http.iter(), begin_timeout)?));
     }
     Ok(performers)
 }

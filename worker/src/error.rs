@@ -22,6 +22,9 @@ pub enum WorkerError {
     /// `SMTP_URL` cannot be read.
     #[error(transparent)]
     SmtpUrl(#[from] crate::dispatch::SmtpUrlError),
+    /// An effect of kind http cannot be performed.
+    #[error(transparent)]
+    HttpEffect(#[from] crate::dispatch::HttpEffectError),
     /// `AMQP_URL` cannot be read.
     #[error(transparent)]
     Broker(#[from] shared::amqp::ConnectError),

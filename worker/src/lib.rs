@@ -23,6 +23,6 @@ mod splitter;
 mod transaction;
 
 pub use application::{Application, migrate_only};
-pub use dispatch::SmtpUrlError;
+pub use dispatch::{HttpEffectError, SmtpUrlError};
 pub use error::WorkerError;
 pub use settings::Settings;

@@ -14,6 +14,7 @@ use shared::db::{
     Failure, classify, inventory, inventory_ledger, outbox, parked_webhooks, processed_webhooks, webhook_payloads,
 };
 use shared::failpoint;
+use shared::name::Name;
 use shared::plan::{Decrement, Skip};
 
 use crate::batch::{Outcome, Planned};
@@ -275,17 +276,27 @@ async fn conflicting_sales(
 async fn plan_out(transaction: &Transaction<'_>, ours: &[&Planned]) -> Result<u64, ApplyError> {
     let mut effects = Vec::new();
     for planned in ours {
-        for email in &planned.plan.emails {
-            effects.push(NewEffect {
-                dedupe_key: email.dedupe_key.clone(),
-                effect: email.effect.to_string(),
-                kind: "email",
-                source: Some(planned.key.source.clone()),
-                webhook_id: Some(planned.key.webhook_id.clone()),
-                intent: email.letter.to_json(),
-                on_ambiguous: email.on_ambiguous,
-            });
-        }
+        let new = |dedupe_key: &str, effect: &Name, kind, intent, on_ambiguous| NewEffect {
+            dedupe_key: dedupe_key.to_owned(),
+            effect: effect.to_string(),
+            kind,
+            source: Some(planned.key.source.clone()),
+            webhook_id: Some(planned.key.webhook_id.clone()),
+            intent,
+            on_ambiguous,
+        };
+        effects.extend(
+            planned.plan.emails.iter().map(|email| {
+                new(&email.dedupe_key, &email.effect, "email", email.letter.to_json(), email.on_ambiguous)
+            }),
+        );
+        effects.extend(
+            planned
+                .plan
+                .calls
+                .iter()
+                .map(|call| new(&call.dedupe_key, &call.effect, "http", call.body.to_json(), call.on_ambiguous)),
+        );
     }
     if effects.is_empty() {
         return Ok(0);

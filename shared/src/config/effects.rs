@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use garde::Validate;
 use serde::Deserialize;
 
+use super::SecretRef;
 use crate::name::Name;
 
 /// The effect that mails to the operator go under; no configured effect may have its name.
@@ -20,6 +21,9 @@ pub struct EffectsConfig {
     /// Mails.
     #[garde(dive)]
     pub email: BTreeMap<Name, EmailEffectConfig>,
+    /// Calls to services of one's own.
+    #[garde(dive)]
+    pub http: BTreeMap<Name, HttpEffectConfig>,
 }
 
 /// `[effects.inventory.NAME]`: takes the lines of an order out of stock, each line once.
@@ -60,6 +64,34 @@ pub struct EmailEffectConfig {
     #[garde(length(min = 1))]
     pub text: String,
     /// What to do when a send's outcome is unknown.
+    #[garde(skip)]
+    #[serde(default)]
+    pub on_ambiguous: AmbiguousPolicy,
+}
+
+/// `[effects.http.NAME]`: calls a URL once a business key.
+#[derive(Debug, Clone, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct HttpEffectConfig {
+    /// Where to POST to: http or https, without user and password.
+    #[garde(length(min = 1))]
+    pub url: String,
+    /// A jq expression that yields `{key, body}`; the key makes the call unique, the body is sent as JSON.
+    #[garde(skip)]
+    pub map: String,
+    /// What calls are signed with, as Standard Webhooks: `whsec_` and base64.
+    #[garde(skip)]
+    #[serde(default)]
+    pub secret: Option<SecretRef>,
+    /// What is sent as `Authorization: Bearer`.
+    #[garde(skip)]
+    #[serde(default)]
+    pub bearer: Option<SecretRef>,
+    /// Whether the host may be one of a private network. Otherwise a name that leads there is refused.
+    #[garde(skip)]
+    #[serde(default)]
+    pub allow_private: bool,
+    /// What to do when a call's outcome is unknown.
     #[garde(skip)]
     #[serde(default)]
     pub on_ambiguous: AmbiguousPolicy,

@@ -26,7 +26,8 @@ use garde::Validate;
 use serde::Deserialize;
 
 pub use self::effects::{
-    AmbiguousPolicy, EffectsConfig, EmailEffectConfig, InventoryEffectConfig, OPERATOR_ALERT, UnknownSku,
+    AmbiguousPolicy, EffectsConfig, EmailEffectConfig, HttpEffectConfig, InventoryEffectConfig, OPERATOR_ALERT,
+    UnknownSku,
 };
 pub use self::ingest::IngestConfig;
 pub use self::mistakes::{ConfigError, Mistake};

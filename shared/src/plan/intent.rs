@@ -16,6 +16,8 @@ pub struct Plan {
     pub decrements: Vec<Decrement>,
     /// Mails.
     pub emails: Vec<Email>,
+    /// Calls.
+    pub calls: Vec<Call>,
     /// What an effect left out, and why.
     pub skips: Vec<Skip>,
 }
@@ -50,6 +52,26 @@ pub struct Email {
     pub on_ambiguous: AmbiguousPolicy,
 }
 
+/// Call an effect's URL once per idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The effect that asked for it; its URL and secrets are looked up when the call is made.
+    pub effect: Name,
+    /// `effect/source/key`: unique in the outbox for ever.
+    pub dedupe_key: String,
+    /// What is sent.
+    pub body: CallBody,
+    /// What to do when a call's outcome is unknown.
+    pub on_ambiguous: AmbiguousPolicy,
+}
+
+/// The body of a call, as the outbox stores it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallBody {
+    /// JSON, as text: every attempt sends, and signs, the same bytes.
+    pub json: String,
+}
+
 /// A rendered mail, as the outbox stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Letter {
@@ -72,10 +94,12 @@ impl Plan {
             }
         }
         let mut keys = HashSet::new();
-        for email in &self.emails {
-            if !keys.insert(&email.dedupe_key) {
-                let problem = format!("two mails have the key {}", email.dedupe_key);
-                return Err(PlanError::Value { effect: email.effect.clone(), problem });
+        let mails = self.emails.iter().map(|email| (&email.effect, &email.dedupe_key, "mails"));
+        let calls = self.calls.iter().map(|call| (&call.effect, &call.dedupe_key, "calls"));
+        for (effect, key, what) in mails.chain(calls) {
+            if !keys.insert(key) {
+                let problem = format!("two {what} have the key {key}");
+                return Err(PlanError::Value { effect: effect.clone(), problem });
             }
         }
         Ok(())
@@ -87,6 +111,14 @@ impl Letter {
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::json!({ "to": self.to, "subject": self.subject, "text": self.text }).to_string()
+    }
+}
+
+impl CallBody {
+    /// As the outbox stores it.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::json!({ "json": self.json }).to_string()
     }
 }
 

@@ -7,6 +7,7 @@
 mod effect;
 mod email;
 mod expression;
+mod http;
 mod intent;
 mod inventory;
 #[cfg(test)]
@@ -16,7 +17,8 @@ use std::collections::BTreeMap;
 
 pub use self::effect::Effect;
 pub use self::expression::{Body, CompileError, Expression, ExpressionError};
-pub use self::intent::{Decrement, Email, Letter, Plan, PlanError, Skip};
+pub use self::http::{Destination, DestinationError};
+pub use self::intent::{Call, CallBody, Decrement, Email, Letter, Plan, PlanError, Skip};
 use crate::config::{Config, EffectsConfig, RouteConfig};
 use crate::name::Name;
 
@@ -120,6 +122,7 @@ fn compile_effects(config: &EffectsConfig, mistakes: &mut Vec<PlannerMistake>) -
     let mut effects = Effects::new();
     effect::register(&config.inventory, inventory::InventoryEffect::compile, &mut effects, mistakes);
     effect::register(&config.email, email::EmailEffect::compile, &mut effects, mistakes);
+    effect::register(&config.http, http::HttpEffect::compile, &mut effects, mistakes);
     effects
 }
 

@@ -5,6 +5,8 @@
 //! are marked ambiguous, and the effect's policy says whether they are sent again or held.
 
 mod email;
+mod http;
+mod resolver;
 mod smtp;
 
 use std::collections::HashMap;
@@ -25,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::email::EmailPerformer;
+pub use self::http::HttpEffectError;
+pub(crate) use self::http::HttpPerformer;
 pub use self::smtp::SmtpUrlError;
 pub(crate) use self::smtp::{SmtpConfig, SmtpPool};
 use crate::metrics::Metrics;
@@ -36,6 +40,13 @@ pub(crate) enum Performance {
     Sent,
     /// The peer does not have it and may take it later.
     NotSent(String),
+    /// The same, and it says when it may be asked again.
+    Later {
+        /// Not before this time has passed.
+        after: Duration,
+        /// What it said.
+        error: String,
+    },
     /// The peer does not have it and never will take it.
     Refused(String),
     /// The peer may have it.
@@ -142,7 +153,11 @@ impl Dispatcher {
         match performance {
             Performance::Sent => Settlement::Sent,
             Performance::Refused(error) => Settlement::Failed { error },
-            Performance::NotSent(error) if exhausted => Settlement::Failed { error },
+            Performance::NotSent(error) | Performance::Later { error, .. } if exhausted => Settlement::Failed { error },
+            Performance::Later { after, error } => {
+                let longest = Duration::from_millis(self.config.retry_max_ms);
+                Settlement::Retry { after: after.min(longest).max(self.delay(lease.attempts)), error }
+            }
             Performance::NotSent(error) => Settlement::Retry { after: self.delay(lease.attempts), error },
             Performance::Unknown(error) => {
                 let policy = if exhausted { AmbiguousPolicy::Hold } else { lease.on_ambiguous };

@@ -9,6 +9,7 @@
     reason = "tests may panic"
 )]
 
+mod calls;
 mod databases;
 mod kills;
 mod laws;
