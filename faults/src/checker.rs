@@ -7,16 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use crate::database::Books;
+use crate::database::{Books, OutboxRow};
 use crate::history::History;
-use crate::mail::Mails;
-use crate::shop::Line;
+use crate::mail::Arrived;
+use crate::shop::Order;
 
 /// Everything that is known at the end of a run.
 pub(crate) struct Evidence<'r> {
     pub(crate) history: &'r History,
     pub(crate) books: &'r Books,
-    pub(crate) mails: &'r Mails,
+    /// Mails by address, calls by order.
+    pub(crate) mails: &'r Arrived,
+    pub(crate) calls: &'r Arrived,
     /// Messages left in queues, files left in spools: where, and how many.
     pub(crate) residue: &'r BTreeMap<String, u64>,
     /// Webhooks accepted before this may be lost: the fault destroyed the queue they were in.
@@ -32,11 +34,12 @@ pub(crate) struct Findings {
     pub(crate) lost: Vec<String>,
     /// Accepted, and lost with the queue that the fault destroyed.
     pub(crate) destroyed: Vec<String>,
-    /// Lines that were taken out of stock more than once, or otherwise than ordered; mails that came more than once.
+    /// Lines that were taken out of stock more than once, or otherwise than ordered; mails and calls that came more
+    /// than once.
     pub(crate) doubled: Vec<String>,
     /// Effects of something that was never sent.
     pub(crate) invented: Vec<String>,
-    /// Processed orders without their lines in the ledger, or without their mail.
+    /// Processed orders without their lines in the ledger, without their mail or their call.
     pub(crate) missing: Vec<String>,
     /// Webhooks that were parked and had no reason to be.
     pub(crate) parked_without_reason: Vec<String>,
@@ -46,8 +49,9 @@ pub(crate) struct Findings {
     pub(crate) stock_off: Vec<String>,
     /// What was left behind.
     pub(crate) residue: Vec<String>,
-    /// Copies of mails beyond the first, all of them among the rows listed as ambiguous.
-    pub(crate) ambiguous_copies: u64,
+    /// Copies of mails and calls beyond the first, all of them among the rows listed as ambiguous.
+    pub(crate) ambiguous_mails: u64,
+    pub(crate) ambiguous_calls: u64,
 }
 
 impl Findings {
@@ -68,7 +72,10 @@ pub(crate) fn check(evidence: &Evidence<'_>) -> Findings {
     webhooks(evidence, &mut findings);
     let took_effect = orders_that_took_effect(evidence);
     stock(evidence, &took_effect, &mut findings);
-    mails(evidence, &took_effect, &mut findings);
+    let mails = Sends { what: "mail", effect: "order-confirmation", arrived: evidence.mails, to: |order| &order.email };
+    findings.ambiguous_mails = sends(&mails, &evidence.books.outbox, &took_effect, &mut findings);
+    let calls = Sends { what: "call", effect: "tell-warehouse", arrived: evidence.calls, to: |order| &order.id };
+    findings.ambiguous_calls = sends(&calls, &evidence.books.outbox, &took_effect, &mut findings);
     findings.residue = evidence.residue.iter().filter(|(_, n)| **n > 0).map(|(at, n)| format!("{at}: {n}")).collect();
     findings
 }
@@ -92,21 +99,19 @@ fn webhooks(evidence: &Evidence<'_>, findings: &mut Findings) {
     findings.parked_without_reason.extend(parked.map(|(id, reason)| format!("{id}: {reason}")));
 }
 
-/// Lines by order, for each order with a processed webhook.
-fn orders_that_took_effect<'r>(evidence: &Evidence<'r>) -> BTreeMap<&'r str, (&'r str, &'r [Line])> {
+/// Each order with a processed webhook.
+fn orders_that_took_effect<'r>(evidence: &Evidence<'r>) -> BTreeMap<&'r str, &'r Order> {
     let Evidence { history, books, .. } = evidence;
     let processed = history.webhooks.iter().filter(|(id, _)| books.processed.contains(*id));
-    processed
-        .map(|(_, sent)| (sent.order.id.as_str(), (sent.order.email.as_str(), sent.order.lines.as_slice())))
-        .collect()
+    processed.map(|(_, sent)| (sent.order.id.as_str(), &sent.order)).collect()
 }
 
-fn stock(evidence: &Evidence<'_>, orders: &BTreeMap<&str, (&str, &[Line])>, findings: &mut Findings) {
+fn stock(evidence: &Evidence<'_>, orders: &BTreeMap<&str, &Order>, findings: &mut Findings) {
     let mut expected: BTreeMap<(&str, &str), (&str, i64)> = BTreeMap::new();
     let mut taken: BTreeMap<&str, i64> = BTreeMap::new();
-    for (order, (_, lines)) in orders {
-        for line in *lines {
-            expected.insert((order, &line.id), (&line.sku, -line.quantity));
+    for (id, order) in orders {
+        for line in &order.lines {
+            expected.insert((id, &line.id), (&line.sku, -line.quantity));
             *taken.entry(&line.sku).or_default() += line.quantity;
         }
     }
@@ -128,34 +133,43 @@ fn stock(evidence: &Evidence<'_>, orders: &BTreeMap<&str, (&str, &[Line])>, find
     }
 }
 
-/// One mail an order, under one Message-ID; further copies only where the outbox says `ambiguous`. A mail may be
-/// absent where the outbox says that a person must look.
-fn mails(evidence: &Evidence<'_>, orders: &BTreeMap<&str, (&str, &[Line])>, findings: &mut Findings) {
-    let order_of = |key: &str| key.rsplit('/').next().unwrap_or_default().to_owned();
-    let rows: BTreeMap<String, _> = evidence.books.outbox.iter().map(|row| (order_of(&row.key), row)).collect();
-    if rows.len() < evidence.books.outbox.len() {
-        findings.doubled.push("outbox: two rows for one order".to_owned());
+/// One kind of send: the effect that asks for it, and where an order's should arrive.
+struct Sends<'r> {
+    what: &'static str,
+    effect: &'static str,
+    arrived: &'r Arrived,
+    to: fn(&Order) -> &String,
+}
+
+/// One send an order, under one id; further copies only where the outbox says `ambiguous`. A send may be absent where
+/// the outbox says that a person must look. Returns the copies beyond the first that are listed.
+fn sends(sends: &Sends<'_>, outbox: &[OutboxRow], orders: &BTreeMap<&str, &Order>, findings: &mut Findings) -> u64 {
+    let own: Vec<&OutboxRow> = outbox.iter().filter(|row| row.key.split('/').next() == Some(sends.effect)).collect();
+    let order_of = |row: &&OutboxRow| row.key.rsplit('/').next().unwrap_or_default().to_owned();
+    let rows: BTreeMap<String, &OutboxRow> = own.iter().map(|row| (order_of(row), *row)).collect();
+    if rows.len() < own.len() {
+        findings.doubled.push(format!("{}: two rows of the outbox for one order", sends.what));
     }
-    let mut addressees = BTreeSet::new();
-    for (order, (email, _)) in orders {
-        addressees.insert(*email);
-        let row = rows.get(*order);
-        let copies: u64 = evidence.mails.get(*email).map_or(0, |by_id| by_id.values().map(|n| u64::from(*n)).sum());
-        let message_ids = evidence.mails.get(*email).map_or(0, BTreeMap::len);
+    let (mut addressees, mut listed) = (BTreeSet::new(), 0);
+    for (id, order) in orders {
+        let (to, row) = ((sends.to)(order), rows.get(*id));
+        addressees.insert(to);
+        let copies: u64 = sends.arrived.get(to).map_or(0, |by_id| by_id.values().map(|n| u64::from(*n)).sum());
+        let ids = sends.arrived.get(to).map_or(0, BTreeMap::len);
         let ambiguous = row.is_some_and(|row| row.ambiguous);
         let waits_for_a_person = row.is_some_and(|row| matches!(row.state.as_str(), "held" | "failed"));
         if copies == 0 && !waits_for_a_person {
-            findings.missing.push(format!("mail to {email}"));
+            findings.missing.push(format!("{} to {to}", sends.what));
         }
-        if message_ids > 1 || (copies > 1 && !ambiguous) {
-            findings.doubled.push(format!("mail to {email}: {copies} copies, {message_ids} Message-IDs"));
+        if ids > 1 || (copies > 1 && !ambiguous) {
+            findings.doubled.push(format!("{} to {to}: {copies} copies under {ids} ids", sends.what));
         } else {
-            findings.ambiguous_copies += copies.saturating_sub(1);
+            listed += copies.saturating_sub(1);
         }
     }
-    let to_nobody =
-        evidence.mails.keys().filter(|to| !addressees.contains(to.as_str()) && !to.starts_with("operator@"));
-    findings.invented.extend(to_nobody.map(|to| format!("mail to {to}")));
+    let to_nobody = sends.arrived.keys().filter(|to| !addressees.contains(to) && !to.starts_with("operator@"));
+    findings.invented.extend(to_nobody.map(|to| format!("{} to {to}", sends.what)));
+    listed
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! A check that cannot fail is no check: each finding is provoked once, by a forged run.
 
 use super::*;
-use crate::database::OutboxRow;
 use crate::history::Answer;
 use crate::shop::{Mix, Shop, Webhook};
 
@@ -10,7 +9,8 @@ struct Run {
     webhooks: Vec<Webhook>,
     history: History,
     books: Books,
-    mails: Mails,
+    mails: Arrived,
+    calls: Arrived,
     residue: BTreeMap<String, u64>,
     destroyed_at: Option<Instant>,
 }
@@ -18,7 +18,8 @@ struct Run {
 fn right() -> Run {
     let mut shop = Shop::new("run.example", "hush", [1, 0], Mix::default());
     let webhooks: Vec<Webhook> = (0..50).map(|_| shop.next_webhook()).collect();
-    let (mut history, mut books, mut mails) = (History::default(), Books::default(), Mails::new());
+    let (mut history, mut books) = (History::default(), Books::default());
+    let (mut mails, mut calls) = (Arrived::new(), Arrived::new());
     books.taken = Shop::skus().map(|sku| (sku, 0)).collect();
     let mut orders = BTreeSet::new();
     for webhook in &webhooks {
@@ -31,18 +32,21 @@ fn right() -> Run {
                 books.ledger.push((order.id.clone(), line.id.clone(), line.sku.clone(), -line.quantity));
                 *books.taken.get_mut(&line.sku).unwrap() += line.quantity;
             }
-            let key = format!("order-confirmation/shopify/{}", order.id);
-            books.outbox.push(OutboxRow { key, state: "sent".to_owned(), ambiguous: false });
+            for effect in ["order-confirmation", "tell-warehouse"] {
+                let key = format!("{effect}/shopify/{}", order.id);
+                books.outbox.push(OutboxRow { key, state: "sent".to_owned(), ambiguous: false });
+            }
+            calls.entry(order.id.clone()).or_default().insert(format!("{}-key", order.id), 1);
             mails.entry(order.email.clone()).or_default().insert(format!("{}@id", order.id), 1);
         }
     }
-    Run { webhooks, history, books, mails, residue: BTreeMap::new(), destroyed_at: None }
+    Run { webhooks, history, books, mails, calls, residue: BTreeMap::new(), destroyed_at: None }
 }
 
 impl Run {
     fn findings(&self) -> Findings {
-        let Self { history, books, mails, residue, destroyed_at, .. } = self;
-        check(&Evidence { history, books, mails, residue, destroyed_at: *destroyed_at, may_park: &["poison-"] })
+        let Self { history, books, mails, calls, residue, destroyed_at, .. } = self;
+        check(&Evidence { history, books, mails, calls, residue, destroyed_at: *destroyed_at, may_park: &["poison-"] })
     }
 
     /// The first order's address and its row of the outbox.
@@ -120,9 +124,23 @@ fn a_second_copy_of_a_mail_counts_as_doubled_unless_its_row_is_ambiguous() {
     *run.mails.get_mut(&email).unwrap().values_mut().next().unwrap() = 2;
     assert_eq!(run.findings().doubled.len(), 1);
     run.first_mail().1.ambiguous = true;
-    assert_eq!((run.findings().doubled.len(), run.findings().ambiguous_copies), (0, 1));
+    assert_eq!((run.findings().doubled.len(), run.findings().ambiguous_mails), (0, 1));
     run.mails.get_mut(&email).unwrap().insert("another@id".to_owned(), 1);
     assert_eq!(run.findings().doubled.len(), 1, "another Message-ID is no copy");
+}
+
+#[test]
+fn a_call_is_held_to_the_same_rule() {
+    let mut run = right();
+    let order = run.webhooks[0].order.id.clone();
+    *run.calls.get_mut(&order).unwrap().values_mut().next().unwrap() = 3;
+    assert_eq!(run.findings().doubled.len(), 1);
+    run.books.outbox[1].ambiguous = true;
+    assert_eq!((run.findings().doubled.len(), run.findings().ambiguous_calls), (0, 2));
+    run.calls.remove(&order);
+    assert_eq!(run.findings().missing, [format!("call to {order}")]);
+    run.books.outbox[1].state = "held".to_owned();
+    assert!(run.findings().is_right());
 }
 
 #[test]

@@ -15,8 +15,8 @@ pub(crate) struct MailSink {
     process: Supervised,
 }
 
-/// How often each Message-ID came to an address.
-pub(crate) type Mails = BTreeMap<String, BTreeMap<String, u32>>;
+/// How often each id (a Message-ID, an idempotency key) came to an addressee.
+pub(crate) type Arrived = BTreeMap<String, BTreeMap<String, u32>>;
 
 #[derive(Deserialize)]
 struct Listing {
@@ -54,11 +54,11 @@ impl MailSink {
     }
 
     /// Everything that was accepted.
-    pub(crate) async fn mails(&self) -> anyhow::Result<Mails> {
+    pub(crate) async fn mails(&self) -> anyhow::Result<Arrived> {
         let url = format!("http://127.0.0.1:{}/api/v1/messages", self.http_port);
         let client = reqwest::Client::builder().no_proxy().build()?;
         let listing: Listing = client.get(url).send().await.context("the mail sink does not answer")?.json().await?;
-        let mut mails = Mails::new();
+        let mut mails = Arrived::new();
         for mail in listing.messages {
             for to in mail.to {
                 *mails.entry(to.address).or_default().entry(mail.message_id.clone()).or_default() += 1;

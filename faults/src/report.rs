@@ -1,5 +1,6 @@
 //! What a run found: a line for people, an object in `results/latest.json`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
@@ -7,6 +8,7 @@ use serde::Serialize;
 use crate::checker::{Evidence, Findings};
 use crate::faults::Fault;
 use crate::history::History;
+use crate::mail::Arrived;
 
 /// One run's result.
 #[derive(Debug, Default, Serialize)]
@@ -34,6 +36,10 @@ pub(crate) struct Run {
     pub(crate) mails_doubled: usize,
     /// Copies beyond the first of rows that it does.
     pub(crate) mails_ambiguous: u64,
+    /// The same of calls to a service.
+    pub(crate) calls_forwarded: u64,
+    pub(crate) calls_doubled: usize,
+    pub(crate) calls_ambiguous: u64,
     pub(crate) worst_answer_ms: u128,
     /// From healing to everything processed, sent and empty.
     pub(crate) recovered_after_s: f64,
@@ -73,7 +79,11 @@ impl Run {
 
     /// Writes down what the checker found.
     pub(crate) fn found(&mut self, evidence: &Evidence<'_>, findings: Findings) {
-        let is_mail = |doubled: &&String| doubled.starts_with("mail");
+        let doubled = |what: &str| findings.doubled.iter().filter(|doubled| doubled.starts_with(what)).count();
+        let count = |arrived: &Arrived| arrived.values().flat_map(BTreeMap::values).map(|n| u64::from(*n)).sum();
+        (self.mails_sent, self.calls_forwarded) = (count(evidence.mails), count(evidence.calls));
+        (self.mails_doubled, self.calls_doubled) = (doubled("mail"), doubled("call"));
+        (self.mails_ambiguous, self.calls_ambiguous) = (findings.ambiguous_mails, findings.ambiguous_calls);
         self.passed = findings.is_right();
         self.processed = evidence.books.processed.len();
         self.parked = evidence.books.parked.len();
@@ -81,9 +91,6 @@ impl Run {
         self.destroyed = findings.destroyed.len();
         self.doubled = findings.doubled.len();
         self.inventory_equal = findings.stock_off.is_empty();
-        self.mails_sent = evidence.mails.values().flat_map(|by_id| by_id.values()).map(|n| u64::from(*n)).sum();
-        self.mails_doubled = findings.doubled.iter().filter(is_mail).count();
-        self.mails_ambiguous = findings.ambiguous_copies;
         let lists = [
             ("lost", findings.lost),
             ("doubled", findings.doubled),
@@ -117,7 +124,7 @@ impl Run {
             self.parked,
             self.lost,
             self.doubled,
-            self.mails_ambiguous,
+            self.mails_ambiguous + self.calls_ambiguous,
             self.worst_answer_ms,
             self.recovered_after_s,
         )

@@ -56,14 +56,22 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// The default configuration with this run's queue prefix and settings.
+    /// The default configuration with this run's queue prefix and settings, and an effect that calls a URL.
     ///
     /// # Errors
     /// When the default configuration does not have a setting.
-    pub(crate) fn configuration(&self, default: &str, run: &str) -> anyhow::Result<String> {
+    pub(crate) fn configuration(&self, default: &str, run: &str, calls: &str) -> anyhow::Result<String> {
         let prefix = ("prefix = \"\"", format!("prefix = \"{run}.\""));
+        let effects = (
+            r#"effects = ["decrement-stock", "order-confirmation"]"#,
+            r#"effects = ["decrement-stock", "order-confirmation", "tell-warehouse"]"#.to_owned(),
+        );
+        let calling = format!(
+            "{default}\n[effects.http.tell-warehouse]\nurl = \"{calls}\"\nallow_private = true\n\
+             map = '{{ key: .id, body: {{ order: .id }} }}'\n"
+        );
         let settings = self.settings.iter().map(|(from, to)| (*from, (*to).to_owned()));
-        settings.chain([prefix]).try_fold(default.to_owned(), |text, (from, to)| {
+        settings.chain([prefix, effects]).try_fold(calling, |text, (from, to)| {
             anyhow::ensure!(text.contains(from), "the default configuration does not say {from:?}");
             Ok(text.replacen(from, &to, 1))
         })

@@ -102,13 +102,14 @@ async fn inject(world: &World, fault: &Fault, chance: &mut fastrand::Rng) -> any
 
 async fn compare(world: &World, destroyed_at: Option<Instant>, run: &mut Run) -> anyhow::Result<()> {
     let books = world.database.books().await?;
-    let mails = world.mails().await?;
+    let (mails, calls) = (world.mails().await?, world.calls()?);
     let residue = world.residue(&books).await?;
     let history = world.provider.history();
     let evidence = Evidence {
         history: &history,
         books: &books,
         mails: &mails,
+        calls: &calls,
         residue: &residue,
         destroyed_at,
         may_park: &POISON,

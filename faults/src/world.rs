@@ -10,11 +10,12 @@ use anyhow::Context as _;
 use lapin::options::QueueDeleteOptions;
 use shared::amqp::{Broker, Topology};
 use shared::config::Config;
+use testing::http_sink::HttpSink;
 use tokio::sync::Mutex;
 
 use crate::database::{Books, Database};
 use crate::disk::SmallDisk;
-use crate::mail::MailSink;
+use crate::mail::{Arrived, MailSink};
 use crate::process::{Ends, Spec, Supervised};
 use crate::provider::Provider;
 use crate::relay::Relay;
@@ -49,6 +50,7 @@ pub(crate) struct World {
     pub(crate) disks: Vec<SmallDisk>,
     broker: Broker,
     mail: MailSink,
+    calls: HttpSink,
     setup: Setup,
     ops_ports: Vec<u16>,
     ingest: Mutex<Option<Supervised>>,
@@ -72,7 +74,9 @@ impl World {
             tablespace = Some(run.as_str());
         }
         let database = Database::create(&run, tablespace).await?;
-        let config = setup.configuration(&std::fs::read_to_string(services.root().join("oncehook.toml"))?, &run)?;
+        let calls = HttpSink::start().await;
+        let default = std::fs::read_to_string(services.root().join("oncehook.toml"))?;
+        let config = setup.configuration(&default, &run, &calls.url("/flaky"))?;
         std::fs::write(directory.join("oncehook.toml"), &config)?;
         let config = Config::parse("oncehook.toml", &config)?;
         let broker = Broker::new(&setting("AMQP_URL")?, "faults", 5)?;
@@ -96,6 +100,7 @@ impl World {
             disks,
             broker,
             mail,
+            calls,
             setup,
         };
         world.start().await.map(|()| world)
@@ -211,8 +216,19 @@ impl World {
     }
 
     /// The mails that arrived.
-    pub(crate) async fn mails(&self) -> anyhow::Result<crate::mail::Mails> {
+    pub(crate) async fn mails(&self) -> anyhow::Result<Arrived> {
         self.mail.mails().await
+    }
+
+    /// The calls that arrived, by order and idempotency key. A peer that answered 503 has said that it did not take it.
+    pub(crate) fn calls(&self) -> anyhow::Result<Arrived> {
+        let mut calls = Arrived::new();
+        for call in self.calls.calls().into_iter().filter(|call| call.answered != 503) {
+            let body: serde_json::Value = serde_json::from_str(&call.body)?;
+            let order = body.get("order").and_then(serde_json::Value::as_str).context("a call without an order")?;
+            *calls.entry(order.to_owned()).or_default().entry(call.key().to_owned()).or_default() += 1;
+        }
+        Ok(calls)
     }
 
     /// Deletes everything that the run has made; keeps its logs if it failed.

@@ -28,6 +28,8 @@ pub struct Call {
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: String,
+    /// What it was answered; 0 if it was not.
+    pub answered: u16,
 }
 
 /// The running sink.
@@ -91,11 +93,12 @@ impl HttpSink {
         }
     }
 
-    fn answer(&self, call: Call) -> Answer {
+    fn answer(&self, mut call: Call) -> Answer {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let earlier: HashSet<&str> = calls.iter().map(Call::key).collect();
         let first = !earlier.contains(call.key());
         let answer = answer(&call.path, call.key(), first);
+        call.answered = if let Answer::Status(status, _) = answer { status } else { 0 };
         calls.push(call);
         answer
     }
@@ -134,5 +137,5 @@ async fn read(from: &mut BufReader<tokio::net::tcp::ReadHalf<'_>>) -> Option<Cal
     let length = headers.get("content-length").and_then(|length: &String| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     from.read_exact(&mut body).await.ok()?;
-    Some(Call { path, headers, body: String::from_utf8(body).ok()? })
+    Some(Call { path, headers, body: String::from_utf8(body).ok()?, answered: 0 })
 }
