@@ -14,7 +14,7 @@ pub(crate) struct Settings {
     /// Postgres: postgres://user:password@host:5432/database.
     #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true)]
     pub(crate) database_url: Option<SecretString>,
-    /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>.
+    /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>; the nodes of a cluster with commas between them.
     #[arg(long, global = true, env = "AMQP_URL", hide_env_values = true)]
     pub(crate) amqp_url: Option<SecretString>,
     /// ingest's ops address, <http://host:9090>; several with commas. `status` asks it for its spool.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use lapin::options::QueueDeleteOptions;
-use shared::amqp::{Broker, Topology};
+use shared::amqp::{Broker, BrokerConnection, Topology};
 use shared::config::Config;
 use testing::http_sink::HttpSink;
 use tokio::sync::Mutex;
@@ -211,7 +211,7 @@ impl World {
     }
 
     /// A connection to the broker past all relays.
-    pub(crate) async fn broker(&self) -> anyhow::Result<lapin::Connection> {
+    pub(crate) async fn broker(&self) -> anyhow::Result<BrokerConnection> {
         Ok(self.broker.connect("fault").await?)
     }
 

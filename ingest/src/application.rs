@@ -14,7 +14,7 @@ use actix_web::http::KeepAlive;
 use actix_web::{App, HttpServer, middleware, web};
 use prometheus_client::registry::Registry;
 use secrecy::ExposeSecret as _;
-use shared::amqp::{Broker, ConnectError, Publisher, PublisherConfig, Topology};
+use shared::amqp::{AddressesError, Broker, Publisher, PublisherConfig, Topology};
 use shared::config::{Config, ConfigError, IngestConfig};
 use shared::ops;
 use shared::provider::{Catalogue, ProviderError};
@@ -65,9 +65,9 @@ pub enum BuildError {
     /// There is no address of a broker.
     #[error("AMQP_URL is not set")]
     NoBroker,
-    /// The broker's address is wrong.
-    #[error("the broker's address is wrong")]
-    Broker(#[from] ConnectError),
+    /// The broker's addresses are wrong.
+    #[error(transparent)]
+    Broker(#[from] AddressesError),
     /// An address can't be listened on.
     #[error("cannot listen on {address}")]
     Listen {

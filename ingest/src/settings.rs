@@ -12,7 +12,8 @@ pub struct Settings {
     /// The configuration file.
     #[arg(long, env = "ONCEHOOK_CONFIG", default_value = "oncehook.toml")]
     pub config: PathBuf,
-    /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>. Needed to run, not to ask for health.
+    /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>; the nodes of a cluster with commas between them.
+    /// Needed to run, not to ask for health.
     #[arg(long, env = "AMQP_URL", hide_env_values = true, required = true)]
     pub amqp_url: Option<SecretString>,
     /// Where webhooks are kept while the broker takes nothing; goes before `spool.directory` of the configuration.

@@ -1,17 +1,20 @@
 //! A TCP relay that can hold back what a client says: the peer's words still arrive, the client's
-//! do not. So an acknowledgement is made never to arrive, without racing for it.
+//! do not. So an acknowledgement is made never to arrive, without racing for it. Dropped, it ends every
+//! connection and refuses new ones, as a machine does whose service has died.
 
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A relay to one service.
 pub struct Gate {
     /// Where clients connect.
     pub address: SocketAddr,
     open: watch::Sender<bool>,
+    _alive: DropGuard,
 }
 
 impl Gate {
@@ -25,17 +28,19 @@ impl Gate {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (open, is_open) = watch::channel(true);
+        let gone = CancellationToken::new();
+        let ended = gone.clone();
         tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let (target, is_open) = (target.clone(), is_open.clone());
+            while let Some(Ok((client, _))) = ended.run_until_cancelled(listener.accept()).await {
+                let (target, is_open, ended) = (target.clone(), is_open.clone(), ended.clone());
                 tokio::spawn(async move {
                     if let Ok(service) = TcpStream::connect(&target).await {
-                        relay(client, service, is_open).await;
+                        ended.run_until_cancelled(relay(client, service, is_open)).await;
                     }
                 });
             }
         });
-        Self { address, open }
+        Self { address, open, _alive: gone.drop_guard() }
     }
 
     /// From now on, nothing that clients say arrives.

@@ -4,6 +4,7 @@
 //! migrated template) and a queue prefix of its own, so tests run side by side. [`run`] always
 //! cleans up and passes a panic on. A missing service is a failure with a hint, never a skip.
 
+pub mod black_hole;
 pub mod gate;
 pub mod http_sink;
 pub mod mail;

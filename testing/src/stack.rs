@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use lapin::options::QueueDeleteOptions;
-use shared::amqp::{Broker, PublishError, Publisher, PublisherConfig, Topology};
+use shared::amqp::{Broker, BrokerConnection, PublishError, Publisher, PublisherConfig, Topology};
 use shared::config::{Config, QueueConfig};
 use shared::message::Message;
 use tokio::task::JoinHandle;
@@ -113,7 +113,7 @@ impl Stack {
     }
 
     /// A connection to the broker, for what the harness does not do.
-    pub async fn broker(&self) -> lapin::Connection {
+    pub async fn broker(&self) -> BrokerConnection {
         self.broker.connect("test").await.unwrap()
     }
 

@@ -27,7 +27,7 @@ pub enum WorkerError {
     HttpEffect(#[from] crate::dispatch::HttpEffectError),
     /// `AMQP_URL` cannot be read.
     #[error(transparent)]
-    Broker(#[from] shared::amqp::ConnectError),
+    Broker(#[from] shared::amqp::AddressesError),
     /// `DATABASE_URL` cannot be read.
     #[error(transparent)]
     Pool(#[from] shared::db::PoolError),

@@ -17,7 +17,8 @@ pub struct Settings {
     /// Postgres: postgres://user:password@host:5432/database. Needed to run and to migrate.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, required = true)]
     pub database_url: Option<SecretString>,
-    /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>. Needed to run.
+    /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>; the nodes of a cluster with commas between them.
+    /// Needed to run.
     #[arg(long, env = "AMQP_URL", hide_env_values = true, required = true)]
     pub amqp_url: Option<SecretString>,
     /// The mail server: smtps://user:password@host:465, smtp://host:587?tls=required, or

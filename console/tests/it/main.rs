@@ -125,6 +125,27 @@ async fn status_asks_each_ingest_for_its_spool() {
 }
 
 #[tokio::test]
+async fn of_several_broker_addresses_one_that_answers_is_enough() {
+    run(async |stack| {
+        let status = async |addresses: String| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_oncehook"));
+            command
+                .args(["status", "--output", "json"])
+                .env_clear()
+                .env("ONCEHOOK_CONFIG", stack.configure(str::to_owned));
+            command.env("DATABASE_URL", &stack.database.url).env("AMQP_URL", addresses).output().await.unwrap()
+        };
+        let dead = "amqp://user:hush@127.0.0.1:1/%2f";
+        let answered = status(format!("{dead},{}", setting("AMQP_URL"))).await;
+        assert!(text(&answered.stdout).contains("webhooks"), "{answered:?}");
+        let told = text(&status(format!("{dead},{dead}")).await.stderr);
+        assert_eq!(told.matches("cannot connect to 127.0.0.1:1").count(), 2, "{told}");
+        assert!(!told.contains("hush"), "{told}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_missing_setting_is_named() {
     let output =
         Command::new(env!("CARGO_BIN_EXE_oncehook")).args(["inventory", "show"]).env_clear().output().await.unwrap();

@@ -1,6 +1,8 @@
 //! Ingest as a whole, over HTTP, on a real broker. One program for all of them: it links once.
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod answers;
 #[cfg(test)]
 mod broker;

@@ -1,10 +1,12 @@
 //! While the broker takes nothing: 200 from the spool, and all of it on the queue afterwards.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Broker, Connection, Webhook, run, run_at, run_on, run_without_broker, setting, spool_dir, until};
+use crate::harness::{
+    Broker, Connection, Webhook, by_way_of, free_address, run, run_at, run_on, run_without_broker, setting, spool_dir,
+    until,
+};
 use crate::service::{Program, healthy, start_at};
 use shared::message::{Message, sha256};
 use shared::name::Name;
@@ -17,18 +19,6 @@ const NOBODY: &str = "amqp://127.0.0.1:1/%2f";
 
 fn webhook(id: &str) -> Webhook {
     Webhook::new("generic", id, "t", b"{}")
-}
-
-/// The broker's address by way of another one, and `host:port` of the broker itself.
-fn by_way_of(address: SocketAddr) -> (String, String) {
-    let url = setting("AMQP_URL");
-    let (credentials, rest) = url.rsplit_once('@').unwrap();
-    let (target, vhost) = rest.split_once('/').unwrap();
-    (format!("{credentials}@{address}/{vhost}"), target.to_owned())
-}
-
-fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn numbered(count: usize) -> Vec<String> {

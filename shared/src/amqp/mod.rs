@@ -3,42 +3,33 @@
 //! lapin's own recovery is young and stays off; every error, close or cancelled consumer drops the
 //! connection, and the supervisor makes a new one.
 
+mod addresses;
+mod connect;
 mod publisher;
 mod supervisor;
 mod topology;
 
-use std::time::Duration;
+use lapin::ConnectionProperties;
 
-use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties};
-
+use self::addresses::Addresses;
+pub use self::addresses::AddressesError;
+pub use self::connect::{BrokerConnection, ConnectError};
 pub use self::publisher::{PublishError, Publisher, PublisherConfig};
 pub use self::supervisor::{Session, SessionError, supervise};
 pub use self::topology::{QueueDepth, Topology, TopologyError};
-
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::error_chain::error_chain;
 
 /// Where the broker is and how to speak with it. Never shows its password.
 #[derive(Clone)]
 pub struct Broker {
-    uri: AMQPUri,
+    addresses: Addresses,
     name: String,
 }
 
-/// Why there is no connection.
+/// No address of the broker can be connected to: why not, for each.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The address is not an AMQP URI. Shows neither the address nor its password.
-    #[error("AMQP_URL is not an AMQP address such as amqp://user:password@host:5672/%2f")]
-    Address,
-    /// The broker does not answer, or refuses.
-    #[error("cannot connect to the broker")]
-    Refused(#[source] lapin::Error),
-    /// The broker took too long.
-    #[error("the broker did not answer within {} s", CONNECT_TIMEOUT.as_secs())]
-    TimedOut,
-}
+#[error("no connection to the broker: {}", .0.iter().map(|error| error_chain(error)).collect::<Vec<_>>().join("; "))]
+pub struct UnreachableError(Vec<ConnectError>);
 
 /// What a role knows of its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,28 +43,35 @@ pub enum LinkState {
 }
 
 impl Broker {
-    /// A broker at an AMQP URI; `name` is what the broker's own pages call the connections.
+    /// A broker at one address, or at several with commas between them (the nodes of a cluster); `name` is what
+    /// the broker's own pages call the connections.
     ///
     /// # Errors
-    /// When the URI cannot be read.
-    pub fn new(url: &str, name: &str, heartbeat_s: u16) -> Result<Self, ConnectError> {
-        let mut uri: AMQPUri = url.parse().map_err(|_shows_the_address: String| ConnectError::Address)?;
-        uri.query.heartbeat = Some(heartbeat_s);
-        Ok(Self { uri, name: name.to_owned() })
+    /// When an address cannot be read: all mistakes at once.
+    pub fn new(addresses: &str, name: &str, heartbeat_s: u16) -> Result<Self, AddressesError> {
+        Ok(Self { addresses: Addresses::parse(addresses, heartbeat_s)?, name: name.to_owned() })
     }
 
-    /// Makes one connection. Must be called from the runtime that will live longest.
+    /// Makes one connection, to the first address that answers. Must be called from the runtime that will live
+    /// longest.
     ///
     /// # Errors
-    /// When the broker does not answer in time or refuses.
-    pub async fn connect(&self, role: &str) -> Result<Connection, ConnectError> {
+    /// When none of them answers in time.
+    pub async fn connect(&self, role: &str) -> Result<BrokerConnection, UnreachableError> {
+        let mut errors = Vec::new();
+        for turn in 0..self.addresses.count() {
+            match self.connect_to(turn, role).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => errors.push(error),
+            }
+        }
+        Err(UnreachableError(errors))
+    }
+
+    /// Makes one connection to the address whose turn it is.
+    async fn connect_to(&self, turn: usize, role: &str) -> Result<BrokerConnection, ConnectError> {
         let name = format!("{} {role}", self.name);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let connecting = Connection::connect_uri(self.uri.clone(), properties);
-        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(ConnectError::Refused(error)),
-            Err(_elapsed) => Err(ConnectError::TimedOut),
-        }
+        connect::connect(self.addresses.at(turn), properties).await
     }
 }

@@ -3,6 +3,10 @@
 //! A session never repairs anything itself. Whatever goes wrong (an error, a closed channel, a
 //! cancelled consumer) ends it, the connection is dropped with all its channels, and a new one is
 //! made after a pause ([`Backoff`]).
+//!
+//! Of several addresses, a role takes the first that works, in the order in which they are given, and keeps to it.
+//! When it is lost, the next one's turn comes; all of them are tried before there is a pause. Roles do not ask
+//! each other: those of one process may be on different nodes.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -11,7 +15,7 @@ use lapin::Connection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Broker, LinkState};
+use super::{Broker, BrokerConnection, LinkState};
 use crate::backoff::Backoff;
 use crate::error_chain::error_chain;
 
@@ -53,34 +57,58 @@ pub async fn supervise(
     stop: CancellationToken,
     mut session: impl Session,
 ) {
+    let mut turn = Turn { broker, role, next: 0 };
     let mut backoff = Backoff::new();
     while !stop.is_cancelled() {
         let connected = tokio::select! {
-            connected = broker.connect(role) => connected,
+            connected = turn.connect() => connected,
             () = stop.cancelled() => break,
         };
-        match connected {
-            Ok(connection) => {
-                let began = Instant::now();
-                let outcome = session.run(&connection, &link, &stop).await;
-                link.send_replace(LinkState::Down);
-                close(&connection).await;
-                match outcome {
-                    Ok(()) => break,
-                    Err(error) => tracing::warn!(role, error = error_chain(&error), "lost the broker, connecting anew"),
-                }
-                if began.elapsed() > HEALTHY_AFTER {
-                    backoff.reset();
-                }
+        if let Some(connection) = connected {
+            let began = Instant::now();
+            let outcome = session.run(&connection, &link, &stop).await;
+            link.send_replace(LinkState::Down);
+            close(&connection).await;
+            match outcome {
+                Ok(()) => break,
+                Err(error) => tracing::warn!(role, error = error_chain(&error), "lost the broker, connecting anew"),
             }
-            Err(error) => {
-                tracing::warn!(role, error = error_chain(&error), "no connection to the broker, trying again")
+            turn.pass_on();
+            if began.elapsed() > HEALTHY_AFTER {
+                backoff.reset();
             }
         }
         tokio::select! {
             () = backoff.pause() => {}
             () = stop.cancelled() => {}
         }
+    }
+}
+
+/// Whose turn it is of the broker's addresses, for one role.
+struct Turn {
+    broker: Broker,
+    role: &'static str,
+    next: usize,
+}
+
+impl Turn {
+    /// Tries each address once, beginning with the one whose turn it is; `None` when none of them answers.
+    async fn connect(&mut self) -> Option<BrokerConnection> {
+        for _ in 0..self.broker.addresses.count() {
+            match self.broker.connect_to(self.next, self.role).await {
+                Ok(connection) => return Some(connection),
+                Err(error) => {
+                    tracing::warn!(role = self.role, error = error_chain(&error), "no connection to the broker");
+                    self.pass_on();
+                }
+            }
+        }
+        None
+    }
+
+    fn pass_on(&mut self) {
+        self.next = (self.next + 1) % self.broker.addresses.count();
     }
 }
 

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use nix::sys::signal::Signal;
+use testing::gate::Gate;
 use testing::orders::Order;
-use testing::process::Service;
+use testing::process::{Service, WorkerOptions};
 use testing::run;
+use testing::services::setting;
 use testing::wait::until;
+use url::Url;
 
 use crate::scene::{assert_no_drift, number, options, processed, quantity, quick, stock, worker};
 
@@ -104,6 +107,38 @@ async fn a_missing_partition_is_made_and_nothing_is_parked() {
         processed(&stack, 1).await;
         number(&stack, "SELECT count(*) FROM webhook_payloads", 1).await;
         drop(worker);
+    })
+    .await;
+}
+
+/// Two relays to the one broker stand for two nodes of a cluster; the node in use dies under load.
+#[tokio::test]
+async fn the_next_address_is_taken_when_the_one_in_use_dies() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let broker = Url::parse(&setting("AMQP_URL")).unwrap();
+        let node = async || Gate::to(format!("127.0.0.1:{}", broker.port().unwrap())).await;
+        let (first, second) = (node().await, node().await);
+        let addresses = [&first, &second].map(|gate| {
+            let mut url = broker.clone();
+            url.set_port(Some(gate.address.port())).unwrap();
+            url.to_string()
+        });
+        let config = quick(&stack);
+        let options = WorkerOptions { amqp_url: Some(addresses.join(",")), ..options(&config) };
+        let worker = Service::worker(&stack, &options).await;
+        for id in 1..=200 {
+            stack.publish(&Order::of(id, "", &["MUG"]).webhook(&format!("w{id}"))).await;
+        }
+        drop(first);
+        for id in 201..=400 {
+            stack.publish(&Order::of(id, "", &["MUG"]).webhook(&format!("w{id}"))).await;
+        }
+        processed(&stack, 400).await;
+        worker.wait_until_ready().await;
+        assert_eq!(quantity(&stack, "MUG").await, 600);
+        assert_no_drift(&stack).await;
+        assert!(worker.terminate().await.success());
     })
     .await;
 }

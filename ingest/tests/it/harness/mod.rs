@@ -4,6 +4,7 @@
 
 mod client;
 mod queue;
+mod way;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -22,6 +23,7 @@ pub(crate) use client::{Answer, Connection};
 pub(crate) use queue::Broker;
 pub(crate) use testing::services::setting;
 pub(crate) use testing::wait::until;
+pub(crate) use way::{by_way_of, free_address};
 
 /// Every source's secret, in the form its provider wants.
 pub(crate) const SECRETS: [(&str, &str); 4] = [
