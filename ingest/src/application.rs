@@ -115,6 +115,7 @@ impl Application {
         let topology = Topology::new(&config.queue);
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, limits);
+        topology.register(&mut registry);
         let listener = listen(settings.listen)?;
         let ops_listener = listen(settings.ops_listen)?;
         let (port, ops_port) = (port(&listener)?, port(&ops_listener)?);

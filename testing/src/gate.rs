@@ -3,6 +3,8 @@
 //! connection and refuses new ones, as a machine does whose service has died.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,6 +16,7 @@ pub struct Gate {
     /// Where clients connect.
     pub address: SocketAddr,
     open: watch::Sender<bool>,
+    clients: Arc<AtomicUsize>,
     _alive: DropGuard,
 }
 
@@ -30,8 +33,11 @@ impl Gate {
         let (open, is_open) = watch::channel(true);
         let gone = CancellationToken::new();
         let ended = gone.clone();
+        let clients = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&clients);
         tokio::spawn(async move {
             while let Some(Ok((client, _))) = ended.run_until_cancelled(listener.accept()).await {
+                counted.fetch_add(1, Ordering::Relaxed);
                 let (target, is_open, ended) = (target.clone(), is_open.clone(), ended.clone());
                 tokio::spawn(async move {
                     if let Ok(service) = TcpStream::connect(&target).await {
@@ -40,7 +46,13 @@ impl Gate {
                 });
             }
         });
-        Self { address, open, _alive: gone.drop_guard() }
+        Self { address, open, clients, _alive: gone.drop_guard() }
+    }
+
+    /// How many connections were made through it until now.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
     }
 
     /// From now on, nothing that clients say arrives.

@@ -26,11 +26,38 @@ pub fn setting(name: &str) -> String {
 
 /// Restarts a service gracefully (`rabbitmq`, `postgres`), keeping its port and data.
 pub async fn restart(service: &str) {
+    let service = service.to_owned();
+    tokio::task::spawn_blocking(move || dev_services(&["restart", &service])).await.unwrap();
+}
+
+/// `RabbitMQ` is short of memory or disk, or believes so, until this is dropped: it takes no messages from anybody.
+pub struct Alarm(());
+
+impl Alarm {
+    /// Raises the alarm about `memory` or `disk`.
+    pub async fn raise(about: &'static str) -> Self {
+        tokio::task::spawn_blocking(move || dev_services(&["alarm", about])).await.unwrap();
+        Self(())
+    }
+
+    /// Ends it.
+    pub async fn end(self) {
+        tokio::task::spawn_blocking(move || drop(self)).await.unwrap();
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        dev_services(&["alarm", "off"]);
+    }
+}
+
+fn dev_services(arguments: &[&str]) {
     let services = setting("TEST_SERVICES");
-    let status = tokio::process::Command::new(&services)
-        .args(["restart", service, "--instance", "test"])
+    let status = std::process::Command::new(&services)
+        .args(arguments)
+        .args(["--instance", "test"])
         .status()
-        .await
         .unwrap_or_else(|error| panic!("cannot run {services}: {error}"));
-    assert!(status.success(), "{services} restart {service}: {status}");
+    assert!(status.success(), "{services} {arguments:?}: {status}");
 }

@@ -94,8 +94,9 @@ impl Application {
     ///
     /// # Errors
     /// When the ops port cannot be served.
-    pub async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), WorkerError> {
+    pub async fn run_until_stopped(mut self, stop: CancellationToken) -> Result<(), WorkerError> {
         let topology = Topology::new(&self.config.queue);
+        topology.register(&mut self.registry);
         let publisher_stop = CancellationToken::new();
         let publisher_config = PublisherConfig::new(&self.config.queue, PUBLISH_TIMEOUT);
         let (publisher, publishing) =

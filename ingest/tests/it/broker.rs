@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Webhook, run, run_without_broker, until};
+use crate::harness::{Broker, Webhook, run, run_on, run_without_broker, until};
 
 fn webhook(id: &str) -> Webhook {
     Webhook::new("generic", id, "t", b"{}")
@@ -71,6 +71,25 @@ async fn no_2xx_without_a_message_while_the_queue_goes_away() {
                 missing.remove(&ingest.broker.take().await.id);
             }
         }
+    })
+    .await;
+}
+
+/// Somebody made the queue before us, or our configuration has changed since: it is used as it is.
+#[tokio::test]
+async fn a_queue_with_other_arguments_is_used_and_told_of() {
+    let broker = Broker::connect().await;
+    broker.make_other_webhooks().await;
+    run_on(broker, async |ingest| {
+        ingest.ready().await;
+        assert_eq!(ingest.send(&webhook("1").request()).await.status, 200);
+        assert_eq!(ingest.broker.take().await.id, "1");
+        let differs = |queue: &str, value: u8| {
+            let queue = format!("{}{queue}", ingest.broker.prefix);
+            format!("webhook_queue_arguments_differ{{queue=\"{queue}\"}} {value}")
+        };
+        ingest.counted(&differs("webhooks", 1)).await;
+        ingest.counted(&differs("webhooks.dead", 0)).await;
     })
     .await;
 }

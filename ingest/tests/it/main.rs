@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod addresses;
 #[cfg(test)]
+mod alarms;
+#[cfg(test)]
 mod answers;
 #[cfg(test)]
 mod broker;

@@ -120,6 +120,34 @@ async fn a_full_queue_refuses_and_the_spool_takes_over() {
     .await;
 }
 
+#[tokio::test]
+async fn a_full_queue_and_then_a_full_spool_are_503_until_there_is_room() {
+    run("[queue]\nmax_bytes = 1048576\n[spool]\nmax_bytes = 1048576\n", async |ingest| {
+        let large = |id: &str| Webhook::new("generic", id, "t", &[b'x'; 60_000]).request();
+        let (mut missing, mut refused) = (BTreeSet::new(), 0);
+        for id in numbered(60) {
+            let answer = ingest.send(&large(&id)).await;
+            match answer.status {
+                200 => assert!(missing.insert(id)),
+                _ => {
+                    assert_eq!((answer.status, answer.problem().as_str()), (503, "unavailable"));
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 10 && missing.len() > 20, "{refused} refused, {} taken", missing.len());
+        let ready = ingest.ops("/readyz").await;
+        assert!(ready.status == 503 && ready.body.contains("the spool takes nothing"), "{ready:?}");
+        while !missing.is_empty() {
+            missing.remove(&ingest.broker.take().await.id);
+        }
+        ingest.ready().await;
+        assert_eq!(ingest.send(&large("again")).await.status, 200);
+        assert_eq!(ingest.broker.take().await.id, "again");
+    })
+    .await;
+}
+
 async fn spool_some(program: &Program, ids: &[String]) {
     until("the program is healthy", async || healthy(&program.ops).await.then_some(())).await;
     for id in ids {

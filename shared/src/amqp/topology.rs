@@ -11,6 +11,11 @@ use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ErrorKind};
 
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
 use crate::config::QueueConfig;
 
 /// Deliveries before the broker itself dead-letters a message: the last line of defence.
@@ -27,6 +32,13 @@ pub struct Topology {
     prefix: String,
     max_bytes: i64,
     retry_delays: Vec<Duration>,
+    /// 1 for a queue that exists with other arguments than these.
+    differing: Family<QueueLabels, Gauge>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabels {
+    queue: String,
 }
 
 /// One queue to declare.
@@ -60,7 +72,18 @@ impl Topology {
     /// The queues that a configuration names.
     #[must_use]
     pub fn new(config: &QueueConfig) -> Self {
-        Self { prefix: config.prefix.clone(), max_bytes: config.max_bytes, retry_delays: config.retry_delays() }
+        Self {
+            prefix: config.prefix.clone(),
+            max_bytes: config.max_bytes,
+            retry_delays: config.retry_delays(),
+            differing: Family::default(),
+        }
+    }
+
+    /// Registers what is noticed when the queues are declared, here and by all clones.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "1 while the queue exists with other arguments than are configured, and is used as it is";
+        registry.register("webhook_queue_arguments_differ", help, self.differing.clone());
     }
 
     /// The work queue.
@@ -100,9 +123,13 @@ impl Topology {
     /// When the broker refuses a declaration for another reason.
     pub async fn declare(&self, connection: &Connection) -> Result<(), TopologyError> {
         for spec in self.specs() {
+            let differs = self.differing.get_or_create_owned(&QueueLabels { queue: spec.name.clone() });
             match declare(connection, &spec.name, spec.arguments, false).await {
-                Ok(_) => {}
+                Ok(_) => {
+                    differs.set(0);
+                }
                 Err(error) if is_soft(&error, &AMQPSoftError::PRECONDITIONFAILED) => {
+                    differs.set(1);
                     tracing::warn!(
                         queue = spec.name,
                         %error,

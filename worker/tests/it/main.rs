@@ -9,6 +9,7 @@
     reason = "tests may panic"
 )]
 
+mod broker;
 mod calls;
 mod databases;
 mod kills;

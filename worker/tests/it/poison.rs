@@ -12,7 +12,8 @@ use testing::run;
 use testing::wait::{until, until_within};
 
 use crate::scene::{
-    assert_no_drift, number, options, parked, processed, quantity, quick, quicken, stock, worker, worker_with,
+    assert_no_drift, curse, lift_curse, number, options, parked, processed, quantity, quick, quicken, stock, worker,
+    worker_with,
 };
 
 #[tokio::test]
@@ -163,14 +164,7 @@ async fn a_webhook_older_than_the_ids_that_are_kept_is_parked() {
 async fn the_ladder_is_climbed_and_then_the_webhook_is_parked() {
     run(async |stack| {
         stock(&stack, &["MUG", "CURSED"]).await;
-        stack
-            .database
-            .execute(
-                "CREATE FUNCTION curse() RETURNS trigger LANGUAGE plpgsql AS
-                     $$ BEGIN IF NEW.sku = 'CURSED' THEN RAISE EXCEPTION 'cursed'; END IF; RETURN NEW; END $$;
-                 CREATE TRIGGER curse BEFORE INSERT ON inventory_ledger FOR EACH ROW EXECUTE FUNCTION curse()",
-            )
-            .await;
+        curse(&stack).await;
         let worker = worker(&stack).await;
         let to = format!("a@{}", stack.mail_domain);
         stack.publish(&Order::of(1, &to, &["CURSED"]).webhook("cursed-for-ever")).await;
@@ -181,7 +175,7 @@ async fn the_ladder_is_climbed_and_then_the_webhook_is_parked() {
         number(&stack, "SELECT attempts::int8 FROM parked_webhooks", 2).await;
         stack.publish(&Order::of(3, &to, &["CURSED"]).webhook("cursed-for-a-while")).await;
         number(&stack, "SELECT count(*) FROM webhook_failures WHERE webhook_id = 'cursed-for-a-while'", 1).await;
-        stack.database.execute("DROP TRIGGER curse ON inventory_ledger").await;
+        lift_curse(&stack).await;
         processed(&stack, 2).await;
         assert_eq!(quantity(&stack, "CURSED").await, 999);
         drop(worker);

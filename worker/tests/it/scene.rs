@@ -47,6 +47,19 @@ pub(crate) async fn stock(stack: &Stack, skus: &[&str]) {
     client.execute("INSERT INTO inventory (sku, quantity) SELECT unnest($1::text[]), 1000", &[&skus]).await.unwrap();
 }
 
+/// From now on, whatever sells the SKU `CURSED` fails, in a way that may pass.
+pub(crate) async fn curse(stack: &Stack) {
+    let trigger = "CREATE FUNCTION curse() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN IF NEW.sku = 'CURSED' THEN RAISE EXCEPTION 'cursed'; END IF; RETURN NEW; END $$;
+         CREATE TRIGGER curse BEFORE INSERT ON inventory_ledger FOR EACH ROW EXECUTE FUNCTION curse()";
+    stack.database.execute(trigger).await;
+}
+
+/// From now on it does not.
+pub(crate) async fn lift_curse(stack: &Stack) {
+    stack.database.execute("DROP TRIGGER curse ON inventory_ledger").await;
+}
+
 /// What is left of a SKU.
 pub(crate) async fn quantity(stack: &Stack, sku: &str) -> i64 {
     let client = stack.database.client().await;

@@ -1,7 +1,8 @@
 //! The real broker, seen from behind ingest.
 
 use lapin::message::BasicGetMessage;
-use lapin::options::{BasicAckOptions, BasicGetOptions, QueueDeleteOptions};
+use lapin::options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
 use shared::amqp::Topology;
 use shared::config::QueueConfig;
@@ -47,6 +48,12 @@ impl Broker {
     /// Whether the queue is empty.
     pub(crate) async fn is_empty(&self) -> bool {
         self.get().await.is_none()
+    }
+
+    /// Makes the queue that ingest publishes to, before ingest does and with other arguments.
+    pub(crate) async fn make_other_webhooks(&self) {
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        self.channel.queue_declare(self.webhooks().into(), options, FieldTable::default()).await.unwrap();
     }
 
     pub(crate) async fn delete_webhooks(&self) {

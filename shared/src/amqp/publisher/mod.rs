@@ -6,6 +6,9 @@
 //! back returned; one return fails the whole group. Deduplication absorbs what had landed. How these
 //! groups and their requesters meet is held to that under every schedule (`model`, in tests).
 //!
+//! While the broker blocks publishers, the connection is kept and publishing fails at once: a new connection would
+//! be blocked by its first message, too. What was under way is confirmed when the broker takes messages again.
+//!
 //! Not promised: an error does not mean "unpublished". A confirm that timed out may still land.
 
 mod group;
@@ -110,11 +113,15 @@ impl Publisher {
     /// When the message is not known to be on the queue, for whatever reason.
     pub async fn publish(&self, queue: &str, message: &Message) -> Result<(), PublishError> {
         let properties = message::encode(message).map_err(|_too_long| PublishError::Unencodable)?;
-        if *self.link.borrow() == LinkState::Blocked {
-            return Err(PublishError::Blocked);
-        }
         let publishing = self.submissions.submit(queue, properties, message.body.clone());
-        tokio::time::timeout(self.timeout, publishing).await.unwrap_or(Err(PublishError::TimedOut))
+        let mut link = self.link.clone();
+        tokio::select! {
+            biased;
+            Ok(_blocked) = link.wait_for(|state| *state == LinkState::Blocked) => Err(PublishError::Blocked),
+            published = tokio::time::timeout(self.timeout, publishing) => {
+                published.unwrap_or(Err(PublishError::TimedOut))
+            }
+        }
     }
 
     /// The state of the connection, and a way to wait for it.

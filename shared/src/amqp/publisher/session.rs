@@ -1,6 +1,5 @@
 //! A publisher's session: its channels on one connection, each publishing a group at a time.
 
-use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -35,12 +34,13 @@ impl Session for PublishSession {
         for _ in 0..self.config.channels {
             let channel = connection.create_channel().await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
-            channels.push(LapinChannel { channel, timeout: self.config.timeout });
+            channels.push(LapinChannel { channel, timeout: self.config.timeout, link: link.subscribe() });
         }
         link.send_replace(LinkState::Up);
         tokio::select! {
             ended = publish_all(&channels, &self.requests, self.config.limits(), stop) => ended,
             error = watch_blocks(connection, link) => Err(error),
+            () = stopped_while_blocked(stop, link.subscribe()) => Ok(()),
         }
     }
 }
@@ -84,8 +84,10 @@ async fn publish_groups(
 /// A channel of the real broker.
 struct LapinChannel {
     channel: Channel,
-    /// The budget for a group.
+    /// The budget for a group, of time in which the broker does not block publishers.
     timeout: Duration,
+    /// Whether it does.
+    link: watch::Receiver<LinkState>,
 }
 
 impl ConfirmChannel for LapinChannel {
@@ -98,8 +100,14 @@ impl ConfirmChannel for LapinChannel {
         Ok(confirming.map(|confirmation| Ok(read(&confirmation?))).boxed())
     }
 
-    fn too_late(&self) -> impl Future<Output = ()> + Send {
-        tokio::time::sleep(self.timeout)
+    /// While the broker blocks publishers it is never too late, although the requesters have long been told: the
+    /// confirms come afterwards, and until then no other group may begin on the channel. The budget begins anew then.
+    async fn too_late(&self) {
+        let mut link = self.link.clone();
+        while link.wait_for(|state| *state != LinkState::Blocked).await.is_ok() {
+            let blocked = link.wait_for(|state| *state == LinkState::Blocked);
+            let Ok(Ok(_again)) = tokio::time::timeout(self.timeout, blocked).await else { return };
+        }
     }
 }
 
@@ -109,6 +117,14 @@ fn read(confirmation: &Confirmation) -> Confirm {
         Confirmation::Ack(None) => Confirm::Ack,
         Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => Confirm::Returned,
         Confirmation::Nack(None) | Confirmation::NotRequested => Confirm::Nack,
+    }
+}
+
+/// Told to stop, a group in hand is finished, unless the broker takes nothing for nobody knows how long.
+async fn stopped_while_blocked(stop: &CancellationToken, mut link: watch::Receiver<LinkState>) {
+    stop.cancelled().await;
+    if link.wait_for(|state| *state == LinkState::Blocked).await.is_err() {
+        tracing::trace!("the link's state is told no more");
     }
 }
 
