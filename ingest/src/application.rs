@@ -233,7 +233,7 @@ fn serve(listener: TcpListener, inbox: Inbox, limits: &IngestConfig) -> std::io:
         Watch { gauge: inbox.metrics.connections.clone(), idle: keep_alive + head_timeout + DISCONNECT_TIMEOUT };
     let server = HttpServer::new(move || {
         App::new()
-            .wrap(middleware::from_fn(connections::mark_busy))
+            .wrap(middleware::from_fn(connections::guard))
             .app_data(web::Data::new(inbox.clone()))
             .service(
                 web::resource("/webhooks/{source}")

@@ -11,9 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 
 use crate::refused::Refused;
-
-/// Room made at first; most webhooks fit.
-const FIRST_BYTES: usize = 16 * 1024;
+use crate::room;
 
 /// Refuses any content coding: what was signed is not what came.
 pub(crate) fn refuse_encoded(headers: &HeaderMap) -> Result<(), Refused> {
@@ -24,29 +22,35 @@ pub(crate) fn refuse_encoded(headers: &HeaderMap) -> Result<(), Refused> {
     if plain { Ok(()) } else { Err(Refused::ContentEncoding) }
 }
 
-/// How many bytes to expect: as announced, or as many as are allowed. Refuses a body that is announced to be too
-/// large, before a byte of it is read.
-pub(crate) fn expected_bytes(headers: &HeaderMap, limit_bytes: usize) -> Result<usize, Refused> {
+/// Refuses a body that is announced to be too large, before a byte of it is read.
+pub(crate) fn refuse_announced(headers: &HeaderMap, limit_bytes: usize) -> Result<(), Refused> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse::<u64>().ok());
-    let Some(announced) = announced else { return Ok(limit_bytes) };
-    match usize::try_from(announced) {
-        Ok(bytes) if bytes <= limit_bytes => Ok(bytes),
-        _ => Err(Refused::TooLarge { limit_bytes }),
+    match announced.map(usize::try_from) {
+        None => Ok(()),
+        Some(Ok(bytes)) if bytes <= limit_bytes => Ok(()),
+        Some(_) => Err(Refused::TooLarge { limit_bytes }),
     }
 }
 
-/// Reads the whole body, at most `limit_bytes`, within `deadline`.
-pub(crate) async fn read(mut payload: Payload, limit_bytes: usize, deadline: Duration) -> Result<Bytes, Refused> {
+/// Reads the whole body, at most `limit_bytes`, within `deadline`, as far as there is room.
+pub(crate) async fn read(
+    mut payload: Payload,
+    limit_bytes: usize,
+    room: &mut room::Bytes,
+    deadline: Duration,
+) -> Result<Bytes, Refused> {
     let reading = async {
-        let mut body = BytesMut::with_capacity(FIRST_BYTES.min(limit_bytes));
+        let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|error| refused(&error, limit_bytes))?;
-            if body.len().saturating_add(chunk.len()) > limit_bytes {
+            let bytes = body.len().saturating_add(chunk.len());
+            if bytes > limit_bytes {
                 return Err(Refused::TooLarge { limit_bytes });
             }
+            room.grow_to(bytes)?;
             body.extend_from_slice(&chunk);
         }
         Ok(body.freeze())

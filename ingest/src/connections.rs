@@ -4,6 +4,9 @@
 //! second request whose head never ends, and chunks without end after a request was answered unread. So each
 //! connection has a watch of its own: between two requests it may live for [`Watch::idle`], whatever
 //! trickles in. While a request is answered it is left alone; the request has deadlines of its own.
+//!
+//! Invariant: after an answer that says `close`, or a request that does, nothing more of the connection is looked at.
+//! The server itself would go on with what its sender had sent behind it (RFC 9112, 9.6 forbids that).
 
 use std::any::Any;
 use std::cell::Cell;
@@ -41,6 +44,8 @@ struct Open {
     socket: Option<TcpStream>,
     /// Since when nothing is being answered; `None` while something is.
     idle_since: Cell<Option<Instant>>,
+    /// Whether it has been said that it will be closed.
+    closing: Cell<bool>,
     watcher: Cell<Option<JoinHandle<()>>>,
 }
 
@@ -52,6 +57,7 @@ pub(crate) fn opened(watch: &Watch, stream: &dyn Any, extensions: &mut Extension
         gauge: watch.gauge.clone(),
         socket: socket.map(TcpStream::from),
         idle_since: Cell::new(Some(Instant::now())),
+        closing: Cell::new(false),
         watcher: Cell::new(None),
     });
     watch.gauge.inc();
@@ -59,17 +65,21 @@ pub(crate) fn opened(watch: &Watch, stream: &dyn Any, extensions: &mut Extension
     extensions.insert(open);
 }
 
-/// Marks the connection as busy while a request is answered; a middleware.
-pub(crate) async fn mark_busy(
+/// Marks the connection as busy while a request is answered, and leaves requests on a closing one alone; a
+/// middleware.
+pub(crate) async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let open = request.conn_data::<Rc<Open>>().map(Rc::clone);
-    let _busy = open.clone().map(Busy::begin);
+    let Some(open) = request.conn_data::<Rc<Open>>().map(Rc::clone) else { return next.call(request).await };
+    if open.closing.get() {
+        // Never answered; the connection is ended soon.
+        std::future::pending::<()>().await;
+    }
+    let _busy = Busy::begin(Rc::clone(&open));
+    let last = request.head().connection_type() == ConnectionType::Close;
     let response = next.call(request).await?;
-    if let Some(open) = open
-        && response.response().head().connection_type() == ConnectionType::Close
-    {
+    if last || response.response().head().connection_type() == ConnectionType::Close {
         open.close_after(DISCONNECT_TIMEOUT);
     }
     Ok(response)
@@ -89,6 +99,7 @@ impl Open {
     /// The answer says that the connection is closed: its sender has this long to read it, and
     /// whatever it still sends is not read for longer.
     fn close_after(self: &Rc<Self>, limit: Duration) {
+        self.closing.set(true);
         let watcher = rt::spawn(end_when_idle(Rc::downgrade(self), limit));
         if let Some(former) = self.watcher.replace(Some(watcher)) {
             former.abort();

@@ -115,7 +115,7 @@ impl Metrics {
         );
         registry.register(
             "webhook_requests_in_flight",
-            "Webhooks being received or published",
+            "Genuine webhooks being published or spooled",
             metrics.in_flight.clone(),
         );
         registry.register(
@@ -125,7 +125,7 @@ impl Metrics {
         );
         registry.register(
             "webhook_requests_in_flight_bytes",
-            "Bytes of their bodies, as announced",
+            "Bytes of bodies that have arrived and are not answered",
             metrics.in_flight_bytes.clone(),
         );
         registry.register(

@@ -92,8 +92,7 @@ pub(crate) fn response(refused: &Refused, retry_after_s: u32) -> HttpResponse {
         }
         _ => {}
     }
-    // A body that was not read would have to be, before another request: it is not worth it.
-    if !refused.body_was_read() {
+    if !refused.keeps_connection() {
         builder.force_close();
     }
     let problem = Problem {

@@ -1,8 +1,8 @@
 //! The way of one webhook through ingest, from request to answer.
 //!
-//! [`accept`] is the order of decisions: source (404), content coding (415), size (413), room (503), body
-//! (413, 408, 400), signature (401), id and topic (400), confirm or spool (503). Methods (405) are decided by the
-//! routes, before all of them.
+//! [`accept`] is the order of decisions: source (404), content coding (415), size (413), body (413, 408, 400, and
+//! 503 without room for its bytes), signature (401), id and topic (400), a place (503), confirm or spool (503).
+//! Methods (405) are decided by the routes, before all of them.
 //!
 //! Invariant: a 2xx is written only after the message is durable (`durable.rs`).
 
@@ -75,13 +75,14 @@ async fn accept(
     let source = request.match_info().get("source").and_then(|name| inbox.sources.get(name)).ok_or(Refused::Source)?;
     observation.source(&source.name);
     body::refuse_encoded(request.headers())?;
-    let expected_bytes = body::expected_bytes(request.headers(), source.max_body_bytes)?;
-    let _place = inbox.room.take(expected_bytes)?;
-    let body = body::read(payload, source.max_body_bytes, inbox.body_timeout).await?;
+    body::refuse_announced(request.headers(), source.max_body_bytes)?;
+    let mut bytes = inbox.room.bytes();
+    let body = body::read(payload, source.max_body_bytes, &mut bytes, inbox.body_timeout).await?;
     let headers = headers(request);
     source.verifier.verify(&headers, &body, received_at).map_err(Refused::Signature)?;
     let identity = source.provider.identify(&headers, &body).map_err(Refused::Identity)?;
     observation.identity(&identity);
+    let _place = inbox.room.place()?;
     let message = message(source, &headers, &identity, received_at, body);
     let kept = inbox.keeper.keep(message, answer_by).await.map_err(Refused::NotKept)?;
     failpoint::reach("ingest.kept");

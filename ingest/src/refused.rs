@@ -25,8 +25,6 @@ pub(crate) enum Refused {
         /// What the source allows.
         limit_bytes: usize,
     },
-    /// 503: as many webhooks in flight as are allowed.
-    Overloaded,
     /// 408: the body took too long.
     TooSlow,
     /// 400: the body ended early, or its framing is broken.
@@ -35,6 +33,8 @@ pub(crate) enum Refused {
     Signature(Refusal),
     /// 400: genuine, without a usable id or topic.
     Identity(IdentityError),
+    /// 503: as many webhooks in flight, or bytes of them, as are allowed.
+    Overloaded,
     /// 503: not known to be durable.
     NotKept(NotKept),
 }
@@ -57,9 +57,10 @@ impl Refused {
         }
     }
 
-    /// Whether the whole body had been read when this was decided.
-    pub(crate) fn body_was_read(&self) -> bool {
-        matches!(self, Self::Signature(_) | Self::Identity(_) | Self::NotKept(_))
+    /// Whether the sender may go on on its connection. One that has not signed may not: it would keep the connection from
+    /// others; nor may one whose body was not read to its end.
+    pub(crate) fn keeps_connection(&self) -> bool {
+        matches!(self, Self::Identity(_) | Self::NotKept(_))
     }
 
     /// The finer reason, for logs.

@@ -1,8 +1,8 @@
 //! Room for webhooks in flight: so many at once, and so many bytes of their bodies.
 //!
-//! A place is taken before a body is read and given back when the webhook is answered, so memory is
-//! bounded by what is configured and not by who sends. Taking one never waits: a full house is told
-//! so at once.
+//! Bytes are taken as they arrive, and a place when the webhook is known to be genuine; both are given back when it
+//! is answered. So memory is bounded by what is configured and not by who sends, and whoever cannot sign takes no
+//! place, and no more room than the bytes that they really send. Taking never waits: a full house is told so at once.
 
 use std::sync::Arc;
 
@@ -26,9 +26,14 @@ pub(crate) struct Room {
 /// A webhook's place, given back when dropped.
 pub(crate) struct Place {
     _webhook: OwnedSemaphorePermit,
-    _units: OwnedSemaphorePermit,
-    bytes: i64,
     metrics: Metrics,
+}
+
+/// The room of a body, given back when dropped.
+pub(crate) struct Bytes {
+    room: Room,
+    units: Option<OwnedSemaphorePermit>,
+    taken: usize,
 }
 
 impl Room {
@@ -41,25 +46,54 @@ impl Room {
         }
     }
 
-    /// A place for one webhook with a body of so many bytes.
+    /// A place for one webhook.
     ///
     /// # Errors
     /// [`Refused::Overloaded`] when there is none.
-    pub(crate) fn take(&self, bytes: usize) -> Result<Place, Refused> {
-        let overloaded = |_full| Refused::Overloaded;
-        let webhook = Arc::clone(&self.webhooks).try_acquire_owned().map_err(overloaded)?;
-        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).map_err(|_far_too_large| Refused::Overloaded)?;
-        let units = Arc::clone(&self.units).try_acquire_many_owned(units).map_err(overloaded)?;
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    pub(crate) fn place(&self) -> Result<Place, Refused> {
+        let webhook = Arc::clone(&self.webhooks).try_acquire_owned().map_err(|_full| Refused::Overloaded)?;
         self.metrics.in_flight.inc();
-        self.metrics.in_flight_bytes.inc_by(bytes);
-        Ok(Place { _webhook: webhook, _units: units, bytes, metrics: self.metrics.clone() })
+        Ok(Place { _webhook: webhook, metrics: self.metrics.clone() })
     }
+
+    /// Room for a body that has not begun to arrive.
+    pub(crate) fn bytes(&self) -> Bytes {
+        Bytes { room: self.clone(), units: None, taken: 0 }
+    }
+}
+
+impl Bytes {
+    /// Takes room until the body has so many bytes.
+    ///
+    /// # Errors
+    /// [`Refused::Overloaded`] when there is none.
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Refused> {
+        let held = self.units.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted = bytes.div_ceil(UNIT_BYTES).saturating_sub(held);
+        let wanted = u32::try_from(wanted).map_err(|_far_too_large| Refused::Overloaded)?;
+        let more = Arc::clone(&self.room.units).try_acquire_many_owned(wanted).map_err(|_full| Refused::Overloaded)?;
+        match &mut self.units {
+            Some(units) => units.merge(more),
+            None => self.units = Some(more),
+        }
+        self.room.metrics.in_flight_bytes.inc_by(signed(bytes.saturating_sub(self.taken)));
+        self.taken = bytes;
+        Ok(())
+    }
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.metrics.in_flight.dec();
-        self.metrics.in_flight_bytes.dec_by(self.bytes);
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        self.room.metrics.in_flight_bytes.dec_by(signed(self.taken));
     }
 }

@@ -9,12 +9,18 @@ mod answers;
 #[cfg(test)]
 mod broker;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod message;
 #[cfg(test)]
+mod paths;
+#[cfg(test)]
 mod service;
+#[cfg(test)]
+mod smuggling;
 #[cfg(test)]
 mod spool;

@@ -44,7 +44,7 @@ async fn stopping_answers_what_is_in_flight() {
         let mut connection = ingest.connect().await;
         connection.write(format!("{}content-length: 2\r\n\r\n{{", webhook.head()).as_bytes()).await;
         until("it is in flight", async || {
-            ingest.ops("/metrics").await.body.contains("webhook_requests_in_flight 1\n").then_some(())
+            ingest.ops("/metrics").await.body.contains("webhook_requests_in_flight_bytes 1\n").then_some(())
         })
         .await;
         ingest.stop.cancel();

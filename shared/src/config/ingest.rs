@@ -23,11 +23,10 @@ pub struct IngestConfig {
     /// theirs; then 503.
     #[garde(range(min = 50, max = 3_000))]
     pub spool_timeout_ms: u64,
-    /// Webhooks being received or published at once; more are answered 503.
+    /// Genuine webhooks being published or spooled at once; more are answered 503.
     #[garde(range(min = 1, max = 65_536))]
     pub max_in_flight: u32,
-    /// Bytes of bodies being received or published at once, as announced (or as many as the source
-    /// allows, where nothing is announced); more are answered 503.
+    /// Bytes of bodies that have arrived and are not answered yet; more are answered 503.
     #[garde(range(min = 8_388_608, max = 68_719_476_736))]
     pub max_in_flight_bytes: u64,
     /// Open connections; more wait in the kernel's queue.

@@ -12,6 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// One connection.
 pub(crate) struct Connection {
     stream: TcpStream,
+    /// What has come and was not read as an answer yet.
+    unread: Vec<u8>,
 }
 
 /// One answer.
@@ -24,7 +26,7 @@ pub(crate) struct Answer {
 
 impl Connection {
     pub(crate) async fn open(port: u16) -> Self {
-        Self { stream: TcpStream::connect(("127.0.0.1", port)).await.unwrap() }
+        Self { stream: TcpStream::connect(("127.0.0.1", port)).await.unwrap(), unread: Vec::new() }
     }
 
     /// Writes bytes; the other side may have closed already.
@@ -32,15 +34,26 @@ impl Connection {
         self.stream.write_all(bytes).await.is_ok() && self.stream.flush().await.is_ok()
     }
 
-    /// Writes a request and reads its answer.
+    /// Writes a request and reads its answer, behind which nothing comes.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> Answer {
         self.write(request).await;
-        self.answer().await.expect("closed without an answer")
+        let answer = self.answer().await.expect("closed without an answer");
+        assert!(self.unread.is_empty(), "more than one answer");
+        answer
     }
 
     /// Reads one answer; `None` if the connection closes first.
     pub(crate) async fn answer(&mut self) -> Option<Answer> {
         tokio::time::timeout(PATIENCE, self.read_answer()).await.expect("no answer in 10 s")
+    }
+
+    /// Reads all answers until the other side closes.
+    pub(crate) async fn answers(&mut self) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        while let Some(answer) = self.answer().await {
+            answers.push(answer);
+        }
+        answers
     }
 
     /// Waits until the other side closes.
@@ -50,33 +63,40 @@ impl Connection {
         tokio::time::timeout(PATIENCE, closed).await.expect("still open after 10 s");
     }
 
-    async fn read_answer(&mut self) -> Option<Answer> {
-        let mut bytes = Vec::new();
+    /// Reads one answer's head alone; an answer to HEAD has no more.
+    pub(crate) async fn head(&mut self) -> Option<String> {
+        tokio::time::timeout(PATIENCE, self.read_head()).await.expect("no answer in 10 s")
+    }
+
+    async fn read_head(&mut self) -> Option<String> {
         let end = loop {
-            if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            if let Some(end) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {
                 break end + 4;
             }
-            self.read_more(&mut bytes).await?;
+            self.read_more().await?;
         };
-        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        Some(String::from_utf8(self.unread.drain(..end).collect()).unwrap())
+    }
+
+    async fn read_answer(&mut self) -> Option<Answer> {
+        let head = self.read_head().await?;
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
         let headers: BTreeMap<_, _> = lines.filter_map(header).collect();
         let length: usize = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
-        while bytes.len() < end + length {
-            self.read_more(&mut bytes).await?;
+        while self.unread.len() < length {
+            self.read_more().await?;
         }
-        assert_eq!(bytes.len(), end + length, "more than one answer");
-        Some(Answer { status, headers, body: String::from_utf8(bytes[end..].to_vec()).unwrap() })
+        Some(Answer { status, headers, body: String::from_utf8(self.unread.drain(..length).collect()).unwrap() })
     }
 
-    async fn read_more(&mut self, bytes: &mut Vec<u8>) -> Option<()> {
+    async fn read_more(&mut self) -> Option<()> {
         let mut buffer = [0; 4096];
         match self.stream.read(&mut buffer).await {
             Ok(0) | Err(_) => None,
             Ok(count) => {
-                bytes.extend_from_slice(&buffer[..count]);
+                self.unread.extend_from_slice(&buffer[..count]);
                 Some(())
             }
         }
