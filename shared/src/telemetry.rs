@@ -8,20 +8,23 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// What is logged when `RUST_LOG` says nothing. lapin logs as errors what our supervisor handles
-/// and logs with its cause, and what every clean end of a connection brings about.
-const DEFAULT_FILTER: &str = "info,lapin=off,actix_server=warn,refinery_core=warn";
+/// What is logged when `RUST_LOG` says nothing.
+const DEFAULT_FILTER: &str = "info,actix_server=warn,refinery_core=warn";
+/// Who says nothing unless `RUST_LOG` names them. lapin logs as errors what our supervisor handles and logs with its
+/// cause, and in warnings whole messages, bodies included. The HTTP server logs an error for every malformed head:
+/// strangers could fill a disk.
+const SILENT: [&str; 2] = ["lapin", "actix_http"];
 
 /// Sets up logging to standard error; `RUST_LOG` filters, as in `RUST_LOG=debug`.
 pub fn init() {
     // Compose passes an unset variable on as an empty one.
     let directives = std::env::var("RUST_LOG").ok().filter(|directives| !directives.is_empty());
-    let directives = match directives {
-        // lapin's own warnings show whole messages, bodies included.
-        Some(directives) if !directives.contains("lapin") => format!("{directives},lapin=off"),
-        Some(directives) => directives,
-        None => DEFAULT_FILTER.to_owned(),
-    };
+    let mut directives = directives.unwrap_or_else(|| DEFAULT_FILTER.to_owned());
+    for target in SILENT {
+        if !directives.contains(target) {
+            directives.push_str(&format!(",{target}=off"));
+        }
+    }
     let filter = EnvFilter::new(directives);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {

@@ -60,6 +60,18 @@ impl Database {
         self.client().await.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
     }
 
+    /// The database's address for a user of its own, who has this password and may do what its owner may.
+    pub async fn url_for_user_with(&self, password: &str) -> String {
+        let (name, client) = (&self.name, connect(&self.admin).await);
+        let owner = Url::parse(&self.url).unwrap().username().to_owned();
+        let create = format!("CREATE ROLE {name} LOGIN PASSWORD '{password}' IN ROLE {owner}");
+        client.batch_execute(&create).await.unwrap();
+        let mut url = Url::parse(&self.url).unwrap();
+        url.set_username(name).unwrap();
+        url.set_password(Some(password)).unwrap();
+        url.into()
+    }
+
     /// Ends every session and lets nobody in: to a service, the database is away.
     pub async fn take_away(&self) {
         let (name, client) = (&self.name, connect(&self.admin).await);
@@ -82,10 +94,13 @@ impl Database {
         connect(&self.admin).await.query_one(query, &[&self.name]).await.unwrap().get(0)
     }
 
-    /// Deletes it, whoever is still connected.
+    /// Deletes it, whoever is still connected, and its user.
     pub async fn drop(self) {
-        let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        connect(&self.admin).await.batch_execute(&statement).await.unwrap();
+        let admin = connect(&self.admin).await;
+        for what in ["DATABASE", "ROLE"] {
+            let force = if what == "DATABASE" { "WITH (FORCE)" } else { "" };
+            admin.batch_execute(&format!("DROP {what} IF EXISTS {} {force}", self.name)).await.unwrap();
+        }
     }
 }
 

@@ -8,8 +8,10 @@ pub mod black_hole;
 pub mod gate;
 pub mod http_sink;
 pub mod mail;
+pub mod marker;
 pub mod orders;
 pub mod process;
+pub mod rabbitmq;
 pub mod services;
 pub mod wait;
 

@@ -55,10 +55,16 @@ impl Service {
 
     /// The same without waiting.
     pub fn spawn_worker(stack: &Stack, options: &WorkerOptions<'_>) -> Self {
+        Self::spawn_worker_in(stack, options, |_as_it_is| {})
+    }
+
+    /// The same, with what `change` does to its environment.
+    pub fn spawn_worker_in(stack: &Stack, options: &WorkerOptions<'_>, change: impl FnOnce(&mut Command)) -> Self {
         let port = free_port();
         let log = stack.directory.join(format!("worker-{port}.log"));
         let file = std::fs::File::create(&log).unwrap();
-        let child = Command::new(options.binary)
+        let mut command = Command::new(options.binary);
+        command
             .env_clear()
             .env("ONCEHOOK_CONFIG", options.config)
             .env("DATABASE_URL", &stack.database.url)
@@ -69,9 +75,9 @@ impl Service {
             .env("MIGRATE_ON_START", options.migrate_on_start.to_string())
             .env("OPS_LISTEN", format!("127.0.0.1:{port}"))
             .stderr(file)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", options.binary));
+            .kill_on_drop(true);
+        change(&mut command);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", options.binary));
         Self { child, ops_url: format!("http://127.0.0.1:{port}"), log }
     }
 
@@ -95,10 +101,15 @@ impl Service {
         self.wait().await
     }
 
+    /// Its process id, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("the process runs")
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = self.child.id().expect("the process runs");
-        kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
+        kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
     }
 
     /// Waits until it has ended by itself.

@@ -2,10 +2,9 @@
 //! broker stand for two nodes of a cluster.
 
 use std::collections::BTreeSet;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Webhook, by_way_of, free_address, run_at, setting};
+use crate::harness::{Webhook, by_way_of, free_address, program, run_at, setting};
 use futures_util::StreamExt as _;
 use testing::black_hole::BlackHole;
 use testing::gate::Gate;
@@ -103,13 +102,11 @@ async fn when_the_address_in_use_dies_under_load_no_2xx_is_lost() {
 
 #[tokio::test]
 async fn mistaken_addresses_end_the_program_with_all_of_them_told() {
-    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_ingest"))
-        .env_clear()
+    let output = program()
         .env("ONCEHOOK_CONFIG", "/dev/null")
         .env("AMQP_URL", "amqp://user:hush@a/%2f,user:hush@b:5672,,amqp://user:hush@c/other")
         .env("INGEST_LISTEN", "127.0.0.1:0")
         .env("OPS_LISTEN", "127.0.0.1:0")
-        .stdin(Stdio::null())
         .output()
         .await
         .unwrap();

@@ -11,6 +11,8 @@ mod broker;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod floods;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod limits;
@@ -18,6 +20,8 @@ mod limits;
 mod message;
 #[cfg(test)]
 mod paths;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod service;
 #[cfg(test)]

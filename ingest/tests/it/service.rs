@@ -1,11 +1,8 @@
 //! The service around the requests: health, metrics, stopping, and the program itself.
 
 use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::Duration;
 
-use crate::harness::{Broker, Connection, Webhook, configuration, run, setting, spool_dir, until};
-use tokio::process::{Child, Command};
+use crate::harness::{Broker, Program, Webhook, program, run, until};
 
 #[tokio::test]
 async fn metrics_count_what_happened() {
@@ -61,62 +58,20 @@ async fn stopping_answers_what_is_in_flight() {
     .await;
 }
 
-fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ingest"));
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    command
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-pub(crate) struct Program {
-    pub(crate) child: Child,
-    pub(crate) port: u16,
-    pub(crate) ops: String,
-}
-
-fn start(broker: &Broker) -> Program {
-    start_at(broker, &setting("AMQP_URL"))
-}
-
-/// An ingest that goes to `amqp_url` for its broker.
-pub(crate) fn start_at(broker: &Broker, amqp_url: &str) -> Program {
-    let (port, ops) = (free_port(), format!("127.0.0.1:{}", free_port()));
-    let child = program()
-        .env("ONCEHOOK_CONFIG", configuration(&broker.prefix, ""))
-        .env("AMQP_URL", amqp_url)
-        .env("SPOOL_DIR", spool_dir(&broker.prefix))
-        .env("INGEST_LISTEN", format!("127.0.0.1:{port}"))
-        .env("OPS_LISTEN", &ops)
-        .spawn()
-        .unwrap();
-    Program { child, port, ops }
-}
-
-pub(crate) async fn healthy(ops: &str) -> bool {
-    program().arg("healthcheck").env("OPS_LISTEN", ops).status().await.unwrap().success()
-}
-
 #[tokio::test]
 async fn the_program_serves_tells_its_health_and_stops_on_sigterm() {
     let broker = Broker::connect().await;
-    let Program { child, port, ops } = start(&broker);
-    until("the program is healthy", async || healthy(&ops).await.then_some(())).await;
+    let mut program = Program::start(&broker, |_| {});
+    program.up().await;
     let webhook = Webhook::new("github", "followed", "push", b"{}");
-    assert_eq!(Connection::open(port).await.exchange(&webhook.request()).await.status, 200);
+    assert_eq!(program.send(&webhook.request()).await.status, 200);
     let forged = webhook.clone().without("x-hub-signature-256").with("X-Hub-Signature-256", "sha256=5ec2e7");
-    assert_eq!(Connection::open(port).await.exchange(&forged.request()).await.status, 401);
+    assert_eq!(program.send(&forged.request()).await.status, 401);
     assert_eq!(broker.take().await.id, "followed");
+    assert_eq!(program.terminate().await.code(), Some(0));
+    assert!(!program.healthy().await);
 
-    let pid = nix::unistd::Pid::from_raw(child.id().unwrap().try_into().unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-    let output = tokio::time::timeout(Duration::from_secs(10), child.wait_with_output()).await.unwrap().unwrap();
-    assert_eq!(output.status.code(), Some(0));
-    assert!(!healthy(&ops).await);
-
-    let log = String::from_utf8(output.stderr).unwrap();
+    let log = program.log();
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let summary =
         |outcome: &str| lines.iter().find(|line| line["outcome"] == outcome).unwrap_or_else(|| panic!("{log}"));

@@ -4,18 +4,19 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    Broker, Connection, Webhook, by_way_of, free_address, run, run_at, run_on, run_without_broker, setting, spool_dir,
-    until,
+    Broker, Program, Webhook, by_way_of, free_address, run, run_at, run_on, run_without_broker, spool_dir,
 };
-use crate::service::{Program, healthy, start_at};
 use shared::message::{Message, sha256};
 use shared::name::Name;
 use shared::spool::{BatchBuilder, BatchName, Folder, Replica, batches};
 use testing::gate::Gate;
 use time::OffsetDateTime;
+use tokio::process::Command;
 
 /// Port 1 refuses.
-const NOBODY: &str = "amqp://127.0.0.1:1/%2f";
+fn without_broker(program: &mut Command) {
+    program.env("AMQP_URL", "amqp://127.0.0.1:1/%2f");
+}
 
 fn webhook(id: &str) -> Webhook {
     Webhook::new("generic", id, "t", b"{}")
@@ -91,17 +92,6 @@ async fn a_frozen_broker_is_noticed_and_then_costs_no_time() {
     .await;
 }
 
-/// Waits until a program has its broker.
-async fn ready(program: &Program) {
-    until("the program is healthy", async || healthy(&program.ops).await.then_some(())).await;
-    let port = program.ops.rsplit_once(':').unwrap().1.parse().unwrap();
-    let request = b"GET /readyz HTTP/1.1\r\nhost: ops\r\n\r\n";
-    until("the program has its broker", async || {
-        Connection::open(port).await.exchange(request).await.body.contains("\"ready\"").then_some(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_full_queue_refuses_and_the_spool_takes_over() {
     run("[queue]\nmax_bytes = 1048576\n", async |ingest| {
@@ -149,21 +139,21 @@ async fn a_full_queue_and_then_a_full_spool_are_503_until_there_is_room() {
 }
 
 async fn spool_some(program: &Program, ids: &[String]) {
-    until("the program is healthy", async || healthy(&program.ops).await.then_some(())).await;
+    program.up().await;
     for id in ids {
-        assert_eq!(Connection::open(program.port).await.exchange(&webhook(id).request()).await.status, 200);
+        assert_eq!(program.send(&webhook(id).request()).await.status, 200);
     }
 }
 
 #[tokio::test]
 async fn what_a_killed_ingest_had_spooled_is_drained_by_the_next() {
     let broker = Broker::connect().await;
-    let mut first = start_at(&broker, NOBODY);
+    let mut first = Program::start(&broker, without_broker);
     let ids = numbered(10);
     spool_some(&first, &ids).await;
     first.child.kill().await.unwrap();
-    let second = start_at(&broker, &setting("AMQP_URL"));
-    ready(&second).await;
+    let second = Program::start(&broker, |_| {});
+    second.ready().await;
     for id in &ids {
         assert_eq!(&broker.take().await.id, id);
     }
@@ -173,11 +163,11 @@ async fn what_a_killed_ingest_had_spooled_is_drained_by_the_next() {
 #[tokio::test]
 async fn an_orphaned_spool_is_adopted_by_a_sibling() {
     let broker = Broker::connect().await;
-    let mut first = start_at(&broker, NOBODY);
+    let mut first = Program::start(&broker, without_broker);
     let ids = numbered(5);
     spool_some(&first, &ids).await;
-    let second = start_at(&broker, &setting("AMQP_URL"));
-    ready(&second).await;
+    let second = Program::start(&broker, |_| {});
+    second.ready().await;
     assert!(broker.is_empty().await, "a locked spool was drained");
     first.child.kill().await.unwrap();
     for id in &ids {

@@ -19,3 +19,4 @@ mod once;
 mod outages;
 mod poison;
 mod scene;
+mod secrets;

@@ -47,6 +47,14 @@ impl Connection {
         tokio::time::timeout(PATIENCE, self.read_answer()).await.expect("no answer in 10 s")
     }
 
+    /// Whether the other side has said anything by now.
+    pub(crate) fn heard(&mut self) -> bool {
+        let mut buffer = [0; 4096];
+        let read = self.stream.try_read(&mut buffer);
+        self.unread.extend_from_slice(&buffer[..*read.as_ref().unwrap_or(&0)]);
+        read.is_ok()
+    }
+
     /// Reads all answers until the other side closes.
     pub(crate) async fn answers(&mut self) -> Vec<Answer> {
         let mut answers = Vec::new();

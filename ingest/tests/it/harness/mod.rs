@@ -3,6 +3,7 @@
 //! [`run`] always stops the service and deletes the queues, also when the test fails.
 
 mod client;
+mod program;
 mod queue;
 mod way;
 
@@ -20,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use client::{Answer, Connection};
+pub(crate) use program::{Program, program};
 pub(crate) use queue::Broker;
 pub(crate) use testing::services::setting;
 pub(crate) use testing::wait::until;

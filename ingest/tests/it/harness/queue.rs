@@ -2,7 +2,7 @@
 
 use lapin::message::BasicGetMessage;
 use lapin::options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions, QueueDeleteOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ConnectionProperties};
 use shared::amqp::Topology;
 use shared::config::QueueConfig;
@@ -45,6 +45,13 @@ impl Broker {
         raw
     }
 
+    /// Takes the next message off the queue; everything beside its body, readable.
+    pub(crate) async fn take_properties(&self) -> String {
+        let properties = self.take_raw().await.delivery.properties.clone();
+        let headers = properties.headers().clone().unwrap_or_default();
+        format!("{properties:?} {}", readable(&headers))
+    }
+
     /// Whether the queue is empty.
     pub(crate) async fn is_empty(&self) -> bool {
         self.get().await.is_none()
@@ -77,4 +84,14 @@ impl Broker {
     async fn get(&self) -> Option<BasicGetMessage> {
         self.channel.basic_get(self.webhooks().as_str().into(), BasicGetOptions { no_ack: false }).await.unwrap()
     }
+}
+
+/// Header for header, and what stands inside of them.
+fn readable(table: &FieldTable) -> String {
+    let value = |value: &AMQPValue| match value {
+        AMQPValue::LongString(text) => String::from_utf8_lossy(text.as_bytes()).into_owned(),
+        AMQPValue::FieldTable(table) => readable(table),
+        other => format!("{other:?}"),
+    };
+    table.inner().iter().map(|(name, inner)| format!("{name}={}\n", value(inner))).collect()
 }
