@@ -11,6 +11,8 @@ mod broker;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod disks;
+#[cfg(test)]
 mod floods;
 #[cfg(test)]
 mod harness;

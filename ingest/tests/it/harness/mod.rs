@@ -68,6 +68,11 @@ pub(crate) async fn run_on(broker: Broker, test: impl AsyncFnOnce(&mut Ingest)) 
     run_with(broker, Some(&setting("AMQP_URL")), "", test).await;
 }
 
+/// The same, sent to an address where a broker may be or come up, with a spool that was prepared before.
+pub(crate) async fn run_on_at(broker: Broker, amqp_url: &str, extra: &str, test: impl AsyncFnOnce(&mut Ingest)) {
+    run_with(broker, Some(amqp_url), extra, test).await;
+}
+
 async fn run_with(broker: Broker, amqp_url: Option<&str>, extra: &str, test: impl AsyncFnOnce(&mut Ingest)) {
     let settings = Settings {
         config: configuration(&broker.prefix, extra),
