@@ -1,15 +1,32 @@
 //! The worker's passwords are told nowhere: not in logs, metrics, arguments or tables, whatever goes wrong.
 
+use testing::http_sink::HttpSink;
 use testing::marker::Marker;
 use testing::orders::{Order, webhook};
 use testing::process::Service;
 use testing::rabbitmq::User;
 use testing::services::setting;
 use testing::wait::until;
-use testing::{Stack, run};
+use testing::{Stack, replace, run};
 use url::Url;
 
-use crate::scene::{number, options, parked, processed, quick, stock};
+use crate::scene::{number, options, parked, processed, quick, quicken, stock};
+
+/// What calls are signed with.
+const CALLS_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// The default configuration with an effect that calls a service that refuses.
+fn calling(stack: &Stack, sink: &HttpSink) -> std::path::PathBuf {
+    stack.configure(|text| {
+        let effects = |names: &str| format!("effects = [\"decrement-stock\", \"order-confirmation\"{names}]");
+        let text = replace(&quicken(text), &effects(""), &effects(", \"tell-warehouse\""));
+        let url = sink.url("/status/403");
+        format!(
+            "{text}\n[effects.http.tell-warehouse]\nurl = \"{url}\"\nmap = '{{key: .id, body: {{}}}}'\n\
+             secret = {{ env = \"CALLS_SECRET\" }}\nallow_private = true\n"
+        )
+    })
+}
 
 /// Every text in the tables that failures are written to.
 async fn written_down(stack: &Stack) -> String {
@@ -42,9 +59,9 @@ async fn no_password_is_told_to_anybody() {
         let mut smtp_url = Url::parse(&setting("SMTP_URL")).unwrap();
         smtp_url.set_username("sink").unwrap();
         smtp_url.set_password(Some(&smtp.secret)).unwrap(); // the sink lets in another one only
-        let config = quick(&stack);
+        let config = calling(&stack, &HttpSink::start().await);
         let worker = Service::spawn_worker_in(&stack, &options(&config), |worker| {
-            worker.env("DATABASE_URL", database_url).env("AMQP_URL", user.amqp_url());
+            worker.env("CALLS_SECRET", CALLS_SECRET).env("DATABASE_URL", database_url).env("AMQP_URL", user.amqp_url());
             worker.env("SMTP_URL", smtp_url.as_str()).env("RUST_LOG", "trace");
         });
         worker.wait_until_ready().await;
@@ -52,6 +69,7 @@ async fn no_password_is_told_to_anybody() {
         stack.publish(&webhook("no-json", "orders/paid", b"{".to_vec())).await;
         processed(&stack, 1).await;
         parked(&stack, "plan", 1).await;
+        number(&stack, "SELECT count(*) FROM outbox WHERE state = 'failed'", 1).await;
         until("the mail server has refused", || async { worker.log().contains("535").then_some(()) }).await;
         stack.database.take_away().await;
         stack.publish(&Order::of(2, "", &["MUG"]).webhook("w2")).await;
@@ -66,7 +84,7 @@ async fn no_password_is_told_to_anybody() {
         let mut places = shown(&worker).await;
         places.push(("a table", written_down(&stack).await));
         assert!(places.last().unwrap().1.contains("no-json"), "{places:?}");
-        for marker in [amqp, postgres, smtp] {
+        for marker in [amqp, postgres, smtp, Marker::of(CALLS_SECRET.trim_start_matches("whsec_"))] {
             for (place, text) in &places {
                 marker.assert_absent(place, text);
             }
