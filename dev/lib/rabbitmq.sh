@@ -98,6 +98,14 @@ rabbitmq_alarm() {
     rabbitmq_control set_disk_free_limit "$disk"
 }
 
+# rabbitmq_patience SECONDS|off: for channels that are opened from now on. Looked at as often as it is long.
+rabbitmq_patience() {
+    local timeout=1800000 tick=60000
+    if [[ $1 != off ]]; then timeout=$(($1 * 1000)) tick=$timeout; fi
+    rabbitmq_control eval "application:set_env(rabbit, consumer_timeout, $timeout),
+        application:set_env(rabbit, channel_tick_interval, $tick)." >/dev/null
+}
+
 rabbitmq_control() {
     "${as_rabbitmq[@]}" env -i -C "$DATA/rabbitmq" HOME="$DATA/rabbitmq" PATH="$PATH" LANG=C.UTF-8 \
         ERL_EPMD_PORT="$(port EPMD_PORT)" RABBITMQ_CONF_ENV_FILE=/dev/null \

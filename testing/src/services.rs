@@ -52,6 +52,25 @@ impl Drop for Alarm {
     }
 }
 
+/// `RabbitMQ` closes a channel whose delivery is not acknowledged within seconds, until this is dropped; with half an
+/// hour, as it comes, no test could wait for that.
+pub struct Impatience(());
+
+impl Impatience {
+    /// For channels that are opened from now on.
+    pub async fn of_seconds(seconds: u32) -> Self {
+        let seconds = seconds.to_string();
+        tokio::task::spawn_blocking(move || dev_services(&["patience", &seconds])).await.unwrap();
+        Self(())
+    }
+}
+
+impl Drop for Impatience {
+    fn drop(&mut self) {
+        dev_services(&["patience", "off"]);
+    }
+}
+
 fn dev_services(arguments: &[&str]) {
     let services = setting("TEST_SERVICES");
     let status = std::process::Command::new(&services)

@@ -3,7 +3,7 @@
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use testing::orders::Order;
-use testing::services::{Alarm, setting};
+use testing::services::{Alarm, Impatience, setting};
 use testing::wait::until;
 use testing::{Stack, run};
 use url::Url;
@@ -159,6 +159,34 @@ async fn exclusive_while_the_broker_is_short_of_memory_only_the_ladder_waits() {
         assert_eq!((quantity(&stack, "MUG").await, quantity(&stack, "CURSED").await), (950, 999));
         assert!(!worker.log().contains("lost the broker"), "{}", worker.log());
         assert!(worker.terminate().await.success());
+    })
+    .await;
+}
+
+/// Runs alone: the broker's patience is everybody's. A batch waits for the database for longer than the broker waits for an
+/// acknowledgement: the channel is closed, all of it is delivered again, and takes effect once.
+#[tokio::test]
+async fn exclusive_a_channel_that_the_broker_closes_is_opened_anew() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let mut blocker = stack.database.client().await;
+        let lock = blocker.transaction().await.unwrap();
+        lock.execute("SELECT FROM inventory WHERE sku = 'MUG' FOR UPDATE", &[]).await.unwrap();
+        order_mugs(&stack, 1..=20).await;
+        let impatience = Impatience::of_seconds(1).await;
+        let worker = worker(&stack).await;
+        until("the broker has lost its patience", || async {
+            worker.log().contains("delivery acknowledgement on channel").then_some(())
+        })
+        .await;
+        lock.rollback().await.unwrap();
+        processed(&stack, 20).await;
+        assert_eq!(quantity(&stack, "MUG").await, 980);
+        assert_no_drift(&stack).await;
+        number(&stack, "SELECT count(*) FROM webhook_failures", 0).await;
+        worker.wait_until_ready().await;
+        assert!(worker.terminate().await.success());
+        tokio::task::spawn_blocking(move || drop(impatience)).await.unwrap();
     })
     .await;
 }
