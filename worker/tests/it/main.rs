@@ -1,22 +1,24 @@
-//! The worker's promises, shown on real services with real processes.
+//! The worker's promises, shown on real services with real processes. One program for all of them: it links once.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "tests may panic"
-)]
-
+#[cfg(test)]
 mod broker;
+#[cfg(test)]
 mod calls;
+#[cfg(test)]
 mod databases;
+#[cfg(test)]
 mod kills;
+#[cfg(test)]
 mod laws;
+#[cfg(test)]
 mod mails;
+#[cfg(test)]
 mod once;
+#[cfg(test)]
 mod outages;
+#[cfg(test)]
 mod poison;
+#[cfg(test)]
 mod scene;
+#[cfg(test)]
 mod secrets;

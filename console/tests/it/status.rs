@@ -1,0 +1,80 @@
+//! `oncehook status`.
+
+use testing::orders::Order;
+use testing::run;
+use testing::services::setting;
+use tokio::process::Command;
+
+use crate::scene::{json, oncehook, text};
+
+#[tokio::test]
+async fn status_tells_depths_and_what_needs_a_person() {
+    run(async |stack| {
+        for id in 1..=3 {
+            stack.publish(&Order::of(id, "", &["MUG"]).webhook(&format!("w{id}"))).await;
+        }
+        let status = json(&stack, &["status"]).await;
+        assert!(status["queues"][0]["queue"].as_str().unwrap().ends_with("webhooks"));
+        assert_eq!((&status["queues"][0]["ready"], &status["workers"]), (&3.into(), &0.into()));
+        assert_eq!(status["attention"], serde_json::json!(["no worker takes from the queue"]));
+        let table = oncehook(&stack, &["status"]).await;
+        assert_eq!(table.status.code(), Some(3));
+        assert!(text(&table.stdout).contains("! no worker takes from the queue"), "{table:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn status_asks_each_ingest_for_its_spool() {
+    run(async |stack| {
+        let metrics = "webhook_spool_files 2\nwebhook_spool_bytes 4096\nwebhook_spool_oldest_age_seconds 61\nwebhook_spool_corrupt_files 1\n";
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answering = std::thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let read = std::io::Read::read(&mut client, &mut request).unwrap();
+            assert!(request[..read].starts_with(b"GET /metrics HTTP/1.1\r\n"));
+            std::io::Write::write_all(&mut client, format!("HTTP/1.1 200 OK\r\n\r\n{metrics}").as_bytes()).unwrap();
+        });
+        let urls = format!("{url},http://127.0.0.1:1");
+        let output = Command::new(env!("CARGO_BIN_EXE_oncehook"))
+            .args(["status", "--output", "json"])
+            .env_clear()
+            .env("ONCEHOOK_CONFIG", stack.configure(str::to_owned))
+            .env("DATABASE_URL", &stack.database.url)
+            .env("AMQP_URL", setting("AMQP_URL"))
+            .env("INGEST_OPS_URL", urls)
+            .output()
+            .await
+            .unwrap();
+        answering.join().unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(status["spool"][0]["bytes"], 4096);
+        assert_eq!(status["spool"][1]["bytes"], serde_json::Value::Null);
+        let attention = status["attention"].to_string();
+        assert!(attention.contains("1 damaged files") && attention.contains("127.0.0.1:1 does not answer"), "{attention}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_several_broker_addresses_one_that_answers_is_enough() {
+    run(async |stack| {
+        let status = async |addresses: String| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_oncehook"));
+            command
+                .args(["status", "--output", "json"])
+                .env_clear()
+                .env("ONCEHOOK_CONFIG", stack.configure(str::to_owned));
+            command.env("DATABASE_URL", &stack.database.url).env("AMQP_URL", addresses).output().await.unwrap()
+        };
+        let dead = "amqp://user:hush@127.0.0.1:1/%2f";
+        let answered = status(format!("{dead},{}", setting("AMQP_URL"))).await;
+        assert!(text(&answered.stdout).contains("webhooks"), "{answered:?}");
+        let told = text(&status(format!("{dead},{dead}")).await.stderr);
+        assert_eq!(told.matches("cannot connect to 127.0.0.1:1").count(), 2, "{told}");
+        assert!(!told.contains("hush"), "{told}");
+    })
+    .await;
+}
