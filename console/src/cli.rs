@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::output::{Output, show};
+use crate::parked::command::ParkedCommand;
 use crate::settings::Settings;
-use crate::{inventory, spool, status};
+use crate::{inventory, parked, spool, status};
 
 /// Sees and steers an Oncehook installation.
 #[derive(Debug, Parser)]
@@ -28,6 +29,9 @@ enum Command {
     /// Stock per SKU.
     #[command(subcommand)]
     Inventory(InventoryCommand),
+    /// Webhooks that could not be processed and wait for a person.
+    #[command(subcommand)]
+    Parked(ParkedCommand),
     /// What ingest keeps on its disk while the broker is away; run it where that disk is.
     #[command(subcommand)]
     Spool(SpoolCommand),
@@ -84,6 +88,7 @@ pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
             show(&inventory::import(settings, &file).await?, cli.output, out)?;
         }
         Command::Inventory(InventoryCommand::Show) => show(&inventory::list(settings).await?, cli.output, out)?,
+        Command::Parked(command) => return parked::command::run(command, settings, cli.output, out).await,
         Command::Spool(SpoolCommand::Ls(SpoolArgs { dir })) => show(&spool::list(settings, dir)?, cli.output, out)?,
         Command::Spool(SpoolCommand::Verify(SpoolArgs { dir })) => {
             let verified = spool::verify(settings, dir)?;

@@ -8,9 +8,11 @@ pub mod cli;
 mod connect;
 mod inventory;
 mod output;
+mod parked;
 mod settings;
 mod spool;
 mod spool_gauges;
 mod status;
+mod steering;
 
 pub use cli::{Cli, run};

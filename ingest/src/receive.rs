@@ -111,6 +111,7 @@ fn message(
         body_sha256: sha256(&body),
         attempt: 0,
         traceparent: trace_context::traceparent(headers),
+        steering: None,
         body,
     }
 }

@@ -68,6 +68,7 @@ pub fn webhook(id: &str, topic: &str, body: Vec<u8>) -> Message {
         body_sha256: sha256(&body),
         attempt: 0,
         traceparent: None,
+        steering: None,
         body: body.into(),
     }
 }

@@ -98,7 +98,7 @@ impl Metrics {
     fn register_webhooks(&self, registry: &mut Registry) {
         registry.register("webhook_processed", "Webhooks settled, by source and outcome", self.processed.clone());
         registry.register("webhook_parked", "Webhooks parked, by source and reason", self.parked.clone());
-        let help = "From receipt by ingest to the commit of the effects";
+        let help = "From receipt by ingest, or by a person's redrive or replay, to the commit of the effects";
         registry.register_with_unit("webhook_end_to_end", help, Unit::Seconds, self.end_to_end.clone());
         registry.register("worker_batch_size", "Webhooks in a committed transaction", self.batch_size.clone());
         let help = "From BEGIN to COMMIT";
@@ -128,7 +128,7 @@ impl Metrics {
     /// A webhook left the transaction.
     pub(crate) fn processed(&self, message: &Message, outcome: Outcome) {
         self.count(message, outcome.as_str());
-        let latency = OffsetDateTime::now_utc() - message.received_at;
+        let latency = OffsetDateTime::now_utc() - message.under_way_since();
         self.end_to_end.observe(latency.as_seconds_f64().max(0.0));
     }
 

@@ -12,7 +12,7 @@ use crate::batch::{Arrival, Defect, Trouble};
 
 /// What a pipeline goes by.
 pub(crate) struct Rules {
-    /// A webhook received longer ago is parked: its id may be forgotten.
+    /// A webhook that is on its way for longer is parked: its id may be forgotten. Time spent parked does not count.
     pub(crate) retention: Duration,
     /// What each source says of duplicates with another body.
     pub(crate) changed_body: HashMap<Name, ChangedBody>,
@@ -37,10 +37,12 @@ impl Rules {
                 ParkReason::DeadLettered,
                 "delivered too often without being settled: it may end whoever handles it".to_owned(),
             )),
-            None if OffsetDateTime::now_utc() - arrival.message.received_at > self.retention => Some(Trouble::Park(
-                ParkReason::TooOld,
-                "received longer ago than ids are kept, so a duplicate could not be told".to_owned(),
-            )),
+            None if OffsetDateTime::now_utc() - arrival.message.under_way_since() > self.retention => {
+                Some(Trouble::Park(
+                    ParkReason::TooOld,
+                    "received longer ago than ids are kept, so a duplicate could not be told".to_owned(),
+                ))
+            }
             None => None,
         }
     }

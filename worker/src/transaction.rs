@@ -9,6 +9,7 @@ use deadpool_postgres::{Client, Transaction};
 use shared::config::UnknownSku;
 use shared::db::inventory_ledger::{RecordedSale, Sale, SaleKey};
 use shared::db::outbox::NewEffect;
+use shared::db::parked_webhooks::Settled;
 use shared::db::processed_webhooks::{ClaimRow, DuplicateCount, Status, WebhookKey};
 use shared::db::{
     Failure, classify, inventory, inventory_ledger, outbox, parked_webhooks, processed_webhooks, webhook_payloads,
@@ -87,14 +88,28 @@ pub(crate) async fn apply(client: &mut Client, batch: &[Planned]) -> Result<Appl
         let payloads: Vec<_> = ours.iter().map(|planned| (&planned.key, &planned.message)).collect();
         webhook_payloads::insert(&transaction, &payloads).await?;
     }
-    let settled = batch.iter().zip(&applied.outcomes);
-    let settled = settled.filter(|(_, outcome)| **outcome != Outcome::Duplicate { changed_body: true });
-    let keys: Vec<&WebhookKey> = settled.map(|(planned, _)| &planned.key).collect();
-    applied.resolved = parked_webhooks::resolve(&transaction, &keys).await?;
+    let settled: Vec<_> = batch.iter().zip(&applied.outcomes).flat_map(settled).collect();
+    applied.resolved = parked_webhooks::resolve(&transaction, &settled).await?;
     failpoint::reach("worker.before-commit");
     transaction.commit().await?;
     failpoint::reach("worker.after-commit");
     Ok(applied)
+}
+
+/// Which parked rows a webhook settles by leaving the transaction. One whose id was processed with another body
+/// settles nothing, unless a person sent it: then the row with this body. A replay settles the first one's row, too,
+/// if that was parked with the body which now ran.
+fn settled<'p>((planned, outcome): (&'p Planned, &Outcome)) -> impl Iterator<Item = Settled<'p>> {
+    let message = &planned.message;
+    let (source, webhook_id) = (message.source.as_str(), message.id.as_str());
+    let this_body = Some(message.body_sha256.as_slice());
+    let own = match outcome {
+        Outcome::Duplicate { changed_body: true } if message.steering.is_none() => None,
+        Outcome::Duplicate { changed_body: true } => Some(Settled { source, webhook_id, only_body: this_body }),
+        _ => Some(Settled { source, webhook_id, only_body: None }),
+    };
+    let first = message.replay().map(|replay| Settled { source, webhook_id: &replay.of, only_body: this_body });
+    own.into_iter().chain(first)
 }
 
 /// SKUs that are not in `inventory` and whose effect says to skip them.
@@ -135,6 +150,7 @@ async fn claim(
             received_at: planned.message.received_at,
             attempt: i32::try_from(planned.message.attempt).unwrap_or(i32::MAX),
             skips,
+            replay: planned.message.replay(),
         })
         .collect();
     Ok(processed_webhooks::claim(transaction, &rows).await?)
@@ -276,8 +292,8 @@ async fn conflicting_sales(
 async fn plan_out(transaction: &Transaction<'_>, ours: &[&Planned]) -> Result<u64, ApplyError> {
     let mut effects = Vec::new();
     for planned in ours {
-        let new = |dedupe_key: &str, effect: &Name, kind, intent, on_ambiguous| NewEffect {
-            dedupe_key: dedupe_key.to_owned(),
+        let new = |key: &str, effect: &Name, kind, intent, on_ambiguous| NewEffect {
+            dedupe_key: dedupe_key(planned, key),
             effect: effect.to_string(),
             kind,
             source: Some(planned.key.source.clone()),
@@ -302,4 +318,9 @@ async fn plan_out(transaction: &Transaction<'_>, ours: &[&Planned]) -> Result<u6
         return Ok(0);
     }
     Ok(outbox::insert(transaction, &effects).await?)
+}
+
+/// A replay may have been told to let its effects go out again.
+fn dedupe_key(planned: &Planned, key: &str) -> String {
+    planned.message.replay().map_or_else(|| key.to_owned(), |replay| replay.dedupe_key(key))
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod inventory;
 #[cfg(test)]
+mod parked;
+#[cfg(test)]
 mod scene;
 #[cfg(test)]
 mod spool;

@@ -1,22 +1,36 @@
-//! The command line, as a user or a script runs it.
+//! What every test of the command line needs: the command, parked webhooks, and a worker.
 
+use std::path::Path;
 use std::process::Output;
 
+use clap::Parser;
+use shared::db::parked_webhooks::{self, ParkReason};
+use shared::message::Message;
 use testing::Stack;
+use testing::orders::Order;
 use testing::services::setting;
+use testing::state::quicken;
+use testing::wait::until;
 use tokio::process::Command;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
-/// Runs the command.
-pub(crate) async fn oncehook(stack: &Stack, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_oncehook"))
+/// The command, told where the test's world is.
+pub(crate) fn command(stack: &Stack, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oncehook"));
+    command
         .args(arguments)
         .env_clear()
         .env("ONCEHOOK_CONFIG", stack.configure(str::to_owned))
         .env("DATABASE_URL", &stack.database.url)
         .env("AMQP_URL", setting("AMQP_URL"))
-        .output()
-        .await
-        .unwrap()
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs the command.
+pub(crate) async fn oncehook(stack: &Stack, arguments: &[&str]) -> Output {
+    command(stack, arguments).output().await.unwrap()
 }
 
 /// Runs the command and reads its JSON.
@@ -28,4 +42,76 @@ pub(crate) async fn json(stack: &Stack, arguments: &[&str]) -> serde_json::Value
 /// What it printed.
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Parks webhooks as a worker would have.
+pub(crate) async fn park(stack: &Stack, messages: &[Message], reason: ParkReason) {
+    let mut client = stack.database.client().await;
+    let transaction = client.transaction().await.unwrap();
+    for message in messages {
+        parked_webhooks::park(&transaction, message, reason, "for a test").await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+}
+
+/// So many orders of a MUG each, under the ids w1, w2 …
+pub(crate) fn orders(stack: &Stack, count: u64) -> Vec<Message> {
+    let order = |id| Order::of(id, &format!("order-{id}@{}", stack.mail_domain), &["MUG"]);
+    (1..=count).map(|id| order(id).webhook(&format!("w{id}"))).collect()
+}
+
+/// Redrives that were left unfinished count as parked after a minute: this is that minute.
+pub(crate) async fn let_a_minute_pass(stack: &Stack) {
+    let redriving = "UPDATE parked_webhooks SET changed_at = changed_at - interval '61 s' WHERE state = 'redriving'";
+    stack.database.execute(redriving).await;
+}
+
+/// Waits until the work queue holds so many messages.
+pub(crate) async fn queued(stack: &Stack, count: u32) {
+    let queue = stack.topology.webhooks();
+    until(&format!("{count} messages are queued"), || async { (stack.ready(&queue).await == count).then_some(()) })
+        .await;
+}
+
+/// A worker within the test's own process.
+pub(crate) struct Worker {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), worker::WorkerError>>,
+}
+
+impl Worker {
+    /// On the default configuration, without its patience.
+    pub(crate) async fn start(stack: &Stack) -> Self {
+        Self::with(stack, &stack.configure(quicken)).await
+    }
+
+    pub(crate) async fn with(stack: &Stack, config: &Path) -> Self {
+        #[derive(Parser)]
+        struct Arguments {
+            #[command(flatten)]
+            settings: worker::Settings,
+        }
+        shared::crypto::install();
+        let operator = format!("operator@{}", stack.mail_domain);
+        let arguments = [
+            ("--config", config.display().to_string()),
+            ("--database-url", stack.database.url.clone()),
+            ("--amqp-url", setting("AMQP_URL")),
+            ("--smtp-url", setting("SMTP_URL")),
+            ("--mail-from", "shop@shop.example".to_owned()),
+            ("--operator-email", operator),
+            ("--ops-listen", "127.0.0.1:0".to_owned()),
+        ];
+        let arguments = arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
+        let Arguments { settings } =
+            Arguments::try_parse_from(["worker".to_owned()].into_iter().chain(arguments)).unwrap();
+        let stop = CancellationToken::new();
+        let application = worker::Application::build(&settings).await.unwrap();
+        Self { task: tokio::spawn(application.run_until_stopped(stop.clone())), stop }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
 }

@@ -244,6 +244,7 @@ fn message(number: u64) -> Message {
         body_sha256: sha256(&body),
         attempt: 0,
         traceparent: None,
+        steering: None,
         body,
     }
 }

@@ -253,6 +253,7 @@ fn message(id: &str) -> Message {
         body_sha256: sha256(b"{}"),
         attempt: 0,
         traceparent: None,
+        steering: None,
         body: "{}".into(),
     }
 }

@@ -13,6 +13,7 @@ pub mod processed_webhooks;
 pub mod webhook_failures;
 pub mod webhook_payloads;
 
+mod content;
 mod failure;
 
 use std::str::FromStr;
@@ -22,6 +23,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use self::content::Content;
 pub use self::failure::{Failure, classify};
 
 /// How long a statement waits for a lock before it gives up.
@@ -134,6 +136,14 @@ pub async fn answer_within<T>(
 /// A JSON array or object as text, for a `::jsonb` cast. What we store always serialises.
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|_never| "null".to_owned())
+}
+
+/// The database's clock: rows that are written from now on are not older.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn now(client: &deadpool_postgres::Client) -> Result<time::OffsetDateTime, tokio_postgres::Error> {
+    client.query_one("SELECT now() AS now", &[]).await?.try_get("now")
 }
 
 /// A text that a column takes: Postgres' text holds no NUL, and an error may quote one from a body

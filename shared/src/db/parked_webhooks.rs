@@ -2,35 +2,42 @@
 //!
 //! They live here and not on a queue, where looking at them would raise their delivery count. A
 //! parked webhook holds no claim: the transaction that claims it at last, by redrive or because
-//! the provider sent it again, resolves its row.
+//! the provider sent it again, resolves its row. What a person does with them is in [`steer`], how
+//! they are looked at in [`rows`].
+
+pub mod rows;
+pub mod steer;
 
 use std::fmt;
 
 use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
+use tokio_postgres::types::{FromSql, Type, accepts};
 use tokio_postgres::{Error, GenericClient};
 
-use super::processed_webhooks::WebhookKey;
 use crate::message::Message;
 
 const PARK: &str = "
     INSERT INTO parked_webhooks
-        (source, webhook_id, provider, topic, reason, detail, attempts, content_type, headers, body, body_sha256, received_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $11, $12)
+        (source, webhook_id, provider, topic, reason, detail, attempts, content_type, headers, body, body_sha256,
+         received_at, replay_of, replay_run, replay_mode)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $11, $12, $13, $14, $15)
     ON CONFLICT (source, webhook_id) DO UPDATE
     SET provider = excluded.provider, topic = excluded.topic, reason = excluded.reason,
         detail = excluded.detail, state = 'parked', generation = parked_webhooks.generation + 1,
         attempts = excluded.attempts, content_type = excluded.content_type, headers = excluded.headers,
         body = excluded.body, body_sha256 = excluded.body_sha256, received_at = excluded.received_at,
-        changed_at = now()";
+        replay_of = excluded.replay_of, replay_run = excluded.replay_run, replay_mode = excluded.replay_mode,
+        redriven_at = NULL, discarded_because = NULL, changed_at = now()";
 
 const RESOLVE: &str = "
     UPDATE parked_webhooks AS parked
     SET state = 'resolved', changed_at = now()
     FROM (
         SELECT source, webhook_id FROM parked_webhooks
-        JOIN unnest($1::text[], $2::text[]) AS claimed (source, webhook_id) USING (source, webhook_id)
-        WHERE state <> 'resolved'
+        JOIN unnest($1::text[], $2::text[], $3::bytea[]) AS claimed (source, webhook_id, only_body)
+            USING (source, webhook_id)
+        WHERE state <> 'resolved' AND (only_body IS NULL OR body_sha256 = only_body)
         ORDER BY source, webhook_id
         FOR UPDATE OF parked_webhooks
     ) AS found
@@ -42,7 +49,7 @@ const COUNT_BY_REASON: &str = "
     GROUP BY reason ORDER BY reason";
 
 /// Why a webhook is parked: a closed list, as the column's CHECK says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
 pub enum ParkReason {
     /// A filter, mapping or template fails on its body.
     Plan,
@@ -79,6 +86,22 @@ impl ParkReason {
     }
 }
 
+impl<'a> FromSql<'a> for ParkReason {
+    fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        let text = <&str>::from_sql(kind, raw)?;
+        let known = <Self as clap::ValueEnum>::value_variants().iter().find(|reason| reason.as_str() == text);
+        known.copied().ok_or_else(|| format!("there is no reason {text:?} in this version").into())
+    }
+
+    accepts!(TEXT);
+}
+
+impl serde::Serialize for ParkReason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl fmt::Display for ParkReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -108,6 +131,7 @@ pub async fn park(
     detail: &str,
 ) -> Result<(), Error> {
     let headers: std::collections::BTreeMap<_, _> = message.headers.iter().map(|(name, value)| (name, value)).collect();
+    let replay = message.replay();
     let statement = transaction.prepare_cached(PARK).await?;
     transaction
         .execute(
@@ -125,21 +149,36 @@ pub async fn park(
                 &message.body.as_ref(),
                 &message.body_sha256.as_slice(),
                 &message.received_at,
+                &replay.map(|replay| &replay.of),
+                &replay.map(|replay| replay.run.as_str()),
+                &replay.map(|replay| replay.mode.as_str()),
             ],
         )
         .await?;
     Ok(())
 }
 
+/// A parked webhook that needs nobody any more.
+#[derive(Debug, Clone, Copy)]
+pub struct Settled<'a> {
+    /// Its source.
+    pub source: &'a str,
+    /// Its id.
+    pub webhook_id: &'a str,
+    /// SHA-256 of the body that was settled, where a row with another body is to stay.
+    pub only_body: Option<&'a [u8]>,
+}
+
 /// Marks parked webhooks as resolved that have been claimed after all; returns how many there were.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn resolve(transaction: &Transaction<'_>, claimed: &[&WebhookKey]) -> Result<u64, Error> {
-    let sources: Vec<&str> = claimed.iter().map(|key| key.source.as_str()).collect();
-    let ids: Vec<&str> = claimed.iter().map(|key| key.webhook_id.as_str()).collect();
+pub async fn resolve(transaction: &Transaction<'_>, settled: &[Settled<'_>]) -> Result<u64, Error> {
+    let sources: Vec<&str> = settled.iter().map(|settled| settled.source).collect();
+    let ids: Vec<&str> = settled.iter().map(|settled| settled.webhook_id).collect();
+    let bodies: Vec<Option<&[u8]>> = settled.iter().map(|settled| settled.only_body).collect();
     let statement = transaction.prepare_cached(RESOLVE).await?;
-    transaction.execute(&statement, &[&sources, &ids]).await
+    transaction.execute(&statement, &[&sources, &ids, &bodies]).await
 }
 
 /// What waits for a person, by reason.

@@ -3,22 +3,28 @@
 //! The row is inserted in the transaction that applies the effects. The session is the lock: a
 //! conflicting insert waits for the other transaction, is skipped after its commit and goes
 //! through after its rollback. Rows are inserted in key order, so that two batches with the same
-//! webhooks cannot wait for each other in a circle.
+//! webhooks cannot wait for each other in a circle. A replay is claimed under an id of its own; what can be
+//! replayed is looked up in [`replays`].
+
+pub mod replays;
 
 use std::collections::{HashMap, HashSet};
 
 use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
+use tokio_postgres::types::{FromSql, Type, accepts};
 use tokio_postgres::{Error, GenericClient};
 
+use crate::message::Replay;
 use crate::plan::Skip;
 
 const CLAIM: &str = "
     INSERT INTO processed_webhooks
-        (source, webhook_id, topic, body_sha256, status, received_at, attempt, skips)
-    SELECT source, webhook_id, topic, body_sha256, status, received_at, attempt, skips::jsonb
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[], $7::int4[], $8::text[])
-        AS webhook (source, webhook_id, topic, body_sha256, status, received_at, attempt, skips)
+        (source, webhook_id, topic, body_sha256, status, received_at, attempt, skips, replay_of, replay_run)
+    SELECT source, webhook_id, topic, body_sha256, status, received_at, attempt, skips::jsonb, replay_of, replay_run
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[], $7::int4[], $8::text[],
+                $9::text[], $10::text[])
+        AS webhook (source, webhook_id, topic, body_sha256, status, received_at, attempt, skips, replay_of, replay_run)
     ORDER BY source, webhook_id
     ON CONFLICT DO NOTHING
     RETURNING source, webhook_id";
@@ -48,13 +54,17 @@ const COUNT_DUPLICATES: &str = "
 const PURGE: &str = "
     DELETE FROM processed_webhooks
     WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM processed_webhooks
+        SELECT ctid FROM processed_webhooks AS processed
         WHERE first_processed_at < now() - make_interval(days => $1)
+          AND NOT EXISTS (
+            SELECT FROM parked_webhooks AS parked
+            WHERE parked.source = processed.source AND parked.webhook_id = processed.webhook_id
+              AND parked.state <> 'resolved')
         LIMIT $2
         FOR UPDATE SKIP LOCKED))";
 
 /// What a webhook is known by: unique among all that were processed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct WebhookKey {
     /// The configured sender.
     pub source: String,
@@ -63,7 +73,7 @@ pub struct WebhookKey {
 }
 
 /// What happened to a webhook that is being claimed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Status {
     /// At least one route took it.
     Completed,
@@ -80,6 +90,16 @@ impl Status {
             Self::Skipped => "skipped",
         }
     }
+}
+
+impl<'a> FromSql<'a> for Status {
+    fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        let text = <&str>::from_sql(kind, raw)?;
+        let known = [Self::Completed, Self::Skipped].into_iter().find(|status| status.as_str() == text);
+        known.ok_or_else(|| format!("there is no status {text:?} in this version").into())
+    }
+
+    accepts!(TEXT);
 }
 
 /// A webhook to claim.
@@ -99,6 +119,8 @@ pub struct ClaimRow<'a> {
     pub attempt: i32,
     /// What its effects left out.
     pub skips: &'a [Skip],
+    /// What it was made from, if it is a replay.
+    pub replay: Option<&'a Replay>,
 }
 
 /// Duplicates seen of one processed webhook.
@@ -126,9 +148,11 @@ pub async fn claim(transaction: &Transaction<'_>, rows: &[ClaimRow<'_>]) -> Resu
     let received: Vec<OffsetDateTime> = rows.iter().map(|row| row.received_at).collect();
     let attempts: Vec<i32> = rows.iter().map(|row| row.attempt).collect();
     let skips: Vec<String> = rows.iter().map(|row| super::json(&row.skips)).collect();
+    let firsts: Vec<Option<&str>> = rows.iter().map(|row| row.replay.map(|replay| replay.of.as_str())).collect();
+    let runs: Vec<Option<&str>> = rows.iter().map(|row| row.replay.map(|replay| replay.run.as_str())).collect();
     let statement = transaction.prepare_cached(CLAIM).await?;
     let claimed = transaction
-        .query(&statement, &[&sources, &ids, &topics, &hashes, &statuses, &received, &attempts, &skips])
+        .query(&statement, &[&sources, &ids, &topics, &hashes, &statuses, &received, &attempts, &skips, &firsts, &runs])
         .await?;
     claimed.iter().map(key).collect()
 }
@@ -162,7 +186,8 @@ pub async fn count_duplicates(transaction: &Transaction<'_>, counts: &[Duplicate
     Ok(())
 }
 
-/// Deletes up to `limit` rows older than `days`; returns how many.
+/// Deletes up to `limit` rows older than `days`; returns how many. A claim stays for as long as its id is parked,
+/// too: whoever redrives it then is told that it is a duplicate.
 ///
 /// # Errors
 /// When the statement fails.
@@ -170,6 +195,6 @@ pub async fn purge(client: &impl GenericClient, days: i32, limit: i64) -> Result
     client.execute(PURGE, &[&days, &limit]).await
 }
 
-fn key(row: &tokio_postgres::Row) -> Result<WebhookKey, Error> {
+pub(super) fn key(row: &tokio_postgres::Row) -> Result<WebhookKey, Error> {
     Ok(WebhookKey { source: row.try_get("source")?, webhook_id: row.try_get("webhook_id")? })
 }

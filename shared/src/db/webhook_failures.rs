@@ -1,13 +1,20 @@
 //! `webhook_failures`: every failed attempt, for the person who asks why.
 
-use deadpool_postgres::Transaction;
+use deadpool_postgres::{Client, Transaction};
+use time::OffsetDateTime;
 use tokio_postgres::{Error, GenericClient};
 
+use super::processed_webhooks::WebhookKey;
 use crate::message::Message;
 
 const RECORD: &str = "
     INSERT INTO webhook_failures (source, webhook_id, attempt, outcome, error)
     VALUES ($1, $2, $3, $4, $5)";
+
+const LIST: &str = "
+    SELECT attempt, outcome, error, occurred_at FROM webhook_failures
+    WHERE source = $1 AND webhook_id = $2
+    ORDER BY id";
 
 const PURGE: &str = "
     DELETE FROM webhook_failures
@@ -44,6 +51,34 @@ pub async fn record(
     let statement = transaction.prepare_cached(RECORD).await?;
     transaction.execute(&statement, &[&message.source.as_str(), &message.id, &attempt, &outcome, &error]).await?;
     Ok(())
+}
+
+/// One failed attempt.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct FailureRow {
+    /// How many attempts had failed before this one.
+    pub attempt: i32,
+    /// `retry` or `park`.
+    pub outcome: String,
+    /// What went wrong.
+    pub error: String,
+    /// When it went wrong.
+    #[serde(with = "time::serde::rfc3339")]
+    pub occurred_at: OffsetDateTime,
+}
+
+/// Every failed attempt of one webhook that is still on record, the oldest first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn list(client: &Client, key: &WebhookKey) -> Result<Vec<FailureRow>, Error> {
+    let rows = client.query(&client.prepare_cached(LIST).await?, &[&key.source, &key.webhook_id]).await?;
+    rows.iter()
+        .map(|row| {
+            let (attempt, outcome) = (row.try_get("attempt")?, row.try_get("outcome")?);
+            Ok(FailureRow { attempt, outcome, error: row.try_get("error")?, occurred_at: row.try_get("occurred_at")? })
+        })
+        .collect()
 }
 
 /// Deletes up to `limit` rows older than `days`; returns how many.

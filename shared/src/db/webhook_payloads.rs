@@ -4,12 +4,15 @@
 //! inserts and makes others wait; an old one goes by DETACH … CONCURRENTLY, then DROP. There is no
 //! default partition: it would have to be scanned by every ATTACH and forbids the concurrent DETACH.
 
+use std::collections::HashMap;
+
 use deadpool_postgres::{Client, Transaction};
 use time::Date;
 use time::macros::format_description;
 use tokio_postgres::Error;
 
-use super::processed_webhooks::WebhookKey;
+use super::Content;
+use super::processed_webhooks::{self, WebhookKey};
 use crate::message::Message;
 
 /// Days kept ready after today, so that a worker that cannot make partitions has a week.
@@ -23,6 +26,16 @@ const INSERT: &str = "
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[])
         AS payload (source, webhook_id, content_type, headers, body)
     ON CONFLICT DO NOTHING";
+
+const SIZES: &str = "
+    SELECT source, webhook_id, octet_length(body)::int8 AS bytes
+    FROM webhook_payloads
+    JOIN unnest($1::date[], $2::text[], $3::text[]) AS wanted (stored_on, source, webhook_id)
+        USING (stored_on, source, webhook_id)";
+
+const READ: &str = "
+    SELECT content_type, headers, body FROM webhook_payloads
+    WHERE stored_on = $1 AND source = $2 AND webhook_id = $3";
 
 const MISSING_DAYS: &str = "
     SELECT day::date AS day
@@ -61,6 +74,27 @@ pub async fn insert(transaction: &Transaction<'_>, rows: &[(&WebhookKey, &Messag
     let statement = transaction.prepare_cached(INSERT).await?;
     transaction.execute(&statement, &[&sources, &ids, &types, &headers, &bodies]).await?;
     Ok(())
+}
+
+/// How many bytes the bodies have that were stored on these days; those that are purged are missing.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn sizes(client: &Client, stored: &[(Date, &WebhookKey)]) -> Result<HashMap<WebhookKey, i64>, Error> {
+    let days: Vec<Date> = stored.iter().map(|(day, _)| *day).collect();
+    let sources: Vec<&str> = stored.iter().map(|(_, key)| key.source.as_str()).collect();
+    let ids: Vec<&str> = stored.iter().map(|(_, key)| key.webhook_id.as_str()).collect();
+    let rows = client.query(&client.prepare_cached(SIZES).await?, &[&days, &sources, &ids]).await?;
+    rows.iter().map(|row| Ok((processed_webhooks::key(row)?, row.try_get("bytes")?))).collect()
+}
+
+/// What a provider sent, by the day it was stored; `None` when it is purged.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn read(client: &Client, day: Date, key: &WebhookKey) -> Result<Option<Content>, Error> {
+    let row = client.query_opt(&client.prepare_cached(READ).await?, &[&day, &key.source, &key.webhook_id]).await?;
+    row.as_ref().map(Content::read).transpose()
 }
 
 fn headers_json(message: &Message) -> String {

@@ -11,7 +11,7 @@ use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Message, VERSION, sha256};
+use super::{Message, REPLAY_MARK, Replay, ReplayMode, Steering, VERSION, sha256};
 use crate::name::Name;
 
 const VERSION_HEADER: &str = "oncehook-version";
@@ -24,6 +24,10 @@ const BODY_SHA256: &str = "x-body-sha256";
 const ATTEMPT: &str = "x-attempt";
 const TRACEPARENT: &str = "traceparent";
 const HTTP_HEADERS: &str = "x-http-headers";
+const STEERED_AT: &str = "oncehook-steered-at";
+const REPLAY_OF: &str = "oncehook-replay-of";
+const REPLAY_RUN: &str = "oncehook-replay-run";
+const REPLAY_MODE: &str = "oncehook-replay-mode";
 /// `cloudEvents:source` is a URI reference: the path that the webhook was posted to.
 const SOURCE_PATH: &str = "/webhooks/";
 /// AMQP's persistent delivery mode.
@@ -74,6 +78,14 @@ pub fn encode(message: &Message) -> Result<BasicProperties, EncodeError> {
     text(BODY_SHA256, &hex::encode(message.body_sha256));
     if let Some(traceparent) = &message.traceparent {
         text(TRACEPARENT, traceparent);
+    }
+    if let Some(steering) = &message.steering {
+        text(STEERED_AT, &steering.at.format(&Rfc3339).unwrap_or_default());
+    }
+    if let Some(replay) = message.replay() {
+        text(REPLAY_OF, &replay.of);
+        text(REPLAY_RUN, replay.run.as_str());
+        text(REPLAY_MODE, replay.mode.as_str());
     }
     headers.insert(VERSION_HEADER.into(), AMQPValue::LongInt(VERSION));
     headers.insert(ATTEMPT.into(), AMQPValue::LongUInt(message.attempt));
@@ -130,10 +142,12 @@ pub fn decode(properties: &BasicProperties, body: Bytes) -> Result<Message, Deco
         return Err(DecodeError::BodyAltered);
     }
     let attempt = headers.number(ATTEMPT).and_then(|attempt| u32::try_from(attempt).ok());
+    let id = headers.text(ID).filter(|id| is_short(id)).ok_or_else(|| malformed(ID))?;
     Ok(Message {
         source: source.ok_or_else(|| malformed(SOURCE))?,
         provider: Name::try_from(provider).map_err(|_not_a_name| malformed(TYPE))?,
-        id: headers.text(ID).filter(|id| is_short(id)).ok_or_else(|| malformed(ID))?,
+        steering: headers.steering(&id).map_err(malformed)?,
+        id,
         topic: topic.to_owned(),
         received_at: received_at.ok_or_else(|| malformed(TIME))?,
         content_type: properties.content_type().as_ref().map(|text| printable(text.as_str())),
@@ -156,11 +170,13 @@ pub fn salvage(properties: &BasicProperties, body: Bytes) -> Message {
     let body_sha256 = sha256(&body);
     let property_id = properties.message_id().as_ref().map(|id| id.as_str().to_owned());
     let id = headers.text(ID).or(property_id).filter(|id| is_short(id));
+    let id = id.unwrap_or_else(|| hex::encode(body_sha256));
     let name = |text: &str| Name::try_from(text).unwrap_or_else(|_not_a_name| Name::unknown());
     Message {
         source: name(source.strip_prefix(SOURCE_PATH).unwrap_or_default()),
         provider: name(provider),
-        id: id.unwrap_or_else(|| hex::encode(body_sha256)),
+        steering: headers.steering(&id).ok().flatten(),
+        id,
         topic: topic.to_owned(),
         received_at: headers
             .text(TIME)
@@ -220,6 +236,29 @@ impl Headers<'_> {
         }
     }
 
+    /// What a person wants with the message of this id, or the header that is not as we write it. An id of a replay
+    /// is read only together with what it was made from.
+    fn steering(&self, id: &str) -> Result<Option<Steering>, &'static str> {
+        let Some(of) = self.text(REPLAY_OF) else {
+            if id.starts_with(REPLAY_MARK) {
+                return Err(REPLAY_OF);
+            }
+            return Ok(self.steered_at()?.map(|at| Steering { at, replay: None }));
+        };
+        let run = self.text(REPLAY_RUN).and_then(|run| Name::try_from(run).ok()).ok_or(REPLAY_RUN)?;
+        let mode = self.text(REPLAY_MODE).and_then(|mode| ReplayMode::from_text(&mode)).ok_or(REPLAY_MODE)?;
+        let replay = Replay { of, run, mode };
+        if replay.id() != id {
+            return Err(REPLAY_OF);
+        }
+        Ok(Some(Steering { at: self.steered_at()?.ok_or(STEERED_AT)?, replay: Some(replay) }))
+    }
+
+    fn steered_at(&self) -> Result<Option<OffsetDateTime>, &'static str> {
+        let Some(text) = self.text(STEERED_AT) else { return Ok(None) };
+        OffsetDateTime::parse(&text, &Rfc3339).map(Some).map_err(|_no_time| STEERED_AT)
+    }
+
     fn table(&self, name: &str) -> Vec<(String, String)> {
         let Some(AMQPValue::FieldTable(table)) = self.value(name) else { return Vec::new() };
         table
@@ -256,8 +295,18 @@ mod tests {
             body_sha256: sha256(&body),
             attempt,
             traceparent: None,
+            steering: None,
             body: body.into(),
         }
+    }
+
+    /// The same message as a person would send it again.
+    fn steered(message: Message, replay: Option<(&str, ReplayMode)>) -> Message {
+        let at = OffsetDateTime::from_unix_timestamp_nanos(1_800_000_000_987_654_321).unwrap();
+        let of = message.id.clone();
+        let replay = replay.map(|(run, mode)| Replay { of, run: Name::try_from(run).unwrap(), mode });
+        let id = replay.as_ref().map_or_else(|| message.id.clone(), Replay::id);
+        Message { id, steering: Some(Steering { at, replay }), ..message }
     }
 
     proptest! {
@@ -265,8 +314,15 @@ mod tests {
         fn what_is_written_is_read_back(
             id in "[ -~]{1,255}", topic in "[a-z/._]{0,80}",
             body in proptest::collection::vec(any::<u8>(), 0..200), attempt in any::<u32>(),
+            steering in 0..4,
         ) {
-            let message = message(id, topic, body, attempt);
+            let fresh = message(id, topic, body, attempt);
+            let message = match steering {
+                0 => fresh,
+                1 => steered(fresh, None),
+                2 => steered(fresh, Some(("r1", ReplayMode::FillIn))),
+                _ => steered(fresh, Some(("r1", ReplayMode::Resend))),
+            };
             let properties = encode(&message).unwrap();
             prop_assert_eq!(decode(&properties, message.body.clone()), Ok(message.clone()));
             prop_assert_eq!(salvage(&properties, message.body.clone()), message);
@@ -283,6 +339,24 @@ mod tests {
         let error = decode(&properties, message.body.clone()).unwrap_err();
         assert_eq!(error, DecodeError::Version { found: "99".to_owned() });
         assert_eq!(salvage(&properties, message.body.clone()), message);
+    }
+
+    #[test]
+    fn a_replay_is_read_only_with_what_its_id_was_made_from() {
+        let first = message("w1".to_owned(), "t".to_owned(), b"{}".to_vec(), 0);
+        let replay = steered(first, Some(("r1", ReplayMode::Resend)));
+        let properties = encode(&replay).unwrap();
+        for (header, value) in [(REPLAY_OF, "w2"), (REPLAY_RUN, "r2"), (REPLAY_MODE, "maybe"), (STEERED_AT, "now")] {
+            let mut headers = properties.headers().clone().unwrap();
+            headers.insert(header.into(), AMQPValue::LongString(value.into()));
+            let altered = properties.clone().with_headers(headers);
+            let error = decode(&altered, replay.body.clone()).unwrap_err();
+            assert!(matches!(error, DecodeError::Header { .. }), "{header}: {error}");
+        }
+        // The id alone makes no replay, nor an ordinary webhook.
+        let bare = encode(&Message { steering: None, ..replay.clone() }).unwrap();
+        assert_eq!(decode(&bare, replay.body.clone()).unwrap_err(), DecodeError::Header { header: REPLAY_OF });
+        assert_eq!(salvage(&bare, replay.body.clone()).steering, None);
     }
 
     #[test]

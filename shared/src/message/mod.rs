@@ -6,11 +6,13 @@
 //! intact, never a guess.
 
 mod envelope;
+mod steering;
 
 use bytes::Bytes;
 use time::OffsetDateTime;
 
 pub use self::envelope::{DecodeError, EncodeError, decode, delivery_count, encode, salvage};
+pub use self::steering::{REPLAY_MARK, Replay, ReplayMode, Steering};
 use crate::name::Name;
 
 /// The version of the envelope that this build writes, and the only one that it reads.
@@ -23,7 +25,7 @@ pub struct Message {
     pub source: Name,
     /// The provider's name, such as `shopify`.
     pub provider: Name,
-    /// The provider's id of the webhook: what duplicates share. 1 to 255 bytes.
+    /// The provider's id of the webhook: what duplicates share. 1 to 255 bytes. A replay has one of its own.
     pub id: String,
     /// The topic, as the provider names it.
     pub topic: String,
@@ -39,8 +41,24 @@ pub struct Message {
     pub attempt: u32,
     /// The W3C trace context that the webhook came with or was given.
     pub traceparent: Option<String>,
+    /// What a person wants with it; `None` for what a provider sent.
+    pub steering: Option<Steering>,
     /// The provider's body, byte for byte.
     pub body: Bytes,
+}
+
+impl Message {
+    /// Since when it is on its way: its receipt, or the moment a person sent it again.
+    #[must_use]
+    pub fn under_way_since(&self) -> OffsetDateTime {
+        self.steering.as_ref().map_or(self.received_at, |steering| steering.at)
+    }
+
+    /// The replay that it is, if it is one.
+    #[must_use]
+    pub fn replay(&self) -> Option<&Replay> {
+        self.steering.as_ref().and_then(|steering| steering.replay.as_ref())
+    }
 }
 
 /// SHA-256 of a body.

@@ -27,6 +27,9 @@ pub enum RecordError {
     /// The message does not fit into a record.
     #[error("the message is too large for a record")]
     TooLarge,
+    /// It was put on the queue by a person: the spool is for what providers send.
+    #[error("only what a provider sent is spooled")]
+    Steered,
     /// The record ends within a field, or goes on after the last one.
     #[error("the record is shorter or longer than its fields say")]
     Length,
@@ -40,6 +43,9 @@ pub enum RecordError {
 
 /// Appends a message to `out`.
 pub(super) fn encode(message: &Message, out: &mut Vec<u8>) -> Result<(), RecordError> {
+    if message.steering.is_some() {
+        return Err(RecordError::Steered);
+    }
     for field in [message.source.as_str(), message.provider.as_str(), &message.id, &message.topic] {
         bytes(out, field.as_bytes())?;
     }
@@ -104,6 +110,7 @@ pub(super) fn decode(record: Bytes) -> Result<Message, RecordError> {
         body_sha256,
         attempt,
         traceparent,
+        steering: None,
         body,
     })
 }

@@ -20,6 +20,7 @@ fn message(id: &str, body: &[u8]) -> Message {
         body_sha256: sha256(body),
         attempt: 3,
         traceparent: None,
+        steering: None,
         body: Bytes::copy_from_slice(body),
     }
 }

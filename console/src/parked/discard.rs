@@ -1,0 +1,53 @@
+//! Gives parked webhooks up, with the reason why. Nothing is deleted: they can be looked at, and redriven.
+
+use anyhow::Context;
+use deadpool_postgres::Client;
+use shared::db::parked_webhooks::rows::ParkedRow;
+use shared::db::parked_webhooks::steer;
+use shared::db::storable;
+
+use super::selection::{Selection, Walk};
+use crate::steering::{Action, Report, Tense};
+
+/// Counts what would be discarded. Changes nothing.
+pub(crate) async fn survey(client: &Client, selection: &Selection) -> anyhow::Result<Report> {
+    let mut report = Report::new(Action::Discard, Tense::Would);
+    let mut walk = Walk::begin(client, selection).await?;
+    loop {
+        let page = walk.next().await?;
+        if page.is_empty() {
+            return Ok(report);
+        }
+        for row in page {
+            report.done(&row.key.source, row.reason.as_str());
+        }
+    }
+}
+
+/// Discards a selection.
+///
+/// # Errors
+/// When the rows cannot be read. What stops it later stands in the report, beside what was done until then.
+pub(crate) async fn discard(client: &Client, selection: &Selection, because: &str) -> anyhow::Result<Report> {
+    let (mut report, because) = (Report::new(Action::Discard, Tense::Done), storable(because));
+    let mut walk = Walk::begin(client, selection).await?;
+    loop {
+        let page = walk.next().await?;
+        if page.is_empty() {
+            return Ok(report);
+        }
+        let seen: Vec<&ParkedRow> = page.iter().collect();
+        match steer::discard(client, &seen, &because).await.context("cannot discard parked webhooks") {
+            Ok(discarded) => {
+                report.overtaken(page.len().saturating_sub(discarded.len()));
+                for row in page.iter().filter(|row| discarded.contains(&row.key)) {
+                    report.done(&row.key.source, row.reason.as_str());
+                }
+            }
+            Err(error) => {
+                report.stop(shared::error_chain::error_chain(error.as_ref()));
+                return Ok(report);
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Which parked webhooks a command acts on: one by its id, or all that match a filter, page by page.
+
+use anyhow::Context;
+use deadpool_postgres::Client;
+use shared::db::parked_webhooks::rows::{self, ParkState, ParkedCursor, ParkedFilter, ParkedRow, Standing};
+use shared::db::processed_webhooks::WebhookKey;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Rows without bodies that are in memory at once.
+const PAGE: i64 = 1_000;
+
+/// What a command acts on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Selection {
+    /// One webhook, if it is where it was expected.
+    One(WebhookKey, Standing),
+    /// All that match.
+    Matching(ParkedFilter),
+}
+
+/// Why the one webhook is not acted on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotHere {
+    #[error("no webhook {id} of source {source_name} is parked")]
+    Unknown { source_name: String, id: String },
+    #[error("it was processed on {0}; to run it again on purpose: oncehook replay SOURCE ID")]
+    Resolved(String),
+    #[error("it has been on its way since {0}; to send it once more: --state redriving")]
+    Redriving(String),
+    #[error("it was discarded ({0}); to redrive it nevertheless: --state discarded")]
+    Discarded(String),
+    #[error("it is {0}, not what --state says")]
+    Elsewhere(&'static str),
+}
+
+/// A selection's rows, page by page. What is parked after the beginning is not among them.
+pub(crate) struct Walk<'c> {
+    client: &'c Client,
+    rest: Rest,
+}
+
+enum Rest {
+    One(Box<ParkedRow>),
+    Matching(ParkedFilter, Option<ParkedCursor>),
+    Nothing,
+}
+
+impl<'c> Walk<'c> {
+    /// Begins to walk.
+    ///
+    /// # Errors
+    /// When the one webhook is not there or not in the expected state.
+    pub(crate) async fn begin(client: &'c Client, selection: &Selection) -> anyhow::Result<Self> {
+        let rest = match selection {
+            Selection::One(key, standing) => Rest::One(Box::new(one(client, key, *standing).await?)),
+            Selection::Matching(filter) => {
+                let now = shared::db::now(client).await.context("cannot ask the database for the time")?;
+                let until = Some(filter.until.map_or(now, |until| until.min(now)));
+                Rest::Matching(ParkedFilter { until, ..filter.clone() }, None)
+            }
+        };
+        Ok(Self { client, rest })
+    }
+
+    /// The next rows; none at the end.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Vec<ParkedRow>> {
+        match std::mem::replace(&mut self.rest, Rest::Nothing) {
+            Rest::One(row) => Ok(vec![*row]),
+            Rest::Nothing => Ok(Vec::new()),
+            Rest::Matching(filter, after) => {
+                let page = rows::page(self.client, &filter, after.as_ref(), PAGE).await;
+                let page = page.context("cannot read the parked webhooks")?;
+                if let Some(last) = page.last() {
+                    self.rest = Rest::Matching(filter, Some(last.cursor()));
+                }
+                Ok(page)
+            }
+        }
+    }
+}
+
+async fn one(client: &Client, key: &WebhookKey, standing: Standing) -> anyhow::Result<ParkedRow> {
+    let row = rows::find(client, key).await.context("cannot read the parked webhook")?;
+    let (source_name, id) = (key.source.clone(), key.webhook_id.clone());
+    let row = row.ok_or(NotHere::Unknown { source_name, id })?;
+    let since = |time: OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
+    let is_there = match standing {
+        Standing::Waiting => row.waits,
+        Standing::Open => matches!(row.state, ParkState::Parked | ParkState::Redriving),
+        Standing::In(state) => row.state == state,
+        Standing::Any => true,
+    };
+    if is_there {
+        return Ok(row);
+    }
+    Err(match row.state {
+        ParkState::Resolved => NotHere::Resolved(since(row.changed_at)),
+        ParkState::Redriving if standing == Standing::Waiting => NotHere::Redriving(since(row.changed_at)),
+        ParkState::Discarded if standing == Standing::Waiting => {
+            NotHere::Discarded(row.discarded_because.unwrap_or_default())
+        }
+        state => NotHere::Elsewhere(state.as_str()),
+    }
+    .into())
+}

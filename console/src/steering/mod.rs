@@ -1,0 +1,16 @@
+//! What redrive, discard, replay and drain have in common: which moment, who agreed, how fast, where to, and what
+//! came of it.
+
+mod consent;
+mod moment;
+mod outlet;
+mod pace;
+mod progress;
+mod report;
+
+pub(crate) use self::consent::Consent;
+pub(crate) use self::moment::moment;
+pub(crate) use self::outlet::Outlet;
+pub(crate) use self::pace::{Pace, Turn};
+pub(crate) use self::progress::Progress;
+pub(crate) use self::report::{Action, Report, Tense};

@@ -1,0 +1,24 @@
+//! What a provider sent, as `parked_webhooks` and `webhook_payloads` keep it: the same three columns.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::types::Json;
+use tokio_postgres::{Error, Row};
+
+/// What a provider sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The body's media type.
+    pub content_type: Option<String>,
+    /// The headers worth keeping.
+    pub headers: BTreeMap<String, String>,
+    /// The body, byte for byte.
+    pub body: Vec<u8>,
+}
+
+impl Content {
+    pub(super) fn read(row: &Row) -> Result<Self, Error> {
+        let Json(headers) = row.try_get("headers")?;
+        Ok(Self { content_type: row.try_get("content_type")?, headers, body: row.try_get("body")? })
+    }
+}

@@ -1,0 +1,275 @@
+//! Looking at parked webhooks: one, or page by page in the order in which they were first parked.
+//!
+//! A walk names the last row it has seen and never counts offsets, so that a table of any size is walked in one
+//! pass, while rows change. Bodies are read one webhook at a time.
+
+use deadpool_postgres::Client;
+use serde::Serialize;
+use time::OffsetDateTime;
+use tokio_postgres::types::{FromSql, Type, accepts};
+use tokio_postgres::{Error, Row};
+
+use super::ParkReason;
+use crate::db::Content;
+use crate::db::processed_webhooks::WebhookKey;
+
+/// What a row says, without its body. A `redriving` row waits for a person again when its redrive was left
+/// unfinished: a minute after it began, unless the broker confirmed it; then after a day, when the queue must have
+/// lost it or the worker cannot get through.
+macro_rules! columns {
+    () => {
+        "source, webhook_id, provider, topic, reason, detail, state, generation, attempts,
+         octet_length(body)::int8 AS body_bytes, encode(body_sha256, 'hex') AS body_sha256, received_at, parked_at, changed_at, redriven_at, discarded_because,
+         replay_of, replay_run, replay_mode,
+         state = 'parked' OR (state = 'redriving' AND changed_at < now() - CASE WHEN redriven_at IS NULL
+             THEN interval '1 minute' ELSE interval '1 day' END) AS waits"
+    };
+}
+pub(super) use columns;
+
+const PAGE: &str = concat!(
+    "SELECT * FROM (SELECT ",
+    columns!(),
+    " FROM parked_webhooks
+      WHERE ($1::text IS NULL OR source = $1) AND ($2::text IS NULL OR reason = $2) AND ($3::text IS NULL OR topic = $3)
+        AND ($4::timestamptz IS NULL OR parked_at >= $4) AND ($5::timestamptz IS NULL OR parked_at < $5)
+        AND ($6::timestamptz IS NULL OR (parked_at, source, webhook_id) > ($6, $7::text, $8::text))
+    ) AS parked
+    WHERE CASE $9::text WHEN 'waiting' THEN waits WHEN 'open' THEN state IN ('parked', 'redriving')
+          WHEN 'any' THEN true ELSE state = $9 END
+    ORDER BY parked_at, source, webhook_id
+    LIMIT $10"
+);
+
+const FIND: &str = concat!("SELECT ", columns!(), " FROM parked_webhooks WHERE source = $1 AND webhook_id = $2");
+
+const CONTENT: &str = "
+    SELECT content_type, headers, body FROM parked_webhooks WHERE source = $1 AND webhook_id = $2";
+
+/// Where a parked webhook is, as the column's CHECK says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ParkState {
+    /// Waits for a person.
+    Parked,
+    /// Handed to the queue, or about to be.
+    Redriving,
+    /// Processed after all.
+    Resolved,
+    /// Given up by a person.
+    Discarded,
+}
+
+/// Which states a walk takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// What waits for a person: parked, or left unfinished while it was redriven.
+    Waiting,
+    /// Parked or on its way.
+    Open,
+    /// One state.
+    In(ParkState),
+    /// All of them.
+    Any,
+}
+
+/// Which parked webhooks a walk takes. What is `None` takes all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedFilter {
+    /// In which states.
+    pub standing: Standing,
+    /// From which source.
+    pub source: Option<String>,
+    /// For which reason.
+    pub reason: Option<ParkReason>,
+    /// Of which topic.
+    pub topic: Option<String>,
+    /// First parked then or later.
+    pub since: Option<OffsetDateTime>,
+    /// First parked before.
+    pub until: Option<OffsetDateTime>,
+}
+
+/// The last row that a walk has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedCursor {
+    /// When it was first parked.
+    pub parked_at: OffsetDateTime,
+    /// What it is known by.
+    pub key: WebhookKey,
+}
+
+/// What is known of a parked webhook, without its body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ParkedRow {
+    /// What it is known by.
+    #[serde(flatten)]
+    pub key: WebhookKey,
+    /// The provider's name.
+    pub provider: String,
+    /// The topic, as the provider names it.
+    pub topic: String,
+    /// Why it is parked.
+    pub reason: ParkReason,
+    /// Why, for a person.
+    pub detail: String,
+    /// Where it is.
+    pub state: ParkState,
+    /// Raised by each change that a person or a worker makes.
+    pub generation: i32,
+    /// How many attempts had failed.
+    pub attempts: i32,
+    /// The body's size.
+    pub body_bytes: i64,
+    /// The body's SHA-256, in hex.
+    pub body_sha256: String,
+    /// When ingest had received it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub received_at: OffsetDateTime,
+    /// When it was first parked.
+    #[serde(with = "time::serde::rfc3339")]
+    pub parked_at: OffsetDateTime,
+    /// When its state last changed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub changed_at: OffsetDateTime,
+    /// When the broker confirmed its last redrive.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub redriven_at: Option<OffsetDateTime>,
+    /// Why a person discarded it.
+    pub discarded_because: Option<String>,
+    /// For a replay that was parked.
+    pub replay: Option<ParkedReplay>,
+    /// Whether it waits for a person: parked, or left unfinished while it was redriven.
+    pub waits: bool,
+}
+
+/// What a parked replay was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ParkedReplay {
+    /// The id under which the webhook was processed first.
+    pub of: String,
+    /// What the person called the run.
+    pub run: String,
+    /// `fill-in` or `resend`.
+    pub mode: String,
+}
+
+/// The next rows of a walk, at most `limit`; an empty page is its end.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn page(
+    client: &Client,
+    filter: &ParkedFilter,
+    after: Option<&ParkedCursor>,
+    limit: i64,
+) -> Result<Vec<ParkedRow>, Error> {
+    let statement = client.prepare_cached(PAGE).await?;
+    let rows = client
+        .query(
+            &statement,
+            &[
+                &filter.source,
+                &filter.reason.map(ParkReason::as_str),
+                &filter.topic,
+                &filter.since,
+                &filter.until,
+                &after.map(|after| after.parked_at),
+                &after.map(|after| &after.key.source),
+                &after.map(|after| &after.key.webhook_id),
+                &filter.standing.as_str(),
+                &limit,
+            ],
+        )
+        .await?;
+    rows.iter().map(ParkedRow::read).collect()
+}
+
+/// One parked webhook, whatever its state.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn find(client: &Client, key: &WebhookKey) -> Result<Option<ParkedRow>, Error> {
+    let row = client.query_opt(&client.prepare_cached(FIND).await?, &[&key.source, &key.webhook_id]).await?;
+    row.as_ref().map(ParkedRow::read).transpose()
+}
+
+/// What the provider sent; `None` when the row has gone.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn content(client: &Client, key: &WebhookKey) -> Result<Option<Content>, Error> {
+    let row = client.query_opt(&client.prepare_cached(CONTENT).await?, &[&key.source, &key.webhook_id]).await?;
+    row.as_ref().map(Content::read).transpose()
+}
+
+impl ParkedRow {
+    /// Where a walk goes on behind this row.
+    #[must_use]
+    pub fn cursor(&self) -> ParkedCursor {
+        ParkedCursor { parked_at: self.parked_at, key: self.key.clone() }
+    }
+
+    pub(super) fn read(row: &Row) -> Result<Self, Error> {
+        let of: Option<String> = row.try_get("replay_of")?;
+        let (run, mode) = (row.try_get("replay_run")?, row.try_get("replay_mode")?);
+        let replay = match (of, run, mode) {
+            (Some(of), Some(run), Some(mode)) => Some(ParkedReplay { of, run, mode }),
+            _ => None,
+        };
+        Ok(Self {
+            key: WebhookKey { source: row.try_get("source")?, webhook_id: row.try_get("webhook_id")? },
+            provider: row.try_get("provider")?,
+            topic: row.try_get("topic")?,
+            reason: row.try_get("reason")?,
+            detail: row.try_get("detail")?,
+            state: row.try_get("state")?,
+            generation: row.try_get("generation")?,
+            attempts: row.try_get("attempts")?,
+            body_bytes: row.try_get("body_bytes")?,
+            body_sha256: row.try_get("body_sha256")?,
+            received_at: row.try_get("received_at")?,
+            parked_at: row.try_get("parked_at")?,
+            changed_at: row.try_get("changed_at")?,
+            redriven_at: row.try_get("redriven_at")?,
+            discarded_because: row.try_get("discarded_because")?,
+            replay,
+            waits: row.try_get("waits")?,
+        })
+    }
+}
+
+impl ParkState {
+    /// As the column says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Parked => "parked",
+            Self::Redriving => "redriving",
+            Self::Resolved => "resolved",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
+impl Standing {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Open => "open",
+            Self::In(state) => state.as_str(),
+            Self::Any => "any",
+        }
+    }
+}
+
+impl<'a> FromSql<'a> for ParkState {
+    fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        let text = <&str>::from_sql(kind, raw)?;
+        let all = [Self::Parked, Self::Redriving, Self::Resolved, Self::Discarded];
+        let known = all.into_iter().find(|state| state.as_str() == text);
+        known.ok_or_else(|| format!("there is no state {text:?} in this version").into())
+    }
+
+    accepts!(TEXT);
+}
