@@ -5,6 +5,8 @@ mod inventory;
 #[cfg(test)]
 mod parked;
 #[cfg(test)]
+mod races;
+#[cfg(test)]
 mod scene;
 #[cfg(test)]
 mod spool;
