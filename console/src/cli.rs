@@ -8,8 +8,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::output::{Output, show};
 use crate::parked::command::ParkedCommand;
+use crate::replay::command::ReplayArgs;
 use crate::settings::Settings;
-use crate::{inventory, parked, spool, status};
+use crate::{inventory, parked, replay, spool, status};
 
 /// Sees and steers an Oncehook installation.
 #[derive(Debug, Parser)]
@@ -32,6 +33,11 @@ enum Command {
     /// Webhooks that could not be processed and wait for a person.
     #[command(subcommand)]
     Parked(ParkedCommand),
+    /// Run processed webhooks again on purpose, from their stored bodies: one by its id, or many by a filter.
+    ///
+    /// Stock is never taken twice, and a mail that went out stays out, unless --resend is said: a replay fills in what
+    /// is missing, for instance after a mapping was mended. Exit code 1 when it stopped early, 3 when some were refused.
+    Replay(ReplayArgs),
     /// What ingest keeps on its disk while the broker is away; run it where that disk is.
     #[command(subcommand)]
     Spool(SpoolCommand),
@@ -89,6 +95,7 @@ pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         }
         Command::Inventory(InventoryCommand::Show) => show(&inventory::list(settings).await?, cli.output, out)?,
         Command::Parked(command) => return parked::command::run(command, settings, cli.output, out).await,
+        Command::Replay(arguments) => return replay::command::run(arguments, settings, cli.output, out).await,
         Command::Spool(SpoolCommand::Ls(SpoolArgs { dir })) => show(&spool::list(settings, dir)?, cli.output, out)?,
         Command::Spool(SpoolCommand::Verify(SpoolArgs { dir })) => {
             let verified = spool::verify(settings, dir)?;

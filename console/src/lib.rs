@@ -9,6 +9,7 @@ mod connect;
 mod inventory;
 mod output;
 mod parked;
+mod replay;
 mod settings;
 mod spool;
 mod spool_gauges;

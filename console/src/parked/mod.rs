@@ -14,3 +14,5 @@ mod redrive;
 mod selection;
 mod show;
 mod ticket;
+
+pub(crate) use self::ticket::CHANGED_BODY_RUN;

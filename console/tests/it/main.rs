@@ -7,6 +7,8 @@ mod parked;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod scene;
 #[cfg(test)]
 mod spool;

@@ -62,6 +62,23 @@ async fn properties_and_headers_say_what_it_is() {
     .await;
 }
 
+/// Only a person at the command line redrives and replays: no header and no id from outside looks like it.
+#[tokio::test]
+async fn nothing_from_outside_is_taken_for_a_replay() {
+    run("", async |ingest| {
+        let webhook = Webhook::new("shopify", "w1", "orders/paid", b"{}")
+            .with("oncehook-steered-at", "2026-11-23T17:00:00Z")
+            .with("oncehook-replay-of", "w0")
+            .with("oncehook-replay-run", "r1")
+            .with("oncehook-replay-mode", "resend");
+        assert_eq!(ingest.send(&webhook.request()).await.status, 200);
+        assert_eq!(ingest.broker.take().await.steering, None);
+        let answer = ingest.send(&Webhook::new("generic", "\u{21bb}r1:w0", "t", b"{}").request()).await;
+        assert_eq!(answer.status, 400, "{}", answer.body);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_webhook_without_a_trace_begins_one() {
     run("", async |ingest| {

@@ -166,6 +166,7 @@ fn bad_ids_in_headers(#[case] value: &str, #[case] expected: IdentityError, #[ca
 #[case::empty(r#"{"event":{"id":""}}"#, "empty")]
 #[case::control(r#"{"event":{"id":"a\u0000b"}}"#, "unprintable")]
 #[case::not_ascii(r#"{"event":{"id":"ü"}}"#, "unprintable")]
+#[case::like_a_replay(r#"{"event":{"id":"↻r1:w1"}}"#, "unprintable")]
 #[case::space_at_an_end(r#"{"event":{"id":" a"}}"#, "unprintable")]
 #[case::object(r#"{"event":{"id":{}}}"#, "not_text")]
 #[case::boolean(r#"{"event":{"id":true}}"#, "not_text")]
