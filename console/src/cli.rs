@@ -4,12 +4,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::output::{Output, show};
 use crate::parked::command::ParkedCommand;
 use crate::replay::command::ReplayArgs;
 use crate::settings::Settings;
+use crate::spool::command::SpoolCommand;
 use crate::{inventory, parked, replay, spool, status};
 
 /// Sees and steers an Oncehook installation.
@@ -43,22 +44,6 @@ enum Command {
     Spool(SpoolCommand),
     /// Queue depths, outbox, parked webhooks, workers. Exit code 3 when something needs a person.
     Status,
-}
-
-#[derive(Debug, Subcommand)]
-enum SpoolCommand {
-    /// List the files that wait to be published, and the corrupt ones.
-    Ls(SpoolArgs),
-    /// Read every file and check it. Exit code 3 when one is damaged.
-    Verify(SpoolArgs),
-}
-
-/// Where the spool is.
-#[derive(Debug, Args)]
-struct SpoolArgs {
-    /// The spool's directory; `spool.directory` of the configuration if it is not given.
-    #[arg(long, env = "SPOOL_DIR")]
-    dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,12 +81,7 @@ pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         Command::Inventory(InventoryCommand::Show) => show(&inventory::list(settings).await?, cli.output, out)?,
         Command::Parked(command) => return parked::command::run(command, settings, cli.output, out).await,
         Command::Replay(arguments) => return replay::command::run(arguments, settings, cli.output, out).await,
-        Command::Spool(SpoolCommand::Ls(SpoolArgs { dir })) => show(&spool::list(settings, dir)?, cli.output, out)?,
-        Command::Spool(SpoolCommand::Verify(SpoolArgs { dir })) => {
-            let verified = spool::verify(settings, dir)?;
-            show(&verified, cli.output, out)?;
-            return Ok(if verified.is_fine() { ExitCode::SUCCESS } else { ExitCode::from(3) });
-        }
+        Command::Spool(command) => return spool::command::run(command, settings, cli.output, out).await,
         Command::Status => {
             let status = status::gather(settings).await?;
             show(&status, cli.output, out)?;

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 /// Where the installation is; each command needs only some of it.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Settings {
-    /// The configuration file; only `status` and `spool` need it.
+    /// The configuration file; all but `inventory`, `parked ls`, `parked show` and `parked discard` need it.
     #[arg(long, global = true, env = "ONCEHOOK_CONFIG", default_value = "oncehook.toml")]
     pub(crate) config: PathBuf,
     /// Postgres: postgres://user:password@host:5432/database.

@@ -79,7 +79,9 @@ async fn alert(
              Source:  {}\n\
              Topic:   {}\n\
              Webhook: {}\n\n\
-             Nothing of it took effect, and nothing is lost: it is in the table parked_webhooks.\n\
+             Nothing of it took effect, and nothing is lost. Look at it and, when the cause is mended, put it back:\n\n\
+             \x20   oncehook parked show SOURCE WEBHOOK\n\
+             \x20   oncehook parked redrive SOURCE WEBHOOK\n\n\
              More may be parked for this reason; this mail comes once per reason and hour.\n",
             message.source, message.topic, message.id,
         ),

@@ -143,6 +143,8 @@ async fn nothing_is_done_to_many_by_accident() {
         queued(&stack, 3).await;
         number(&stack, "SELECT count(*) FROM parked_webhooks WHERE state = 'redriving' AND redriven_at IS NOT NULL", 3)
             .await;
+        let status = json(&stack, &["status"]).await;
+        assert_eq!((&status["parked"][0]["reason"], status["parked"].as_array().unwrap().len()), (&"plan".into(), 1));
         // On their way: neither redriven nor discarded again, unless it is said.
         let idle = json(&stack, &["parked", "redrive", "--reason", "unknown-sku", "--yes"]).await;
         assert_eq!(idle["webhooks"], serde_json::json!([]));
@@ -206,6 +208,25 @@ async fn what_a_redrive_would_not_mend_is_refused_until_a_person_says_so() {
         .await;
         assert_eq!(quantity(&stack, "MUG").await, 1000 - 4);
         number(&stack, "SELECT count(*) FROM outbox WHERE effect = 'order-confirmation'", 4).await;
+        worker.stop().await;
+    })
+    .await;
+}
+
+/// It was processed with another body while it was being parked: a redrive settles that, and runs nothing.
+#[tokio::test]
+async fn a_redriven_duplicate_settles_its_row_whatever_body_was_processed() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let worker = Worker::start(&stack).await;
+        stack.publish(&orders(&stack, 1)[0]).await;
+        processed(&stack, 1).await;
+        let other = Order::of(99, &format!("b@{}", stack.mail_domain), &["MUG"]).webhook("w1");
+        park(&stack, &[other], ParkReason::Plan).await;
+        assert!(oncehook(&stack, &["parked", "redrive", "shopify", "w1"]).await.status.success());
+        number(&stack, "SELECT count(*) FROM parked_webhooks WHERE state = 'resolved'", 1).await;
+        number(&stack, "SELECT changed_bodies::int8 FROM processed_webhooks", 1).await;
+        assert_eq!(quantity(&stack, "MUG").await, 999);
         worker.stop().await;
     })
     .await;

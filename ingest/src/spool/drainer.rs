@@ -15,13 +15,12 @@ use shared::amqp::{LinkState, PublishError, Publisher};
 use shared::backoff::Backoff;
 use shared::error_chain::error_chain;
 use shared::message::Message;
-use shared::spool::{Batch, BatchName, DirectoryError, Replica};
+use shared::spool::{Batch, BatchName, DirectoryError, Limits, Replica, Settlement, Store};
 use tokio::sync::Notify;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
-use super::store::{Limits, Settlement, Store};
 use crate::breaker::Breaker;
 
 /// How often other replicas' directories are looked at.

@@ -9,10 +9,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use shared::config::SpoolConfig;
+use shared::spool::{Disk, Store};
 use time::OffsetDateTime;
-
-use super::disk::Disk;
-use super::store::Store;
 
 /// Counters. Cheap to clone.
 #[derive(Debug, Clone, Default)]

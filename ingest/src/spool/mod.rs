@@ -2,19 +2,17 @@
 //!
 //! [`Spool::keep`] returns `Ok` when the webhook is in a batch file that is fsynced, with its name, and so survives
 //! a crash of the process and of the machine. One [`writer`] thread makes the files, one [`drainer`] task publishes
-//! and removes them; the order of steps that this rests on is `store.rs`, and its proof by simulated crashes
-//! `simulation.rs`. The form of the files is [`shared::spool`].
+//! and removes them; the form of the files and the order of steps that this rests on is [`shared::spool`], its
+//! proof by simulated crashes `simulation.rs`.
 //!
 //! Invariant: whatever was answered 2xx is in a file of `new/` until the broker has confirmed it. Not promised: that
 //! it is published once only (the claim absorbs what comes twice), an order across replicas, or that a webhook that
 //! was answered 503 is not published nevertheless. A disk that loses what it said it had synced loses webhooks.
 
-mod disk;
 mod drainer;
 mod metrics;
 #[cfg(test)]
 mod simulation;
-mod store;
 mod writer;
 
 use std::path::PathBuf;
@@ -27,7 +25,7 @@ use prometheus_client::registry::Registry;
 use shared::amqp::Publisher;
 use shared::config::SpoolConfig;
 use shared::message::Message;
-use shared::spool::{DirectoryError, Replica};
+use shared::spool::{DirectoryError, Limits, Replica, Store};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
@@ -35,7 +33,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::drainer::Drainer;
 use self::metrics::{Gauges, Metrics};
-use self::store::{Limits, Store};
 use self::writer::{Command, Grouping, Request, Writer};
 use crate::breaker::Breaker;
 

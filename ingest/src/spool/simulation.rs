@@ -12,17 +12,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use shared::message::{Message, sha256};
 use shared::name::Name;
-use shared::spool::{Batch, BatchBuilder, BatchFile, BatchName, Folder};
+use shared::spool::{Batch, BatchBuilder, BatchFile, BatchName, Disk, Folder, Limits, Settlement, Store, StoreError};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, oneshot};
 
 use super::NotSpooled;
-use super::disk::Disk;
 use super::metrics::Metrics;
-use super::store::{Limits, Settlement, Store, StoreError};
 use super::writer::{Command, Grouping, Request, Writer};
-
-const ROOM: Limits = Limits { max_bytes: u64::MAX, min_free_bytes: 0 };
 
 /// What is built wrong on purpose, to see that the law finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,7 +252,7 @@ fn live(seed: u64, bug: Bug) -> Result<u64, String> {
     for _ in 0..8 {
         let fuse = disk.world().random(120) + 1;
         (disk.world().fuse, disk.world().failing) = (fuse, 25);
-        if let Ok(store) = Store::open(disk.clone(), ROOM) {
+        if let Ok(store) = Store::open(disk.clone(), Limits::NONE) {
             while !disk.world().crashed {
                 let action = disk.world().random(20);
                 match action {
@@ -278,7 +274,7 @@ fn live(seed: u64, bug: Bug) -> Result<u64, String> {
         disk.world().reboot();
     }
     (disk.world().fuse, disk.world().failing) = (u64::MAX, 0);
-    let store = Store::open(disk.clone(), ROOM).unwrap();
+    let store = Store::open(disk.clone(), Limits::NONE).unwrap();
     while store.oldest().is_some() {
         drain(&disk, &store, bug);
     }
@@ -340,7 +336,7 @@ fn write(disk: &SimDisk, limits: Limits, webhooks: u64) -> (Vec<Result<(), NotSp
 
 #[test]
 fn a_stopping_writer_finishes_the_group_in_hand() {
-    assert_eq!(write(&SimDisk::new(1, Bug::None), ROOM, 10), (vec![Ok(()); 10], 3));
+    assert_eq!(write(&SimDisk::new(1, Bug::None), Limits::NONE, 10), (vec![Ok(()); 10], 3));
 }
 
 /// The first file's fate is sealed by one failed step; the next file is written all the same.
@@ -349,11 +345,11 @@ fn a_failed_step_refuses_its_whole_file_and_no_other() {
     for fuse in 1..=4 {
         let disk = SimDisk::new(fuse, Bug::None);
         disk.world().fuse = fuse;
-        let (answers, _) = write(&disk, ROOM, 4);
+        let (answers, _) = write(&disk, Limits::NONE, 4);
         assert_eq!(answers, [Err(NotSpooled::Failed); 4], "step {fuse}");
         disk.world().reboot();
         disk.world().fuse = u64::MAX;
-        assert_eq!(write(&disk, ROOM, 4).0, [Ok(()); 4]);
+        assert_eq!(write(&disk, Limits::NONE, 4).0, [Ok(()); 4]);
     }
 }
 

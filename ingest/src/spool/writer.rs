@@ -9,13 +9,11 @@ use std::time::{Duration, Instant};
 
 use shared::error_chain::error_chain;
 use shared::message::Message;
-use shared::spool::BatchBuilder;
+use shared::spool::{BatchBuilder, Disk, Store, StoreError};
 use tokio::sync::{Notify, oneshot};
 
 use super::NotSpooled;
-use super::disk::Disk;
 use super::metrics::Metrics;
-use super::store::{Store, StoreError};
 
 /// Bytes of bodies that close a file: memory stays bounded, and a file far below the largest that is read.
 const GROUP_BYTES: usize = 16 * 1024 * 1024;

@@ -5,6 +5,15 @@
 //! the provider sent it again, resolves its row. What a person does with them is in [`steer`], how
 //! they are looked at in [`rows`].
 
+/// Whether a row waits for a person: it is parked, or its redrive was left unfinished. That is told a minute after it
+/// began, unless the broker had confirmed it; then after a day, when the queue must have lost it.
+macro_rules! waits {
+    () => {
+        "(state = 'parked' OR (state = 'redriving' AND changed_at < now() - CASE WHEN redriven_at IS NULL
+             THEN interval '1 minute' ELSE interval '1 day' END))"
+    };
+}
+
 pub mod rows;
 pub mod steer;
 
@@ -43,10 +52,12 @@ const RESOLVE: &str = "
     ) AS found
     WHERE parked.source = found.source AND parked.webhook_id = found.webhook_id";
 
-const COUNT_BY_REASON: &str = "
-    SELECT reason, count(*) AS rows, min(parked_at) AS oldest
-    FROM parked_webhooks WHERE state IN ('parked', 'redriving')
-    GROUP BY reason ORDER BY reason";
+const COUNT_BY_REASON: &str = concat!(
+    "SELECT reason, count(*) AS rows, min(parked_at) AS oldest
+     FROM parked_webhooks WHERE state IN ('parked', 'redriving') AND ",
+    waits!(),
+    " GROUP BY reason ORDER BY reason"
+);
 
 /// Why a webhook is parked: a closed list, as the column's CHECK says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]

@@ -124,7 +124,11 @@ impl Replica {
         &self.path
     }
 
-    fn try_lock(path: PathBuf) -> Result<Option<Self>, DirectoryError> {
+    /// Takes a replica's directory, if nobody uses it.
+    ///
+    /// # Errors
+    /// When its lock cannot be asked for.
+    pub fn try_lock(path: PathBuf) -> Result<Option<Self>, DirectoryError> {
         let file = path.join(LOCK);
         let failed = |source| DirectoryError::Lock { path: file.clone(), source };
         let mut options = OpenOptions::new();

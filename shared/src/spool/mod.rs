@@ -1,8 +1,8 @@
 //! ingest's spool on disk: the files in it and the directories they lie in.
 //!
-//! Here is what both the writer (ingest) and a reader (`oncehook spool`) must agree on: the form of a record
-//! (`record`), of a batch file ([`Batch`]), their names, and the layout ([`Replica`]). When files are written,
-//! published and removed is ingest's business.
+//! Here is what ingest and `oncehook spool` must agree on: the form of a record (`record`), of a batch file
+//! ([`Batch`]), their names, the layout ([`Replica`]), and the order of steps in which a file is written, and in which
+//! it goes when it was published ([`Store`]). When that happens is theirs to decide.
 //!
 //! ```text
 //! SPOOL/replica-000/lock       held for as long as an ingest uses the directory
@@ -17,13 +17,17 @@
 
 mod batch;
 mod directory;
+mod disk;
 mod name;
 mod record;
+mod store;
 
 #[cfg(test)]
 mod tests;
 
 pub use self::batch::{Batch, BatchBuilder, Damage, MAX_BATCH_BYTES, MAX_RECORD_BYTES};
 pub use self::directory::{BatchFile, DirectoryError, Folder, Replica, batches, replicas};
+pub use self::disk::Disk;
 pub use self::name::BatchName;
 pub use self::record::RecordError;
+pub use self::store::{Holdings, Limits, Settlement, Store, StoreError};

@@ -121,6 +121,15 @@ fn a_hostile_length_is_damage() {
 }
 
 #[test]
+fn only_what_a_provider_sent_is_spooled() {
+    let steering = Some(crate::message::Steering { at: OffsetDateTime::UNIX_EPOCH, replay: None });
+    let mut builder = BatchBuilder::default();
+    let redriven = Message { steering, ..message("w1", b"{}") };
+    assert_eq!(builder.push(&redriven), Err(RecordError::Steered));
+    assert!(builder.is_empty());
+}
+
+#[test]
 fn a_newer_version_is_not_guessed_at() {
     let mut bytes = file(&[message("w1", b"first")]);
     bytes[8] = 2;

@@ -13,16 +13,16 @@ use super::ParkReason;
 use crate::db::Content;
 use crate::db::processed_webhooks::WebhookKey;
 
-/// What a row says, without its body. A `redriving` row waits for a person again when its redrive was left
-/// unfinished: a minute after it began, unless the broker confirmed it; then after a day, when the queue must have
-/// lost it or the worker cannot get through.
+/// What a row says, without its body.
 macro_rules! columns {
     () => {
-        "source, webhook_id, provider, topic, reason, detail, state, generation, attempts,
-         octet_length(body)::int8 AS body_bytes, encode(body_sha256, 'hex') AS body_sha256, received_at, parked_at, changed_at, redriven_at, discarded_because,
-         replay_of, replay_run, replay_mode,
-         state = 'parked' OR (state = 'redriving' AND changed_at < now() - CASE WHEN redriven_at IS NULL
-             THEN interval '1 minute' ELSE interval '1 day' END) AS waits"
+        concat!(
+            "source, webhook_id, provider, topic, reason, detail, state, generation, attempts,
+             octet_length(body)::int8 AS body_bytes, encode(body_sha256, 'hex') AS body_sha256,
+             received_at, parked_at, changed_at, redriven_at, discarded_because, replay_of, replay_run, replay_mode, ",
+            waits!(),
+            " AS waits"
+        )
     };
 }
 pub(super) use columns;

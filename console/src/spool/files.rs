@@ -1,16 +1,14 @@
-//! `oncehook spool`: what ingest keeps on its disk. Reads only, and needs neither lock, broker nor database.
+//! What lies in a spool. Reads only, and needs neither lock, broker nor database.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use serde::Serialize;
-use shared::config::Config;
 use shared::spool::{self, Batch, BatchFile, Folder};
 use time::format_description::well_known::Rfc3339;
 
 use crate::output::{Shown, table};
-use crate::settings::Settings;
 
 /// All files.
 #[derive(Serialize)]
@@ -51,19 +49,26 @@ impl Verified {
     }
 }
 
-pub(crate) fn list(settings: &Settings, directory: Option<PathBuf>) -> anyhow::Result<Files> {
+/// All files.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(crate) fn list(root: &Path) -> anyhow::Result<Files> {
     let mut files = Vec::new();
-    each(settings, directory, |_path, file| {
+    each(root, |_path, file| {
         files.push(file);
         Ok(())
     })?;
     Ok(Files(files))
 }
 
-/// One file at a time: what a spool holds may be more than memory.
-pub(crate) fn verify(settings: &Settings, directory: Option<PathBuf>) -> anyhow::Result<Verified> {
+/// All files, read: one at a time, since what a spool holds may be more than memory.
+///
+/// # Errors
+/// When the directory or a file cannot be read. Damage is no error.
+pub(crate) fn verify(root: &Path) -> anyhow::Result<Verified> {
     let mut verified = Vec::new();
-    each(settings, directory, |path, file| {
+    each(root, |path, file| {
         match Batch::read(path) {
             Ok(batch) => {
                 let damage = batch.damage.iter().map(ToString::to_string).collect();
@@ -79,17 +84,8 @@ pub(crate) fn verify(settings: &Settings, directory: Option<PathBuf>) -> anyhow:
 }
 
 /// Does something with each file, replica by replica, the oldest first.
-fn each(
-    settings: &Settings,
-    directory: Option<PathBuf>,
-    mut with: impl FnMut(&Path, File) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let root = match directory {
-        Some(directory) => directory,
-        None => Config::load(&settings.config)?.spool.directory,
-    };
-    anyhow::ensure!(root.is_dir(), "there is no directory {}: is the spool on this machine?", root.display());
-    for replica in spool::replicas(&root)? {
+fn each(root: &Path, mut with: impl FnMut(&Path, File) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    for replica in spool::replicas(root)? {
         for folder in [Folder::New, Folder::Corrupt] {
             let path = replica.join(folder.as_str());
             for file in spool::batches(&path).with_context(|| format!("cannot read {}", path.display()))? {

@@ -6,11 +6,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use nix::sys::statvfs::statvfs;
-use shared::failpoint;
-use shared::spool::{Batch, BatchFile, BatchName, Folder, Replica, batches};
 
-/// A replica's directory. A step that failed may have happened, or not, or in part.
-pub(crate) trait Disk: Send + Sync + 'static {
+use super::{Batch, BatchFile, BatchName, Folder, Replica, batches};
+use crate::failpoint;
+
+/// A replica's directory. A step that failed may have happened, or not, or in part; each fails when the system says
+/// so.
+pub trait Disk: Send + Sync + 'static {
     /// Writes a new file in `tmp/` and syncs its bytes, through the same descriptor: a later one might not be told
     /// of an earlier error.
     fn write_tmp(&self, name: BatchName, bytes: &[u8]) -> io::Result<()>;

@@ -8,68 +8,82 @@
 //! that can never be published, goes to `corrupt/` after the rest of it was confirmed. A crash in between publishes
 //! it again, which the claim absorbs.
 //!
-//! Blocking: called from threads that may wait.
+//! Blocking: called from threads that may wait. Proved by simulated crashes in `ingest/src/spool/simulation.rs`.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use shared::spool::{Batch, BatchName, Folder};
 use time::OffsetDateTime;
 
 use super::disk::Disk;
+use super::{Batch, BatchName, Folder};
 
 /// How much a spool may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// Bytes of its files, the corrupt ones included.
-    pub(crate) max_bytes: u64,
+    pub max_bytes: u64,
     /// Bytes that stay free on the file system.
-    pub(crate) min_free_bytes: u64,
+    pub min_free_bytes: u64,
 }
 
 /// Why a batch is not in the spool.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
+pub enum StoreError {
+    /// It has as many bytes as it may.
     #[error("the spool is full (spool.max_bytes)")]
     Full,
+    /// Too little would be left free on its disk.
     #[error("the spool's disk is almost full (spool.min_free_bytes)")]
     LowDisk,
+    /// A step on the disk failed.
     #[error("cannot {step}")]
-    Io { step: &'static str, source: io::Error },
+    Io {
+        /// What was attempted.
+        step: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
 /// What becomes of a file whose records have been published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settlement {
+pub enum Settlement {
     /// Everything in it is confirmed: it is removed.
     Remove,
     /// Something in it can never be published: it is kept for a person.
     SetAside,
 }
 
+impl Limits {
+    /// None at all: for who only takes out.
+    pub const NONE: Self = Self { max_bytes: u64::MAX, min_free_bytes: 0 };
+}
+
 impl Settlement {
     /// Of a file, all of whose readable records were confirmed, except `unpublishable` ones.
-    pub(crate) fn of(batch: &Batch, unpublishable: usize) -> Self {
+    #[must_use]
+    pub fn of(batch: &Batch, unpublishable: usize) -> Self {
         if batch.damage.is_empty() && unpublishable == 0 { Self::Remove } else { Self::SetAside }
     }
 }
 
 /// What a store holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Holdings {
+pub struct Holdings {
     /// Files waiting to be published.
-    pub(crate) files: u64,
+    pub files: u64,
     /// Bytes of all files, the corrupt ones included.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// Files waiting for a person.
-    pub(crate) corrupt_files: u64,
+    pub corrupt_files: u64,
     /// When the oldest waiting file was received.
-    pub(crate) oldest: Option<OffsetDateTime>,
+    pub oldest: Option<OffsetDateTime>,
 }
 
 /// One replica's files, and what is known of them.
-pub(crate) struct Store<D> {
+pub struct Store<D> {
     disk: D,
     limits: Limits,
     contents: Mutex<Contents>,
@@ -86,7 +100,10 @@ struct Contents {
 
 impl<D: Disk> Store<D> {
     /// Takes stock of a directory; what lies in `tmp/` was never answered 2xx and goes.
-    pub(crate) fn open(disk: D, limits: Limits) -> Result<Self, StoreError> {
+    ///
+    /// # Errors
+    /// When the directory cannot be read or tidied.
+    pub fn open(disk: D, limits: Limits) -> Result<Self, StoreError> {
         let failed = |step| move |source| StoreError::Io { step, source };
         let list = |folder| disk.list(folder).map_err(failed("read the spool's directory"));
         for file in list(Folder::Tmp)? {
@@ -102,7 +119,7 @@ impl<D: Disk> Store<D> {
     ///
     /// # Errors
     /// When it is not; nothing of it may be answered 2xx.
-    pub(crate) fn write(&self, bytes: &[u8], received_at: OffsetDateTime) -> Result<(), StoreError> {
+    pub fn write(&self, bytes: &[u8], received_at: OffsetDateTime) -> Result<(), StoreError> {
         let size = bytes.len() as u64;
         let name = {
             let mut contents = self.contents();
@@ -143,7 +160,10 @@ impl<D: Disk> Store<D> {
     }
 
     /// Whether `bytes` more would be within the limits.
-    pub(crate) fn check_room(&self, bytes: u64) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// When they would not, or the disk does not say.
+    pub fn check_room(&self, bytes: u64) -> Result<(), StoreError> {
         if self.holdings().bytes.saturating_add(bytes) > self.limits.max_bytes {
             return Err(StoreError::Full);
         }
@@ -153,22 +173,28 @@ impl<D: Disk> Store<D> {
     }
 
     /// Whether the next webhook can be expected to be kept.
-    pub(crate) fn takes_more(&self) -> bool {
+    pub fn takes_more(&self) -> bool {
         !self.contents().refused && self.check_room(0).is_ok()
     }
 
     /// The file to be published next.
-    pub(crate) fn oldest(&self) -> Option<BatchName> {
+    pub fn oldest(&self) -> Option<BatchName> {
         self.contents().new.keys().next().copied()
     }
 
     /// Reads a file.
-    pub(crate) fn read(&self, name: BatchName) -> io::Result<Batch> {
+    ///
+    /// # Errors
+    /// When the system cannot read it. Damage is no error: it stands in the batch.
+    pub fn read(&self, name: BatchName) -> io::Result<Batch> {
         self.disk.read(name)
     }
 
     /// Ends a file's time in `new/`. May be called again after an error.
-    pub(crate) fn settle(&self, name: BatchName, settlement: Settlement) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When a step on the disk fails; the file is then where it was, or where it was to go.
+    pub fn settle(&self, name: BatchName, settlement: Settlement) -> io::Result<()> {
         match settlement {
             Settlement::Remove => self.disk.remove(name, Folder::New)?,
             Settlement::SetAside => {
@@ -190,17 +216,17 @@ impl<D: Disk> Store<D> {
     }
 
     /// Forgets a file that somebody else has taken away.
-    pub(crate) fn forget(&self, name: BatchName) {
+    pub fn forget(&self, name: BatchName) {
         self.contents().new.remove(&name);
     }
 
     /// Bytes free on its disk, if that can be told.
-    pub(crate) fn free_bytes(&self) -> Option<u64> {
+    pub fn free_bytes(&self) -> Option<u64> {
         self.disk.free_bytes().ok()
     }
 
     /// What it holds.
-    pub(crate) fn holdings(&self) -> Holdings {
+    pub fn holdings(&self) -> Holdings {
         let contents = self.contents();
         Holdings {
             files: contents.new.len() as u64,
