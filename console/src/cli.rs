@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::output::{Output, show};
 use crate::parked::command::ParkedCommand;
 use crate::replay::command::ReplayArgs;
-use crate::settings::Settings;
+use crate::settings::{HEADING, Settings};
 use crate::spool::command::SpoolCommand;
 use crate::{inventory, parked, replay, spool, status};
 
@@ -20,7 +20,7 @@ pub struct Cli {
     #[command(subcommand)]
     command: Command,
     /// How to print.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    #[arg(long, global = true, help_heading = HEADING, value_enum, default_value_t = Output::Table)]
     output: Output,
     #[command(flatten)]
     settings: Settings,

@@ -1,7 +1,8 @@
 //! The command line `oncehook`: sees and steers an installation.
 //!
-//! One module a command, each of which gathers what it shows as data ([`output::Shown`]) and never
-//! prints; [`output`] turns it into a table or JSON.
+//! One module a group of commands, whose functions return what they found or did as data ([`output::Shown`]) and never
+//! print; [`output`] turns it into a table or JSON. Where a group is a folder, its `command` holds the arguments.
+//! What acts on many webhooks shares [`steering`]: consent, pace, a publisher, a report.
 
 pub mod cli;
 

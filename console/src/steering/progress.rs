@@ -9,7 +9,7 @@ impl Progress {
     /// Of so many webhooks.
     pub(crate) fn of(webhooks: u64) -> Self {
         let bar = ProgressBar::new(webhooks);
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} webhooks, {per_sec}, {eta} left") {
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} webhooks, {eta} left") {
             bar.set_style(style);
         }
         Self(bar)

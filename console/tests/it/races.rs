@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use shared::db::parked_webhooks::ParkReason;
 use testing::gate::Gate;
 use testing::mail::received;
@@ -173,6 +175,30 @@ async fn when_the_database_goes_away_the_webhook_is_on_the_queue_and_still_open(
         let worker = Worker::start(&stack).await;
         each_took_effect_once(&stack, 3).await;
         worker.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_redrive_that_is_interrupted_settles_what_it_has_in_hand() {
+    run(async |stack| {
+        park(&stack, &orders(&stack, 100), ParkReason::UnknownSku).await;
+        let mut command = command(&stack, &[&REDRIVE, ["--rate", "10", "--output", "json"].as_slice()].concat());
+        let redrive = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        until("it is in the middle of it", || async {
+            (stack.database.number("SELECT count(*) FROM parked_webhooks WHERE generation > 1").await > 0).then_some(())
+        })
+        .await;
+        kill(Pid::from_raw(i32::try_from(redrive.id().unwrap()).unwrap()), Signal::SIGINT).unwrap();
+        let output = redrive.wait_with_output().await.unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["stopped"], "interrupted");
+        let done = report["webhooks"][0]["webhooks"].as_i64().unwrap();
+        assert!((10..100).contains(&done), "{report}");
+        let confirmed = "SELECT count(*) FROM parked_webhooks WHERE redriven_at IS NOT NULL";
+        assert_eq!(stack.database.number(confirmed).await, done);
+        number(&stack, "SELECT count(*) FROM parked_webhooks WHERE state = 'parked'", 100 - done).await;
     })
     .await;
 }
