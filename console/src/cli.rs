@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::output::{Output, show};
-use crate::parked::command::ParkedCommand;
+use crate::parked::arguments::ParkedCommand;
 use crate::replay::command::ReplayArgs;
 use crate::settings::{HEADING, Settings};
 use crate::spool::command::SpoolCommand;

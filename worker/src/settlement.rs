@@ -6,7 +6,7 @@
 use deadpool_postgres::{Client, Transaction};
 use shared::config::{AmbiguousPolicy, OPERATOR_ALERT};
 use shared::db::outbox::NewEffect;
-use shared::db::parked_webhooks::ParkReason;
+use shared::db::parked_webhooks::{ParkReason, Settled};
 use shared::db::processed_webhooks::{DuplicateCount, WebhookKey};
 use shared::db::webhook_failures::FailureOutcome;
 use shared::db::{outbox, parked_webhooks, processed_webhooks, storable, webhook_failures};
@@ -14,6 +14,8 @@ use shared::message::Message;
 use shared::plan::Letter;
 use time::OffsetDateTime;
 use tokio_postgres::Error;
+
+use crate::batch::Outcome;
 
 /// What became of a webhook that was to be parked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(crate) async fn park(
         let changed = hashes.get(&key).is_some_and(|hash| hash.as_slice() != message.body_sha256);
         let count = DuplicateCount { key, duplicates: 1, changed_bodies: i32::from(changed) };
         processed_webhooks::count_duplicates(&transaction, &[count]).await?;
+        let settled: Vec<_> = settled_rows(message, Outcome::Duplicate { changed_body: changed }).collect();
+        parked_webhooks::resolve(&transaction, &settled).await?;
         transaction.commit().await?;
         return Ok(Parked::Duplicate);
     }
@@ -50,6 +54,21 @@ pub(crate) async fn park(
     }
     transaction.commit().await?;
     Ok(Parked::Parked)
+}
+
+/// Which parked rows a webhook settles by having been processed. One whose id was processed with another body settles
+/// nothing, unless a person sent it: then the row with this body. A replay settles the first one's row, too, if that
+/// was parked with the body which now ran.
+pub(crate) fn settled_rows(message: &Message, outcome: Outcome) -> impl Iterator<Item = Settled<'_>> {
+    let (source, webhook_id) = (message.source.as_str(), message.id.as_str());
+    let this_body = Some(message.body_sha256.as_slice());
+    let own = match outcome {
+        Outcome::Duplicate { changed_body: true } if message.steering.is_none() => None,
+        Outcome::Duplicate { changed_body: true } => Some(Settled { source, webhook_id, only_body: this_body }),
+        _ => Some(Settled { source, webhook_id, only_body: None }),
+    };
+    let first = message.replay().map(|replay| Settled { source, webhook_id: &replay.of, only_body: this_body });
+    own.into_iter().chain(first)
 }
 
 /// Records that a webhook goes to the retry ladder.

@@ -9,7 +9,6 @@ use deadpool_postgres::{Client, Transaction};
 use shared::config::UnknownSku;
 use shared::db::inventory_ledger::{RecordedSale, Sale, SaleKey};
 use shared::db::outbox::NewEffect;
-use shared::db::parked_webhooks::Settled;
 use shared::db::processed_webhooks::{ClaimRow, DuplicateCount, Status, WebhookKey};
 use shared::db::{
     Failure, classify, inventory, inventory_ledger, outbox, parked_webhooks, processed_webhooks, webhook_payloads,
@@ -19,6 +18,7 @@ use shared::name::Name;
 use shared::plan::{Decrement, Skip};
 
 use crate::batch::{Outcome, Planned};
+use crate::settlement;
 
 /// Why a batch was not committed, or is not known to be.
 #[derive(Debug, thiserror::Error)]
@@ -88,28 +88,14 @@ pub(crate) async fn apply(client: &mut Client, batch: &[Planned]) -> Result<Appl
         let payloads: Vec<_> = ours.iter().map(|planned| (&planned.key, &planned.message)).collect();
         webhook_payloads::insert(&transaction, &payloads).await?;
     }
-    let settled: Vec<_> = batch.iter().zip(&applied.outcomes).flat_map(settled).collect();
+    let settled = batch.iter().zip(&applied.outcomes);
+    let settled: Vec<_> =
+        settled.flat_map(|(planned, outcome)| settlement::settled_rows(&planned.message, *outcome)).collect();
     applied.resolved = parked_webhooks::resolve(&transaction, &settled).await?;
     failpoint::reach("worker.before-commit");
     transaction.commit().await?;
     failpoint::reach("worker.after-commit");
     Ok(applied)
-}
-
-/// Which parked rows a webhook settles by leaving the transaction. One whose id was processed with another body
-/// settles nothing, unless a person sent it: then the row with this body. A replay settles the first one's row, too,
-/// if that was parked with the body which now ran.
-fn settled<'p>((planned, outcome): (&'p Planned, &Outcome)) -> impl Iterator<Item = Settled<'p>> {
-    let message = &planned.message;
-    let (source, webhook_id) = (message.source.as_str(), message.id.as_str());
-    let this_body = Some(message.body_sha256.as_slice());
-    let own = match outcome {
-        Outcome::Duplicate { changed_body: true } if message.steering.is_none() => None,
-        Outcome::Duplicate { changed_body: true } => Some(Settled { source, webhook_id, only_body: this_body }),
-        _ => Some(Settled { source, webhook_id, only_body: None }),
-    };
-    let first = message.replay().map(|replay| Settled { source, webhook_id: &replay.of, only_body: this_body });
-    own.into_iter().chain(first)
 }
 
 /// SKUs that are not in `inventory` and whose effect says to skip them.

@@ -1,10 +1,11 @@
 //! `oncehook parked`: look at parked webhooks, put them back, give them up.
 //!
-//! [`command`] reads the arguments and prints; the other modules return what they did, and print nothing.
+//! [`arguments`] are read and [`command`] prints; the other modules return what they did, and print nothing.
 //!
 //! Invariant: what is redriven is in the table, open, until a worker has claimed it, wherever this is cut off. What
 //! is done to a webhook that somebody else changed since it was looked at is: nothing.
 
+pub(crate) mod arguments;
 pub(crate) mod command;
 
 mod body;

@@ -34,7 +34,7 @@ impl Outlet {
         let broker = connect::broker(settings, config.heartbeat_s)?;
         // The supervisor would try for ever; a person wants to know why it does not work.
         let probe = broker.connect("probe").await.context("the broker is away (AMQP_URL); nothing is done")?;
-        probe.close(200, "asked".into()).await.context("the broker does not let go; nothing is done")?;
+        probe.close(200, "asked".into()).await.context("cannot close the connection to the broker; nothing is done")?;
         let (topology, stop) = (Topology::new(config), CancellationToken::new());
         let publisher_config = PublisherConfig::new(config, PUBLISH_TIMEOUT);
         let (publisher, task) = Publisher::spawn(broker, topology.clone(), &publisher_config, stop.clone());

@@ -1,6 +1,8 @@
 //! `oncehook parked`: what is listed and shown, what a redrive and a discard do, and to whom they refuse.
 
-use shared::db::parked_webhooks::ParkReason;
+use shared::db::parked_webhooks::rows::{self, ParkState};
+use shared::db::parked_webhooks::{ParkReason, steer};
+use shared::db::processed_webhooks::WebhookKey;
 use shared::message::Message;
 use testing::orders::{Order, webhook};
 use testing::run;
@@ -226,6 +228,13 @@ async fn a_redriven_duplicate_settles_its_row_whatever_body_was_processed() {
         assert!(oncehook(&stack, &["parked", "redrive", "shopify", "w1"]).await.status.success());
         number(&stack, "SELECT count(*) FROM parked_webhooks WHERE state = 'resolved'", 1).await;
         number(&stack, "SELECT changed_bodies::int8 FROM processed_webhooks", 1).await;
+        // The same when it fails before it comes to the claim.
+        let no_json = webhook("w1", "orders/paid", b"no JSON".to_vec());
+        stack.database.execute("DELETE FROM parked_webhooks").await;
+        park(&stack, &[no_json], ParkReason::Plan).await;
+        assert!(oncehook(&stack, &["parked", "redrive", "shopify", "w1"]).await.status.success());
+        number(&stack, "SELECT count(*) FROM parked_webhooks WHERE state = 'resolved'", 1).await;
+        number(&stack, "SELECT changed_bodies::int8 FROM processed_webhooks", 2).await;
         assert_eq!(quantity(&stack, "MUG").await, 999);
         worker.stop().await;
     })
@@ -274,6 +283,28 @@ async fn what_is_discarded_stays_and_comes_back_only_on_purpose() {
         let processed_one = oncehook(&stack, &["parked", "discard", "shopify", "w1", "--because", "too late"]).await;
         assert!(processed_one.status.code() == Some(1) && text(&processed_one.stderr).contains("was processed"));
         worker.stop().await;
+    })
+    .await;
+}
+
+/// A redrive that the broker did not take leaves it as it was: discarded, for the same reason.
+#[tokio::test]
+async fn what_was_discarded_and_could_not_be_published_is_discarded() {
+    run(async |stack| {
+        park(&stack, &orders(&stack, 1), ParkReason::Plan).await;
+        assert!(
+            oncehook(&stack, &["parked", "discard", "shopify", "w1", "--because", "a test"]).await.status.success()
+        );
+        let client = stack.database.client().await;
+        let key = WebhookKey { source: "shopify".to_owned(), webhook_id: "w1".to_owned() };
+        let row = rows::find(&client, &key).await.unwrap().unwrap();
+        let taken = steer::begin(&client, &[&row]).await.unwrap();
+        assert_eq!(taken[0].row.state, ParkState::Redriving);
+        assert_eq!(steer::begin(&client, &[&row]).await.unwrap(), [], "it is taken already");
+        assert_eq!(steer::release(&client, &[&row]).await.unwrap(), 0, "that was another generation");
+        assert_eq!(steer::release(&client, &[&taken[0].row]).await.unwrap(), 1);
+        let row = rows::find(&client, &key).await.unwrap().unwrap();
+        assert_eq!((row.state, row.discarded_because.as_deref()), (ParkState::Discarded, Some("a test")));
     })
     .await;
 }

@@ -18,6 +18,8 @@ use url::Url;
 use crate::scene::{Worker, command, json, let_a_minute_pass, oncehook, orders, park, queued, text};
 
 const REDRIVE: [&str; 3] = ["parked", "redrive", "--all"];
+/// Lets rows be read, and none be changed.
+const HOLD_ROWS: &str = "LOCK TABLE parked_webhooks IN EXCLUSIVE MODE";
 
 /// A redrive that reaches the broker by way of a gate, held just before it takes its first row: by then it is
 /// connected.
@@ -27,7 +29,7 @@ async fn held_before_the_first_row(stack: &Stack) -> (Child, Gate) {
     url.set_port(Some(gate.address.port())).unwrap();
     let mut blocker = stack.database.client().await;
     let lock = blocker.transaction().await.unwrap();
-    lock.execute("SELECT FROM parked_webhooks WHERE webhook_id = 'w1' FOR UPDATE", &[]).await.unwrap();
+    lock.batch_execute(HOLD_ROWS).await.unwrap();
     let mut command = command(stack, &[&REDRIVE, ["--output", "json"].as_slice()].concat());
     command.env("AMQP_URL", url.as_str()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let redrive = command.spawn().unwrap();
@@ -38,7 +40,7 @@ async fn held_before_the_first_row(stack: &Stack) -> (Child, Gate) {
 }
 
 async fn waits_for_a_lock(stack: &Stack) {
-    until("the redrive waits for a row", || async {
+    until("the redrive waits for the table", || async {
         (stack.database.sessions_waiting_for_a_lock().await > 0).then_some(())
     })
     .await;
@@ -99,7 +101,7 @@ async fn a_kill_between_publish_and_settle_loses_nothing_and_runs_nothing_twice(
         number(&stack, "SELECT count(*) FROM parked_webhooks WHERE state = 'redriving'", 2).await;
         let mut blocker = stack.database.client().await;
         let lock = blocker.transaction().await.unwrap();
-        lock.execute("SELECT FROM parked_webhooks FOR UPDATE", &[]).await.unwrap();
+        lock.batch_execute(HOLD_ROWS).await.unwrap();
         gate.release_clients();
         waits_for_a_lock(&stack).await; // it has its confirms and cannot note them
         redrive.kill().await.unwrap();
@@ -154,6 +156,22 @@ async fn when_the_broker_goes_away_what_was_taken_is_given_back() {
         let worker = Worker::start(&stack).await;
         each_took_effect_once(&stack, 3).await;
         worker.stop().await;
+    })
+    .await;
+}
+
+/// A row that a worker is about to resolve is nobody's to take, and nobody waits for it.
+#[tokio::test]
+async fn what_a_transaction_holds_is_left_to_it() {
+    run(async |stack| {
+        park(&stack, &orders(&stack, 3), ParkReason::UnknownSku).await;
+        let mut worker = stack.database.client().await;
+        let claim = worker.transaction().await.unwrap();
+        claim.execute("UPDATE parked_webhooks SET state = 'resolved' WHERE webhook_id = 'w2'", &[]).await.unwrap();
+        let report = json(&stack, &REDRIVE).await;
+        assert_eq!((&report["webhooks"][0]["webhooks"], &report["overtaken"]), (&2.into(), &1.into()), "{report}");
+        claim.commit().await.unwrap();
+        queued(&stack, 2).await;
     })
     .await;
 }

@@ -17,7 +17,8 @@ use super::rows::{ParkedRow, columns};
 use crate::db::Content;
 use crate::db::processed_webhooks::{self, WebhookKey};
 
-/// Locks the rows in key order that are still as they were seen. What was resolved is never taken.
+/// Locks the rows that are still as they were seen. What was resolved is never taken, and what is locked is being
+/// changed by somebody else: nobody is waited for, so a worker's long transaction stops no redrive of thousands.
 macro_rules! locked {
     () => {
         "WITH locked AS (
@@ -26,7 +27,7 @@ macro_rules! locked {
                 USING (source, webhook_id, generation)
             WHERE state <> 'resolved'
             ORDER BY source, webhook_id
-            FOR UPDATE OF parked_webhooks
+            FOR UPDATE OF parked_webhooks SKIP LOCKED
         )"
     };
 }
@@ -81,8 +82,8 @@ pub async fn begin(client: &Client, seen: &[&ParkedRow]) -> Result<Vec<Taken>, E
     rows.iter().map(|row| Ok(Taken { row: ParkedRow::read(row)?, content: Content::read(row)? })).collect()
 }
 
-/// Notes that the broker has confirmed them; returns how many were still to be settled. The others were claimed or
-/// parked again meanwhile.
+/// Notes that the broker has confirmed them; returns how many were still to be settled. The others are being claimed or
+/// parked again, or were.
 ///
 /// # Errors
 /// When the statement fails; then they count as parked again after a minute.
