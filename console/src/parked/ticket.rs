@@ -146,3 +146,105 @@ fn changed_body(row: &ParkedRow) -> Option<Replay> {
     let run = Name::try_from(format!("{CHANGED_BODY_RUN}{digits}")).ok()?;
     Some(Replay { of: row.key.webhook_id.clone(), run, mode: ReplayMode::FillIn })
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use shared::db::parked_webhooks::rows::ParkState;
+    use shared::db::processed_webhooks::WebhookKey;
+
+    use super::*;
+
+    fn row(reason: ParkReason) -> ParkedRow {
+        let now = OffsetDateTime::UNIX_EPOCH + Duration::days(1_000);
+        ParkedRow {
+            key: WebhookKey { source: "shop".to_owned(), webhook_id: "w1".to_owned() },
+            provider: "shopify".to_owned(),
+            topic: "orders/paid".to_owned(),
+            reason,
+            detail: String::new(),
+            state: ParkState::Parked,
+            generation: 1,
+            attempts: 5,
+            body_bytes: 2,
+            body_sha256: "ab".repeat(32),
+            received_at: now,
+            parked_at: now,
+            changed_at: now,
+            redriven_at: None,
+            discarded_because: None,
+            replay: None,
+            waits: true,
+        }
+    }
+
+    fn judge(row: &ParkedRow, accepted: &[Accept]) -> Result<Ticket, Refusal> {
+        let name = |text: &str| Name::try_from(text).unwrap();
+        let sources = BTreeMap::from([(name("shop"), name("shopify"))]);
+        let rules = Rules { sources, retention: Duration::days(30), accepted: accepted.to_vec() };
+        rules.judge(row, row.parked_at + Duration::days(400))
+    }
+
+    #[rstest]
+    #[case(ParkReason::Plan, None)]
+    #[case(ParkReason::UnknownSku, None)]
+    #[case(ParkReason::Data, None)]
+    #[case(ParkReason::RetriesExhausted, None)]
+    #[case(ParkReason::DeadLettered, None)]
+    #[case(ParkReason::Unreadable, Some((Accept::Unreadable, Refusal::Unreadable)))]
+    #[case(ParkReason::TooOld, Some((Accept::TooOld, Refusal::TooOld)))]
+    #[case(ParkReason::ChangedBody, Some((Accept::ChangedBody, Refusal::ChangedBody)))]
+    fn each_reason_goes_back_or_is_refused_until_it_is_accepted(
+        #[case] reason: ParkReason,
+        #[case] refusal: Option<(Accept, Refusal)>,
+    ) {
+        let Some((accept, refusal)) = refusal else {
+            assert_eq!(judge(&row(reason), &[]).unwrap().steering.replay, None);
+            return;
+        };
+        assert_eq!(judge(&row(reason), &[]), Err(refusal));
+        let others = [Accept::TooOld, Accept::ChangedBody, Accept::Unreadable];
+        let others: Vec<Accept> = others.into_iter().filter(|other| *other != accept).collect();
+        assert_eq!(judge(&row(reason), &others), Err(refusal), "to accept one thing is not to accept another");
+        assert!(judge(&row(reason), &[accept]).is_ok());
+    }
+
+    #[test]
+    fn age_counts_up_to_the_parking_and_not_behind_it() {
+        let young = row(ParkReason::Plan);
+        assert!(judge(&young, &[]).is_ok());
+        let old = ParkedRow { received_at: young.parked_at - Duration::days(31), ..young };
+        assert_eq!(judge(&old, &[]), Err(Refusal::TooOld));
+        assert!(judge(&old, &[Accept::TooOld]).is_ok());
+    }
+
+    #[test]
+    fn a_changed_body_runs_under_its_own_name_and_a_parked_replay_as_it_was() {
+        let changed = row(ParkReason::ChangedBody);
+        let ticket = judge(&changed, &[Accept::ChangedBody]).unwrap();
+        assert_eq!(ticket.id, format!("↻changed-{}:w1", "ab".repeat(20)));
+        assert_eq!(judge(&changed, &[Accept::ChangedBody]), Ok(ticket), "the same each time");
+
+        let key = WebhookKey { webhook_id: "↻again:w1".to_owned(), ..changed.key.clone() };
+        let replay = ParkedReplay { of: "w1".to_owned(), run: "again".to_owned(), mode: "resend".to_owned() };
+        let parked = ParkedRow { key, replay: Some(replay), ..row(ParkReason::Plan) };
+        let ticket = judge(&parked, &[]).unwrap();
+        assert_eq!((ticket.id.as_str(), ticket.steering.replay.unwrap().mode), ("↻again:w1", ReplayMode::Resend));
+        let changed = ParkedRow { reason: ParkReason::ChangedBody, ..parked.clone() };
+        assert_eq!(judge(&changed, &[Accept::ChangedBody]), Err(Refusal::ChangedReplay));
+        assert_eq!(judge(&ParkedRow { replay: None, ..parked }, &[]), Err(Refusal::TooLittleSaved));
+    }
+
+    #[test]
+    fn what_no_route_would_take_or_nobody_can_read_stays() {
+        let plan = row(ParkReason::Plan);
+        let key = WebhookKey { source: "closed".to_owned(), ..plan.key.clone() };
+        assert_eq!(judge(&ParkedRow { key, ..plan }, &[]), Err(Refusal::UnknownSource));
+        let unread = row(ParkReason::Unreadable);
+        for scrap in
+            [ParkedRow { topic: String::new(), ..unread.clone() }, ParkedRow { provider: "x".to_owned(), ..unread }]
+        {
+            assert_eq!(judge(&scrap, &[Accept::Unreadable]), Err(Refusal::TooLittleSaved));
+        }
+    }
+}
