@@ -36,7 +36,7 @@ enum Command {
     Parked(ParkedCommand),
     /// Run processed webhooks again on purpose, from their stored bodies: one by its id, or many by a filter.
     ///
-    /// Stock is never taken twice, and a mail that went out stays out, unless --resend is said: a replay fills in what
+    /// Stock is never taken twice, and what went out stays out, unless --resend is said: a replay fills in what
     /// is missing, for instance after a mapping was mended. Exit code 1 when it stopped early, 3 when some were refused.
     Replay(ReplayArgs),
     /// What ingest keeps on its disk while the broker is away; run it where that disk is.

@@ -13,6 +13,7 @@ use shared::amqp::PublishError;
 use shared::db::parked_webhooks::rows::ParkedRow;
 use shared::db::parked_webhooks::steer::{self, Taken};
 use shared::db::processed_webhooks::WebhookKey;
+use shared::failpoint;
 use shared::message::{Message, sha256};
 use time::OffsetDateTime;
 
@@ -79,6 +80,7 @@ impl Redrive<'_> {
     async fn group(&self, group: Vec<(ParkedRow, Ticket)>, report: &mut Report) -> anyhow::Result<()> {
         let seen: Vec<&ParkedRow> = group.iter().map(|(row, _ticket)| row).collect();
         let taken = steer::begin(self.client, &seen).await.context("cannot take parked webhooks")?;
+        failpoint::reach("console.taken");
         report.overtaken(seen.len().saturating_sub(taken.len()));
         let mut tickets: HashMap<WebhookKey, Ticket> =
             group.into_iter().map(|(row, ticket)| (row.key, ticket)).collect();
@@ -125,6 +127,7 @@ impl Redrive<'_> {
         }
         let late = "what was taken counts as parked again after a minute, and redriving it again is safe";
         steer::settle(self.client, &confirmed).await.with_context(|| format!("cannot note the confirms; {late}"))?;
+        failpoint::reach("console.settled");
         steer::release(self.client, &unpublished)
             .await
             .with_context(|| format!("cannot give back what was not published; {late}"))?;

@@ -43,7 +43,7 @@ pub(crate) struct ReplayArgs {
     /// Many: those that were processed before.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<OffsetDateTime>,
-    /// Send mails again that went out before. Without it, a replay only sends what is missing.
+    /// Let mails and calls go out again that went out before. Without it, a replay only does what is missing.
     #[arg(long)]
     resend: bool,
     /// The run's name: 1 to 64 of a-z, 0-9 and '-', beginning with a letter. A webhook runs once in each run, so a run

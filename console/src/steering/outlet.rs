@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use shared::amqp::{LinkState, PublishError, Publisher, PublisherConfig, Topology};
 use shared::config::QueueConfig;
+use shared::failpoint;
 use shared::message::Message;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -55,7 +56,9 @@ impl Outlet {
     /// # Errors
     /// When the message is not known to be on the queue.
     pub(crate) async fn publish(&self, message: &Message) -> Result<(), PublishError> {
-        self.publisher.publish(&self.queue, message).await
+        self.publisher.publish(&self.queue, message).await?;
+        failpoint::reach("console.published");
+        Ok(())
     }
 
     /// Disconnects.

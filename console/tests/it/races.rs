@@ -2,6 +2,7 @@
 //! moments are held open (a lock, a gate), not raced for, wherever one can be.
 
 use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -217,6 +218,34 @@ async fn a_redrive_that_is_interrupted_settles_what_it_has_in_hand() {
         let confirmed = "SELECT count(*) FROM parked_webhooks WHERE redriven_at IS NOT NULL";
         assert_eq!(stack.database.number(confirmed).await, done);
         number(&stack, "SELECT count(*) FROM parked_webhooks WHERE state = 'parked'", 100 - done).await;
+    })
+    .await;
+}
+
+/// Each place at which a redrive can end, in the first group and in the second.
+#[tokio::test]
+async fn wherever_a_redrive_is_killed_the_next_one_goes_on() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        park(&stack, &orders(&stack, 150), ParkReason::UnknownSku).await;
+        let places = [
+            "console.taken=kill@1",
+            "console.published=kill@1",
+            "console.published=kill@40",
+            "console.settled=kill@1",
+            "console.taken=kill@2",
+        ];
+        for place in places {
+            // Whatever was done before counts as parked again: each place is met by a redrive of all.
+            stack.database.execute("UPDATE parked_webhooks SET state = 'parked', redriven_at = NULL").await;
+            let killed = command(&stack, &REDRIVE).env("FAILPOINTS", place).output().await.unwrap();
+            assert_eq!(killed.status.signal(), Some(9), "{place}: {killed:?}");
+        }
+        let_a_minute_pass(&stack).await;
+        assert!(oncehook(&stack, &REDRIVE).await.status.success());
+        let worker = Worker::start(&stack).await;
+        each_took_effect_once(&stack, 150).await;
+        worker.stop().await;
     })
     .await;
 }

@@ -1,6 +1,7 @@
 //! `oncehook replay`: what is missing is filled in, nothing is doubled, and only on purpose.
 
 use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
 
 use testing::mail::received;
 use testing::state::{assert_no_drift, number, parked, processed, quantity, quicken, stock};
@@ -114,11 +115,12 @@ async fn a_run_that_is_killed_goes_on_under_its_name() {
     run(async |stack| {
         let worker = processed_orders(&stack, 300).await;
         let again = ["replay", "--topic", "orders/paid", "--yes", "--resend", "--run", "again"];
-        let mut killed = command(&stack, &[&again, ["--rate", "300"].as_slice()].concat()).spawn().unwrap();
         let replays = "SELECT count(*) FROM processed_webhooks WHERE replay_of IS NOT NULL";
-        until("it is in the middle of it", || async { (stack.database.number(replays).await > 0).then_some(()) }).await;
-        killed.kill().await.unwrap();
-        assert!(stack.database.number(replays).await < 300, "it was through before it was killed");
+        for place in ["console.published=kill@1", "console.published=kill@150"] {
+            let killed = command(&stack, &again).env("FAILPOINTS", place).output().await.unwrap();
+            assert_eq!(killed.status.signal(), Some(9), "{place}: {killed:?}");
+        }
+        until("the worker has some", || async { (stack.database.number(replays).await > 0).then_some(()) }).await;
         assert!(oncehook(&stack, &again).await.status.success());
         processed(&stack, 600).await;
         number(&stack, replays, 300).await;

@@ -1,5 +1,6 @@
 //! `oncehook spool` on a directory that ingest might have left.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
 use shared::message::Message;
@@ -101,6 +102,28 @@ async fn what_a_removed_ingest_left_is_drained_and_a_live_one_is_left_alone() {
         let worker = Worker::start(&stack).await;
         processed(&stack, 29).await;
         assert_eq!(quantity(&stack, "MUG").await, 971);
+        worker.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_drain_that_is_killed_is_said_again() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let root = stack.directory.join("spool");
+        let replica = Replica::claim(&root).unwrap();
+        leave(&replica, BatchName::default(), &orders(&stack, 20), false);
+        drop(replica);
+        let drain = ["spool", "drain", "--dir", root.to_str().unwrap()];
+        for place in ["console.published=kill@1", "console.published=kill@20", "spool.remove=kill@1"] {
+            let killed = command(&stack, &drain).env("FAILPOINTS", place).output().await.unwrap();
+            assert_eq!(killed.status.signal(), Some(9), "{place}: {killed:?}");
+        }
+        assert_eq!(json(&stack, &drain).await["replicas"][0]["files"], 1);
+        let worker = Worker::start(&stack).await;
+        processed(&stack, 20).await;
+        assert_eq!(quantity(&stack, "MUG").await, 980);
         worker.stop().await;
     })
     .await;
