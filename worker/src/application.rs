@@ -19,10 +19,11 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::consumer::{Lane, LaneConsumer, LaneLimits};
+use crate::consumer::{LaneConsumer, LaneLimits};
 use crate::dispatch::{Dispatcher, EmailPerformer, HttpPerformer, Perform, SmtpConfig, SmtpPool};
 use crate::error::WorkerError;
 use crate::ladder::Ladder;
+use crate::lane::Lane;
 use crate::maintenance;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;

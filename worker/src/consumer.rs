@@ -1,4 +1,4 @@
-//! The consumer: the only place where a verdict becomes an acknowledgement or a retry.
+//! The consumer: takes deliveries, and says to the broker what the lane's [`Desk`] decides.
 //!
 //! Each lane (work, suspects, dead letters) has a connection, a channel and a queue of its own.
 //! Whatever has arrived while a batch was processed is the next batch: there is no timer, and an
@@ -22,21 +22,11 @@ use shared::message::{self, Message};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{Arrival, Defect, Verdict};
+use crate::batch::{Arrival, Defect};
+use crate::batcher::cut_by_bytes;
+use crate::lane::{Ack, Desk, Destination, Lane, Move, Taken};
 use crate::moves::{Moves, Relocation};
 use crate::pipeline::Pipeline;
-
-/// Which queue a consumer takes from, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lane {
-    /// The work queue, in batches.
-    Work,
-    /// Messages that were delivered too often, one at a time: the innocent pass, and poison
-    /// reaches the broker's delivery limit.
-    Suspect,
-    /// What the broker gave up; it is parked unread.
-    Dead,
-}
 
 /// One lane's consumer.
 pub(crate) struct LaneConsumer {
@@ -121,17 +111,18 @@ impl LaneConsumer {
         stop: &CancellationToken,
     ) -> Result<(), SessionError> {
         let mut moves = Moves::new();
+        let mut desk = Desk::new(self.lane, self.limits.suspect_after);
         let mut batch = Vec::with_capacity(self.limits.batch_size);
         loop {
             tokio::select! {
-                Some(moved) = moves.next(), if !moves.is_empty() => acknowledge_one(&moved?).await?,
+                Some(moved) = moves.next(), if !moves.is_empty() => acknowledge(desk.moved(moved?)).await?,
                 taken = waiting.recv_many(&mut batch, self.limits.batch_size) => {
                     if taken == 0 {
                         break;
                     }
                     self.observe(batch.len() + waiting.len());
-                    for part in split_by_bytes(std::mem::take(&mut batch), self.limits.batch_bytes) {
-                        self.handle(part, &mut moves, stop).await?;
+                    for part in cut_by_bytes(std::mem::take(&mut batch), self.limits.batch_bytes, bytes) {
+                        self.handle(part, &mut desk, &mut moves, stop).await?;
                     }
                     self.observe(waiting.len());
                 }
@@ -139,7 +130,7 @@ impl LaneConsumer {
             }
         }
         while let Some(moved) = moves.next().await {
-            acknowledge_one(&moved?).await?;
+            acknowledge(desk.moved(moved?)).await?;
         }
         Ok(())
     }
@@ -148,35 +139,25 @@ impl LaneConsumer {
     async fn handle<'s>(
         &'s self,
         batch: Vec<Delivery>,
+        desk: &mut Desk,
         moves: &mut Moves<'s>,
         stop: &'s CancellationToken,
     ) -> Result<(), SessionError> {
-        let mut ackers = Vec::with_capacity(batch.len());
-        let mut arrivals = Vec::with_capacity(batch.len());
-        for delivery in batch {
-            let deliveries = message::delivery_count(&delivery.properties);
-            let (acker, arrival) = self.arrival(delivery);
-            if self.is_suspect(&arrival, deliveries) {
-                self.note_isolated(&arrival.message, deliveries);
-                moves.push(self.relocation(acker, self.topology.suspect(), arrival.message).run(stop).boxed());
-            } else {
-                ackers.push((acker, arrival.message.clone()));
-                arrivals.push(arrival);
-            }
+        let sorted = desk.sort(batch.into_iter().map(|delivery| self.taken(delivery)).collect());
+        for isolated in sorted.isolated {
+            self.note_isolated(&isolated.message);
+            moves.push(self.relocation(isolated).run(stop).boxed());
         }
-        let verdicts = self.pipeline.process(arrivals).await;
-        let mut settled = Vec::with_capacity(ackers.len());
-        for ((acker, mut message), verdict) in ackers.into_iter().zip(verdicts) {
-            match verdict {
-                Verdict::Ack => settled.push(acker),
-                Verdict::Retry(delay) => {
-                    message.attempt = message.attempt.saturating_add(1);
-                    moves.push(self.relocation(acker, self.topology.retry(delay), message).run(stop).boxed());
-                }
-            }
+        let verdicts = self.pipeline.process(sorted.arrivals).await;
+        let settled = desk.settle(sorted.held, verdicts);
+        for retried in settled.moves {
+            moves.push(self.relocation(retried).run(stop).boxed());
         }
         failpoint::reach("worker.before-ack");
-        acknowledge(&settled, moves.is_empty()).await
+        for ack in settled.acks {
+            acknowledge(ack).await?;
+        }
+        Ok(())
     }
 
     fn observe(&self, in_flight: usize) {
@@ -185,27 +166,25 @@ impl LaneConsumer {
         }
     }
 
-    /// A crash burns the delivery count of every prefetched neighbour alike; so what was delivered
-    /// often is not judged, it is run alone. What cannot be read is parked anyway, unplanned.
-    fn is_suspect(&self, arrival: &Arrival, deliveries: i64) -> bool {
-        self.lane == Lane::Work && arrival.defect.is_none() && deliveries >= self.limits.suspect_after
-    }
-
-    fn note_isolated(&self, message: &Message, deliveries: i64) {
+    fn note_isolated(&self, message: &Message) {
         self.pipeline.metrics.isolated.inc();
         tracing::warn!(
             webhook.source = %message.source,
             webhook.id = message.id,
-            deliveries,
             "delivered often without being settled; it will be run alone"
         );
     }
 
-    fn relocation(&self, acker: Acker, queue: String, message: Message) -> Relocation {
+    fn relocation(&self, Move { acker, message, to }: Move<Acker>) -> Relocation {
+        let queue = match to {
+            Destination::Suspects => self.topology.suspect(),
+            Destination::Ladder(delay) => self.topology.retry(delay),
+        };
         Relocation { acker, queue, message, publisher: self.publisher.clone() }
     }
 
-    fn arrival(&self, delivery: Delivery) -> (Acker, Arrival) {
+    fn taken(&self, delivery: Delivery) -> Taken<Acker> {
+        let deliveries = message::delivery_count(&delivery.properties);
         let body = Bytes::from(delivery.data);
         let dead = (self.lane == Lane::Dead).then_some(Defect::DeadLettered);
         let arrival = match message::decode(&delivery.properties, body.clone()) {
@@ -215,56 +194,21 @@ impl LaneConsumer {
                 defect: dead.or(Some(Defect::Unreadable(error))),
             },
         };
-        (delivery.acker, arrival)
+        Taken { acker: delivery.acker, arrival, deliveries }
     }
 }
 
-/// Acknowledges settled deliveries: in one word when nothing before them is open, else one by one.
-async fn acknowledge(settled: &[Acker], nothing_open: bool) -> Result<(), SessionError> {
-    if nothing_open {
-        // Batches are settled in the order of delivery, so all up to the last one are settled.
-        return match settled.last() {
-            Some(last) => acknowledge_up_to(last).await,
-            None => Ok(()),
-        };
-    }
-    for acker in settled {
-        acknowledge_one(acker).await?;
-    }
-    Ok(())
-}
-
-async fn acknowledge_up_to(last: &Acker) -> Result<(), SessionError> {
-    sent(last.ack(BasicAckOptions { multiple: true }).await?)
-}
-
-async fn acknowledge_one(acker: &Acker) -> Result<(), SessionError> {
-    sent(acker.ack(BasicAckOptions { multiple: false }).await?)
+fn bytes(delivery: &Delivery) -> usize {
+    delivery.data.len()
 }
 
 /// lapin says `false` when the channel has gone and nothing was sent.
-fn sent(was_sent: bool) -> Result<(), SessionError> {
+async fn acknowledge(ack: Ack<Acker>) -> Result<(), SessionError> {
+    let was_sent = match ack {
+        Ack::UpTo(acker) => acker.ack(BasicAckOptions { multiple: true }).await?,
+        Ack::One(acker) => acker.ack(BasicAckOptions { multiple: false }).await?,
+    };
     if was_sent { Ok(()) } else { Err(SessionError::Broken("an acknowledgement could not be sent")) }
-}
-
-/// Cuts a batch, in order, into parts of at most `limit` bytes; a body beyond it is a part alone.
-fn split_by_bytes(batch: Vec<Delivery>, limit: usize) -> Vec<Vec<Delivery>> {
-    let mut parts: Vec<Vec<Delivery>> = Vec::new();
-    let mut bytes = 0;
-    for delivery in batch {
-        let size = delivery.data.len();
-        match parts.last_mut() {
-            Some(part) if bytes + size <= limit => {
-                bytes += size;
-                part.push(delivery);
-            }
-            _ => {
-                bytes = size;
-                parts.push(vec![delivery]);
-            }
-        }
-    }
-    parts
 }
 
 /// Hands deliveries on until the consumer ends. Told that it is enough, it cancels the consumer and
@@ -292,21 +236,5 @@ async fn receive(
                 None => return Err(SessionError::Broken("the broker cancelled the consumer")),
             },
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_is_cut_in_order_and_a_large_body_goes_alone() {
-        let sizes = [3, 3, 4, 1, 50, 9, 1, 1];
-        let delivery = |(tag, size)| Delivery::mock(tag, "".into(), "q".into(), false, vec![0; size]);
-        let parts = split_by_bytes((1..).zip(sizes).map(delivery).collect(), 10);
-        let cut: Vec<Vec<usize>> = parts.iter().map(|part| part.iter().map(|one| one.data.len()).collect()).collect();
-        assert_eq!(cut, [vec![3, 3, 4], vec![1], vec![50], vec![9, 1], vec![1]]);
-        let tags: Vec<u64> = parts.iter().flatten().map(|delivery| delivery.delivery_tag).collect();
-        assert_eq!(tags, (1..=8).collect::<Vec<u64>>());
     }
 }

@@ -4,13 +4,19 @@
 //! commits it in one transaction ([`transaction`], halved by [`splitter`] when a webhook spoils
 //! it), writes down what failed ([`settlement`]), and the consumer acknowledges. Effects that
 //! leave the database are sent by [`dispatch`]; [`maintenance`] keeps partitions and retention.
+//!
+//! What is decided on the way is decided without I/O: [`batcher`], [`lane`], [`course`], [`splitter`],
+//! [`ladder`], [`rules`]. The simulation runs these through crashes, duplicates and lost words.
 
 mod application;
 mod batch;
+mod batcher;
 mod consumer;
+mod course;
 mod dispatch;
 mod error;
 mod ladder;
+mod lane;
 mod maintenance;
 mod metrics;
 mod moves;

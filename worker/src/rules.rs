@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use shared::config::{ChangedBody, Config};
 use shared::db::parked_webhooks::ParkReason;
+use shared::message::Message;
 use shared::name::Name;
 use time::OffsetDateTime;
 
-use crate::batch::{Arrival, Defect, Trouble};
+use crate::batch::{Arrival, Defect, Outcome, Trouble};
 
 /// What a pipeline goes by.
 pub(crate) struct Rules {
@@ -44,6 +45,17 @@ impl Rules {
                 ))
             }
             None => None,
+        }
+    }
+
+    /// What is yet to be done about a webhook that left its transaction.
+    pub(crate) fn afterthought(&self, message: &Message, outcome: Outcome) -> Option<Trouble> {
+        let parks = || self.changed_body.get(&message.source) == Some(&ChangedBody::Park);
+        match outcome {
+            Outcome::Duplicate { changed_body: true } if parks() => {
+                Some(Trouble::Park(ParkReason::ChangedBody, "its id was processed with another body".to_owned()))
+            }
+            Outcome::Completed | Outcome::Skipped | Outcome::Duplicate { .. } => None,
         }
     }
 }
