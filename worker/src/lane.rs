@@ -174,6 +174,7 @@ mod tests {
             body_sha256: message::sha256(b""),
             attempt: 1,
             traceparent: None,
+            steering: None,
             body: Bytes::new(),
         };
         Taken { acker, arrival: Arrival { message, defect }, deliveries }

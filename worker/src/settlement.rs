@@ -7,7 +7,7 @@ use deadpool_postgres::{Client, Transaction};
 use shared::config::{AmbiguousPolicy, OPERATOR_ALERT};
 use shared::db::outbox::NewEffect;
 use shared::db::parked_webhooks::{ParkReason, Settled};
-use shared::db::processed_webhooks::{DuplicateCount, WebhookKey};
+use shared::db::processed_webhooks::{DuplicateCount, Hold, WebhookKey};
 use shared::db::webhook_failures::FailureOutcome;
 use shared::db::{outbox, parked_webhooks, processed_webhooks, storable, webhook_failures};
 use shared::message::Message;
@@ -26,7 +26,9 @@ pub(crate) enum Parked {
     Duplicate,
 }
 
-/// Parks a webhook, records the failure, and writes the operator's mail, in one transaction.
+/// Parks a webhook, records the failure, and writes the operator's mail, in one transaction. It holds
+/// the webhook's key meanwhile: whoever claims it at the same time is waited for, or waits, and then
+/// finds it parked and resolves it. So no webhook is both processed and parked.
 pub(crate) async fn park(
     client: &mut Client,
     message: &Message,
@@ -36,13 +38,9 @@ pub(crate) async fn park(
 ) -> Result<Parked, Error> {
     let transaction = client.transaction().await?;
     let key = key(message);
-    let hashes = processed_webhooks::find_hashes(&transaction, &[&key]).await?;
-    if reason != ParkReason::ChangedBody && hashes.contains_key(&key) {
-        let changed = hashes.get(&key).is_some_and(|hash| hash.as_slice() != message.body_sha256);
-        let count = DuplicateCount { key, duplicates: 1, changed_bodies: i32::from(changed) };
-        processed_webhooks::count_duplicates(&transaction, &[count]).await?;
-        let settled: Vec<_> = settled_rows(message, Outcome::Duplicate { changed_body: changed }).collect();
-        parked_webhooks::resolve(&transaction, &settled).await?;
+    let hold = processed_webhooks::hold(&transaction, &key).await?;
+    if hold == Hold::Processed && reason != ParkReason::ChangedBody {
+        settle_duplicate(&transaction, key, message).await?;
         transaction.commit().await?;
         return Ok(Parked::Duplicate);
     }
@@ -51,6 +49,9 @@ pub(crate) async fn park(
     webhook_failures::record(&transaction, message, FailureOutcome::Park, &detail).await?;
     if let Some(operator) = operator {
         alert(&transaction, message, reason, &detail, operator).await?;
+    }
+    if hold == Hold::Held {
+        processed_webhooks::release(&transaction, &key).await?;
     }
     transaction.commit().await?;
     Ok(Parked::Parked)
@@ -69,6 +70,16 @@ pub(crate) fn settled_rows(message: &Message, outcome: Outcome) -> impl Iterator
     };
     let first = message.replay().map(|replay| Settled { source, webhook_id: &replay.of, only_body: this_body });
     own.into_iter().chain(first)
+}
+
+async fn settle_duplicate(transaction: &Transaction<'_>, key: WebhookKey, message: &Message) -> Result<(), Error> {
+    let hashes = processed_webhooks::find_hashes(transaction, &[&key]).await?;
+    let changed_body = hashes.get(&key).is_some_and(|hash| hash.as_slice() != message.body_sha256);
+    let count = DuplicateCount { key, duplicates: 1, changed_bodies: i32::from(changed_body) };
+    processed_webhooks::count_duplicates(transaction, &[count]).await?;
+    let settled: Vec<_> = settled_rows(message, Outcome::Duplicate { changed_body }).collect();
+    parked_webhooks::resolve(transaction, &settled).await?;
+    Ok(())
 }
 
 /// Records that a webhook goes to the retry ladder.

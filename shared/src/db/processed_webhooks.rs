@@ -29,6 +29,13 @@ const CLAIM: &str = "
     ON CONFLICT DO NOTHING
     RETURNING source, webhook_id";
 
+const HOLD: &str = "
+    INSERT INTO processed_webhooks (source, webhook_id, topic, body_sha256, status, received_at)
+    VALUES ($1, $2, '', sha256(''), 'skipped', now())
+    ON CONFLICT DO NOTHING";
+
+const RELEASE: &str = "DELETE FROM processed_webhooks WHERE source = $1 AND webhook_id = $2";
+
 const FIND: &str = "
     SELECT source, webhook_id, body_sha256
     FROM processed_webhooks
@@ -102,6 +109,15 @@ impl<'a> FromSql<'a> for Status {
     accepts!(TEXT);
 }
 
+/// What holding a key found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Nobody has processed the webhook, and until this transaction ends nobody will.
+    Held,
+    /// It was processed before.
+    Processed,
+}
+
 /// A webhook to claim.
 #[derive(Debug)]
 pub struct ClaimRow<'a> {
@@ -155,6 +171,27 @@ pub async fn claim(transaction: &Transaction<'_>, rows: &[ClaimRow<'_>]) -> Resu
         .query(&statement, &[&sources, &ids, &topics, &hashes, &statuses, &received, &attempts, &skips, &firsts, &runs])
         .await?;
     claimed.iter().map(key).collect()
+}
+
+/// Holds the key of a webhook that is not going to be processed now, so that nobody claims it
+/// meanwhile. Waits for a transaction that claims it. The row must not be committed: [`release`] it.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn hold(transaction: &Transaction<'_>, key: &WebhookKey) -> Result<Hold, Error> {
+    let statement = transaction.prepare_cached(HOLD).await?;
+    let held = transaction.execute(&statement, &[&key.source, &key.webhook_id]).await?;
+    Ok(if held == 1 { Hold::Held } else { Hold::Processed })
+}
+
+/// Takes back what [`hold`] has inserted; the last thing before COMMIT, after which the key is free.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn release(transaction: &Transaction<'_>, key: &WebhookKey) -> Result<(), Error> {
+    let statement = transaction.prepare_cached(RELEASE).await?;
+    transaction.execute(&statement, &[&key.source, &key.webhook_id]).await?;
+    Ok(())
 }
 
 /// The body hashes under which webhooks were processed; those never processed are missing.

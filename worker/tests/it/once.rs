@@ -117,3 +117,27 @@ async fn a_webhook_can_be_followed_by_its_id_and_a_terminated_worker_ends_well()
     })
     .await;
 }
+
+/// A copy that can never be processed meets one that is being processed just now: it is a duplicate, and not parked
+/// beside it.
+#[tokio::test]
+async fn what_is_being_claimed_is_not_parked_at_the_same_time() {
+    run(async |stack| {
+        let mut client = stack.database.client().await;
+        let claiming = client.transaction().await.unwrap();
+        let claim = "INSERT INTO processed_webhooks (source, webhook_id, topic, body_sha256, status, received_at)
+                     VALUES ('shopify', 'w1', 'orders/paid', sha256('another body'), 'completed', now())";
+        claiming.execute(claim, &[]).await.unwrap();
+        let worker = worker(&stack).await;
+        stack.publish(&webhook("w1", "orders/paid", b"{\"id\":".to_vec())).await;
+        until("the worker waits for the claim", || async {
+            (stack.database.sessions_waiting_for_a_lock().await > 0).then_some(())
+        })
+        .await;
+        claiming.commit().await.unwrap();
+        number(&stack, "SELECT sum(duplicates + changed_bodies)::int8 FROM processed_webhooks", 2).await;
+        number(&stack, "SELECT count(*) FROM parked_webhooks", 0).await;
+        assert!(worker.terminate().await.success());
+    })
+    .await;
+}
