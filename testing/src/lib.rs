@@ -13,6 +13,7 @@ pub mod orders;
 pub mod process;
 pub mod rabbitmq;
 pub mod services;
+pub mod simulation;
 pub mod state;
 pub mod wait;
 

@@ -41,6 +41,17 @@ pub(crate) struct Held<A> {
     message: Message,
 }
 
+#[cfg(test)]
+impl<A> Held<A> {
+    pub(crate) fn acker(&self) -> &A {
+        &self.acker
+    }
+
+    pub(crate) fn message(&self) -> &Message {
+        &self.message
+    }
+}
+
 /// A delivery to be published elsewhere first, and then acknowledged: [`Desk::moved`].
 #[derive(Debug)]
 pub(crate) struct Move<A> {

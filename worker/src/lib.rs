@@ -28,6 +28,9 @@ mod settlement;
 mod splitter;
 mod transaction;
 
+#[cfg(test)]
+mod simulation;
+
 pub use application::{Application, migrate_only};
 pub use dispatch::{HttpEffectError, SmtpUrlError};
 pub use error::WorkerError;
