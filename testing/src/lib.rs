@@ -10,6 +10,7 @@ pub mod http_sink;
 pub mod mail;
 pub mod marker;
 pub mod orders;
+pub mod outbox;
 pub mod process;
 pub mod rabbitmq;
 pub mod services;

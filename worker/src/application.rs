@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::consumer::{LaneConsumer, LaneLimits};
-use crate::dispatch::{Dispatcher, EmailPerformer, HttpPerformer, Perform, SmtpConfig, SmtpPool};
+use crate::dispatch::{AttemptRules, Dispatcher, EmailPerformer, HttpPerformer, Perform, SmtpConfig, SmtpPool};
 use crate::error::WorkerError;
 use crate::ladder::Ladder;
 use crate::lane::Lane;
@@ -75,8 +75,8 @@ impl Application {
             waiting: AtomicBool::new(false),
         });
         let patience = config.worker.transaction_timeout();
-        let dispatcher =
-            Arc::new(Dispatcher { pool, config: config.dispatch.clone(), patience, performers, metrics, bell });
+        let (dispatch, rules) = (config.dispatch.clone(), AttemptRules::new(&config.dispatch));
+        let dispatcher = Arc::new(Dispatcher { pool, config: dispatch, rules, patience, performers, metrics, bell });
         let ops = TcpListener::bind(settings.ops_listen)
             .map_err(|source| WorkerError::Listen { address: settings.ops_listen, source })?;
         Ok(Self { config, broker, pipeline, dispatcher, ops, registry })

@@ -20,6 +20,7 @@ mod lane;
 mod maintenance;
 mod metrics;
 mod moves;
+mod panics;
 mod pipeline;
 mod planning;
 mod rules;

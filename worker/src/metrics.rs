@@ -39,6 +39,20 @@ pub(crate) struct LimitName {
     limit: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Caught {
+    place: &'static str,
+}
+
+/// Where a panic is caught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PanicPlace {
+    /// While a webhook was planned.
+    Planning,
+    /// While an effect was sent.
+    Sending,
+}
+
 /// All of the worker's metrics.
 pub(crate) struct Metrics {
     sources: Vec<String>,
@@ -60,6 +74,7 @@ pub(crate) struct Metrics {
     pub(crate) in_flight: Gauge,
     /// Messages moved to the suspects' queue.
     pub(crate) isolated: Counter,
+    panics: Family<Caught, Counter>,
     /// Effects being sent; the limit is `dispatch.concurrency`.
     pub(crate) sending: Gauge,
     /// Sends whose lease was lost before they were settled.
@@ -90,6 +105,7 @@ impl Metrics {
             conflicting_sales: Counter::default(),
             in_flight: Gauge::default(),
             isolated: Counter::default(),
+            panics: Family::default(),
             sending: Gauge::default(),
             leases_lost: Counter::default(),
         }
@@ -113,6 +129,7 @@ impl Metrics {
         let help = "Sold lines that were recorded before with another SKU or quantity";
         registry.register("inventory_conflicting_sales", help, self.conflicting_sales.clone());
         registry.register("worker_in_flight", "Deliveries taken and not yet settled", self.in_flight.clone());
+        registry.register("worker_panics", "Panics caught, by what they were caught in", self.panics.clone());
         registry.register("worker_isolated", "Messages moved to the suspects' queue", self.isolated.clone());
     }
 
@@ -142,6 +159,15 @@ impl Metrics {
         self.count(message, "parked");
         let labels = SourceReason { source: self.source(message), reason: reason.as_str() };
         self.parked.get_or_create(&labels).inc();
+    }
+
+    /// A panic was caught; its webhook or effect goes the way of what may succeed later.
+    pub(crate) fn panicked(&self, place: PanicPlace) {
+        let place = match place {
+            PanicPlace::Planning => "planning",
+            PanicPlace::Sending => "sending",
+        };
+        self.panics.get_or_create(&Caught { place }).inc();
     }
 
     /// An attempt to send an effect ended.

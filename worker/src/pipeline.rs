@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use crate::batch::{Arrival, Outcome, Planned, Trouble, Verdict};
 use crate::course::{BatchError, Course, Pace, Step, Unprocessed};
 use crate::ladder::{Fate, Ladder};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, PanicPlace};
 use crate::planning::{PlanningError, WatchedPlanner};
 use crate::rules::Rules;
 use crate::settlement::{self, Parked};
@@ -117,6 +117,7 @@ impl Pipeline {
                     unprocessed.push((position, message, Trouble::Park(ParkReason::Plan, error_chain(&error))));
                 }
                 Err(error @ PlanningError::Panicked(_)) => {
+                    self.metrics.panicked(PanicPlace::Planning);
                     unprocessed.push((position, message, Trouble::Retry(error.to_string())));
                 }
             }

@@ -14,6 +14,8 @@ use shared::failpoint;
 use shared::message::Message;
 use shared::plan::{Plan, PlanError, Planner, Subject};
 
+use crate::panics::panic_text;
+
 /// Why a webhook has no plan.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlanningError {
@@ -121,11 +123,6 @@ fn guard(watched: &Weak<Watch>, timeout: Duration) {
         drop(watch);
         std::thread::sleep(timeout / 10);
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
 #[cfg(test)]

@@ -4,20 +4,26 @@
 //! outcome was unknown: between the peer's acceptance and the commit of the settlement. Those rows
 //! are marked ambiguous, and the effect's policy says whether they are sent again or held.
 
+mod attempt;
 mod email;
 mod http;
 mod resolver;
 mod smtp;
 
+#[cfg(test)]
+mod simulation;
+
 use std::collections::HashMap;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Pool};
+use futures_util::FutureExt;
 use shared::backoff::Backoff;
-use shared::config::{AmbiguousPolicy, DispatchConfig};
+use shared::config::DispatchConfig;
 use shared::db;
 use shared::db::outbox::{self, Lease, Settled, Settlement};
 use shared::error_chain::error_chain;
@@ -26,32 +32,14 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::attempt::{AttemptRules, Performance};
 pub(crate) use self::email::EmailPerformer;
 pub use self::http::HttpEffectError;
 pub(crate) use self::http::HttpPerformer;
 pub use self::smtp::SmtpUrlError;
 pub(crate) use self::smtp::{SmtpConfig, SmtpPool};
-use crate::metrics::Metrics;
-
-/// How performing an effect ended.
-#[derive(Debug)]
-pub(crate) enum Performance {
-    /// The peer accepted it.
-    Sent,
-    /// The peer does not have it and may take it later.
-    NotSent(String),
-    /// The same, and it says when it may be asked again.
-    Later {
-        /// Not before this time has passed.
-        after: Duration,
-        /// What it said.
-        error: String,
-    },
-    /// The peer does not have it and never will take it.
-    Refused(String),
-    /// The peer may have it.
-    Unknown(String),
-}
+use crate::metrics::{Metrics, PanicPlace};
+use crate::panics::panic_text;
 
 /// Performs effects of one kind. Must say [`Performance::Unknown`] whenever the peer may have
 /// accepted.
@@ -63,6 +51,7 @@ pub(crate) trait Perform: Send + Sync {
 pub(crate) struct Dispatcher {
     pub(crate) pool: Pool,
     pub(crate) config: DispatchConfig,
+    pub(crate) rules: AttemptRules,
     /// How long the database may take for a statement.
     pub(crate) patience: Duration,
     /// Who performs each kind.
@@ -104,6 +93,7 @@ impl Dispatcher {
     ) -> usize {
         let mut permits = vec![slot];
         permits.extend(std::iter::from_fn(|| Arc::clone(slots).try_acquire_owned().ok()));
+        let leased_at = Instant::now();
         let leases = match self.lease(permits.len()).await {
             Ok(leases) => leases,
             Err(error) => {
@@ -113,7 +103,7 @@ impl Dispatcher {
         };
         let count = leases.len();
         for (lease, permit) in leases.into_iter().zip(permits) {
-            sends.spawn(Arc::clone(self).perform(lease, permit));
+            sends.spawn(Arc::clone(self).perform(lease, leased_at, permit));
         }
         count
     }
@@ -127,20 +117,15 @@ impl Dispatcher {
         self.ask(client, async |client| outbox::lease(client, limit, lease, &kinds).await).await
     }
 
-    async fn perform(self: Arc<Self>, lease: Lease, permit: OwnedSemaphorePermit) {
+    async fn perform(self: Arc<Self>, lease: Lease, leased_at: Instant, permit: OwnedSemaphorePermit) {
         let _sending = Sending::begin(&self.metrics);
-        failpoint::reach("worker.leased");
         let began = Instant::now();
-        let deadline = Duration::from_millis(self.config.deadline_ms);
-        let performance = match self.performers.get(lease.kind.as_str()) {
-            Some(performer) => {
-                let performing = performer.perform(&lease);
-                let late = || Performance::Unknown(format!("not done within {} ms", deadline.as_millis()));
-                tokio::time::timeout(deadline, performing).await.unwrap_or_else(|_elapsed| late())
-            }
-            None => Performance::Refused(format!("this worker cannot perform {:?}", lease.kind)),
+        let performance = if self.rules.may_begin(leased_at.elapsed()) {
+            self.attempt(&lease).await
+        } else {
+            Performance::NotSent("not begun: the worker stood still, and the lease is too short now".to_owned())
         };
-        let settlement = self.settlement(&lease, performance);
+        let settlement = self.rules.settlement(lease.attempts, lease.on_ambiguous, performance);
         self.metrics.effect(&lease.effect, outcome(&settlement), began.elapsed());
         log(&lease, &settlement);
         failpoint::reach("worker.sent");
@@ -148,29 +133,24 @@ impl Dispatcher {
         drop(permit);
     }
 
-    fn settlement(&self, lease: &Lease, performance: Performance) -> Settlement {
-        let exhausted = lease.attempts >= self.config.max_attempts;
-        match performance {
-            Performance::Sent => Settlement::Sent,
-            Performance::Refused(error) => Settlement::Failed { error },
-            Performance::NotSent(error) | Performance::Later { error, .. } if exhausted => Settlement::Failed { error },
-            Performance::Later { after, error } => {
-                let longest = Duration::from_millis(self.config.retry_max_ms);
-                Settlement::Retry { after: after.min(longest).max(self.delay(lease.attempts)), error }
+    /// Performs an effect within its deadline. A panic leaves open how far it came.
+    async fn attempt(&self, lease: &Lease) -> Performance {
+        let Some(performer) = self.performers.get(lease.kind.as_str()) else {
+            return Performance::Refused(format!("this worker cannot perform {:?}", lease.kind));
+        };
+        let performing = async {
+            failpoint::reach("worker.leased");
+            performer.perform(lease).await
+        };
+        let performing = AssertUnwindSafe(performing).catch_unwind();
+        match tokio::time::timeout(self.rules.deadline(), performing).await {
+            Ok(Ok(performance)) => performance,
+            Ok(Err(panic)) => {
+                self.metrics.panicked(PanicPlace::Sending);
+                Performance::Unknown(format!("sending panicked: {}", panic_text(panic.as_ref())))
             }
-            Performance::NotSent(error) => Settlement::Retry { after: self.delay(lease.attempts), error },
-            Performance::Unknown(error) => {
-                let policy = if exhausted { AmbiguousPolicy::Hold } else { lease.on_ambiguous };
-                Settlement::Ambiguous { policy, after: self.delay(lease.attempts), error }
-            }
+            Err(_elapsed) => Performance::Unknown(format!("not done within {} ms", self.rules.deadline().as_millis())),
         }
-    }
-
-    /// Doubles with each attempt, from `retry_min_ms` to `retry_max_ms`.
-    fn delay(&self, attempts: i32) -> Duration {
-        let doublings = u32::try_from(attempts - 1).unwrap_or(0).min(32);
-        let delay_ms = self.config.retry_min_ms.saturating_mul(1 << doublings).min(self.config.retry_max_ms);
-        Duration::from_millis(delay_ms)
     }
 
     /// Settles, waiting for the database; even after the lease's end, as long as nobody else has

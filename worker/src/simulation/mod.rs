@@ -73,8 +73,7 @@ fn every_webhook_ends_once_wherever_workers_end() {
 }
 
 fn found(bug: Bug, law: &str) {
-    let broken = find(bug, 0..3_000, |seed, bug| live(seed, Some(bug), Log::default()));
-    assert!(broken.contains(law), "{bug:?} was found by another law: {broken}");
+    find(bug, law, 0..3_000, |seed, bug| live(seed, Some(bug), Log::default()));
 }
 
 #[test]

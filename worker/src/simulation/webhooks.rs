@@ -118,6 +118,7 @@ impl Webhook {
             body_sha256: sha256(&[u8::from(changed)]),
             attempt: 0,
             traceparent: None,
+            steering: None,
             body: Bytes::from_static(&[0; 60]).slice(..self.body_bytes),
         }
     }
@@ -151,7 +152,7 @@ impl Webhook {
             routed: true,
             decrements: (0..).zip(skus).map(|(number, sku)| line(number, sku)).collect(),
             emails: vec![email],
-            skips: Vec::new(),
+            ..Plan::default()
         }
     }
 }

@@ -1,0 +1,167 @@
+//! The table `outbox` in memory: what lease, settle and expire do to a row.
+//!
+//! The dispatcher's simulation runs on it, and a conformance test (`worker/tests/it/outbox.rs`) shows
+//! that Postgres does the same through `shared::db::outbox`. Time is whatever the caller says it is.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shared::config::AmbiguousPolicy;
+use shared::db::outbox::{Lease, Settled, Settlement};
+
+/// Where a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Due at its next attempt.
+    Pending,
+    /// Leased.
+    Sending,
+    /// Accepted by the peer.
+    Sent,
+    /// Ambiguous; a person decides.
+    Held,
+    /// Given up; a person decides.
+    Failed,
+}
+
+/// A row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// What it is unique by.
+    pub dedupe_key: String,
+    /// What performs it.
+    pub kind: String,
+    /// What to do when a send's outcome is unknown.
+    pub on_ambiguous: AmbiguousPolicy,
+    /// Where it is.
+    pub state: State,
+    /// Whether a send's outcome was ever unknown.
+    pub ambiguous: bool,
+    /// How often a send was begun.
+    pub attempts: i32,
+    /// Raised by every lease.
+    pub fence: i64,
+    /// The end of its lease, while it is sending.
+    pub lease_until: Option<Duration>,
+    /// Not to be sent before.
+    pub next_attempt_at: Duration,
+    /// Whether it came to an end.
+    pub is_settled: bool,
+    /// Why the last attempt did not succeed.
+    pub last_error: Option<String>,
+}
+
+/// The table.
+#[derive(Debug, Clone, Default)]
+pub struct Outbox {
+    /// The rows, by number.
+    pub rows: BTreeMap<i64, Row>,
+    last_id: i64,
+}
+
+impl Outbox {
+    /// Writes an effect down, unless its key is there; returns its number then.
+    pub fn insert(&mut self, dedupe_key: &str, kind: &str, policy: AmbiguousPolicy, now: Duration) -> Option<i64> {
+        if self.rows.values().any(|row| row.dedupe_key == dedupe_key) {
+            return None;
+        }
+        self.last_id += 1;
+        let row = Row {
+            dedupe_key: dedupe_key.to_owned(),
+            kind: kind.to_owned(),
+            on_ambiguous: policy,
+            state: State::Pending,
+            ambiguous: false,
+            attempts: 0,
+            fence: 0,
+            lease_until: None,
+            next_attempt_at: now,
+            is_settled: false,
+            last_error: None,
+        };
+        self.rows.insert(self.last_id, row);
+        Some(self.last_id)
+    }
+
+    /// The rows that may be leased, those that are due longest first.
+    #[must_use]
+    pub fn due(&self, kinds: &[&str], now: Duration) -> Vec<i64> {
+        let is_due =
+            |row: &Row| row.state == State::Pending && row.next_attempt_at <= now && kinds.contains(&row.kind.as_str());
+        let mut due: Vec<(Duration, i64)> =
+            self.rows.iter().filter(|(_, row)| is_due(row)).map(|(id, row)| (row.next_attempt_at, *id)).collect();
+        due.sort_unstable();
+        due.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Leases one row.
+    ///
+    /// # Panics
+    /// When there is none of this number.
+    pub fn lease(&mut self, id: i64, lease: Duration, now: Duration) -> Lease {
+        let row = self.rows.get_mut(&id).expect("the row is there");
+        (row.state, row.attempts, row.fence) = (State::Sending, row.attempts + 1, row.fence + 1);
+        row.lease_until = Some(now + lease);
+        Lease {
+            id,
+            dedupe_key: row.dedupe_key.clone(),
+            effect: "effect".to_owned(),
+            kind: row.kind.clone(),
+            webhook_id: None,
+            intent: "{}".to_owned(),
+            on_ambiguous: row.on_ambiguous,
+            attempts: row.attempts,
+            fence: row.fence,
+        }
+    }
+
+    /// Settles an attempt, if its lease still holds.
+    pub fn settle(&mut self, id: i64, fence: i64, settlement: &Settlement, now: Duration) -> Settled {
+        match self.rows.get_mut(&id).filter(|row| row.state == State::Sending && row.fence == fence) {
+            Some(row) => {
+                row.settle(settlement, now);
+                Settled::Done
+            }
+            None => Settled::LeaseLost,
+        }
+    }
+
+    /// Takes up rows whose lease ran out; returns their numbers and where they are now.
+    pub fn expire(&mut self, max_attempts: i32, delay: Duration, now: Duration) -> Vec<(i64, State)> {
+        let mut expired = Vec::new();
+        for (id, row) in &mut self.rows {
+            if row.lease_until.is_none_or(|until| until >= now) {
+                continue;
+            }
+            let holds = row.on_ambiguous == AmbiguousPolicy::Hold || row.attempts >= max_attempts;
+            row.state = if holds { State::Held } else { State::Pending };
+            (row.ambiguous, row.lease_until, row.next_attempt_at) = (true, None, now + delay);
+            row.last_error = Some("the worker that was sending it ended without a word".to_owned());
+            expired.push((*id, row.state));
+        }
+        expired
+    }
+}
+
+impl Row {
+    /// What a settlement does to a row, whoever settles it.
+    pub fn settle(&mut self, settlement: &Settlement, now: Duration) {
+        let (state, ambiguous, error, after) = match settlement {
+            Settlement::Sent => (State::Sent, false, None, Duration::ZERO),
+            Settlement::Retry { after, error } => (State::Pending, false, Some(error), *after),
+            Settlement::Failed { error } => (State::Failed, false, Some(error), Duration::ZERO),
+            Settlement::Ambiguous { policy: AmbiguousPolicy::Resend, after, error } => {
+                (State::Pending, true, Some(error), *after)
+            }
+            Settlement::Ambiguous { policy: AmbiguousPolicy::Hold, error, .. } => {
+                (State::Held, true, Some(error), Duration::ZERO)
+            }
+        };
+        self.state = state;
+        self.ambiguous |= ambiguous;
+        self.lease_until = None;
+        self.last_error = error.cloned();
+        self.next_attempt_at = now + after;
+        self.is_settled = matches!(state, State::Sent | State::Failed);
+    }
+}

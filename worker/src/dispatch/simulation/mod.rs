@@ -1,0 +1,96 @@
+//! Dispatchers, run to death: leases, sends and settlements of several workers on one outbox, which
+//! freeze past their leases, crash anywhere, and speak with a peer that loses its answers.
+//!
+//! What decides is the dispatcher's own [`AttemptRules`](super::attempt::AttemptRules); the table is a model
+//! ([`testing::outbox`]) that a conformance test holds to Postgres. The law: one row a dedupe key; a
+//! row is sent once, or it is listed as ambiguous; one that is to be held is never sent twice; no
+//! settlement counts under a lease that is over; every row comes to an end.
+
+mod world;
+
+use std::collections::BTreeMap;
+
+use shared::config::AmbiguousPolicy;
+use testing::outbox::{Row, State};
+use testing::simulation::{Life, Log, find, hold};
+
+use self::world::World;
+
+/// What is built wrong on purpose, to see that the law finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bug {
+    /// A settlement counts whatever lease it was made under.
+    Unfenced,
+    /// The effect is sent first, and the lease is committed with the settlement.
+    SentBeforeLeased,
+    /// A send whose answer is lost is simply tried again.
+    AmbiguityForgotten,
+    /// What expires is sent again, whatever its policy says.
+    HeldIsResent,
+    /// A key is written down each time that it is planned.
+    PlannedTwice,
+}
+
+/// One row a key, and what is true of each.
+fn law(world: &World) -> Result<(), String> {
+    let mut keys = BTreeMap::new();
+    for (id, row) in &world.outbox.rows {
+        if let Some(other) = keys.insert(row.dedupe_key.trim(), id) {
+            return Err(format!("rows {other} and {id} have one key"));
+        }
+    }
+    for (id, row) in &world.outbox.rows {
+        let accepted = world.accepted.get(row.dedupe_key.trim()).copied().unwrap_or(0);
+        law_of(row, accepted).map_err(|wrong| format!("row {id} {wrong}: {row:?}"))?;
+    }
+    Ok(())
+}
+
+fn law_of(row: &Row, accepted: u32) -> Result<(), &'static str> {
+    match row.state {
+        _ if accepted > 1 && !row.ambiguous => Err("was sent twice, and is not listed as ambiguous"),
+        _ if accepted > 1 && row.on_ambiguous == AmbiguousPolicy::Hold => Err("is to be held, and was sent twice"),
+        State::Sent if accepted == 0 => Err("is sent, and nobody has it"),
+        State::Failed if accepted > 0 && !row.ambiguous => Err("is failed, and the peer has it"),
+        State::Held if !row.ambiguous => Err("is held, and not ambiguous"),
+        _ => Ok(()),
+    }
+}
+
+fn live(seed: u64, bug: Option<Bug>, log: Log) -> Life {
+    let mut world = World::new(seed, bug, log);
+    let broken = world.live().and_then(|()| law(&world)).err();
+    Life { log: world.log, broken }
+}
+
+#[test]
+fn every_effect_is_sent_once_or_listed_wherever_workers_stand_still() {
+    let test = "dispatch::simulation::every_effect_is_sent_once_or_listed_wherever_workers_stand_still";
+    let Some(lived) = hold("worker", test, 0..3_000, |seed, log| live(seed, None, log)) else { return };
+    lived.assert_seen(
+        200_000,
+        &[
+            "a lease nobody hears of",
+            "a lease runs out",
+            "a settlement after the lease",
+            "an attempt is too late to begin",
+            "an effect is planned again",
+            "the database is away",
+            "the peer accepts and its answer is lost",
+            "the peer is silent and has nothing",
+            "the peer refuses for good",
+        ],
+    );
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    let found = |bug: Bug, law: &str| {
+        find(bug, law, 0..1_000, |seed, bug| live(seed, Some(bug), Log::default()));
+    };
+    found(Bug::Unfenced, "which is over");
+    found(Bug::SentBeforeLeased, "was sent twice, and is not listed as ambiguous");
+    found(Bug::AmbiguityForgotten, "was sent twice, and is not listed as ambiguous");
+    found(Bug::HeldIsResent, "is to be held, and was sent twice");
+    found(Bug::PlannedTwice, "have one key");
+}
