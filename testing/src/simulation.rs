@@ -120,13 +120,22 @@ impl Lived {
     }
 }
 
+/// The one seed that is asked for, by `SIM_SEED`.
+///
+/// # Panics
+/// When it is no number.
+#[must_use]
+pub fn only_seed() -> Option<u64> {
+    std::env::var(SEED).ok().map(|seed| seed.parse().expect("SIM_SEED is a number"))
+}
+
 /// Lives all seeds, or the one of `SIM_SEED`: then there is nothing to be said of all of them, and
 /// `None` is returned. `package` and `test` say how the test is called.
 ///
 /// # Panics
 /// When the law is broken in one of them.
 pub fn hold(package: &str, test: &str, seeds: Range<u64>, live: impl Fn(u64, Log) -> Life) -> Option<Lived> {
-    if let Some(seed) = std::env::var(SEED).ok().map(|seed| seed.parse().expect("SIM_SEED is a number")) {
+    if let Some(seed) = only_seed() {
         report(package, test, seed, live(seed, Log::keeping(usize::MAX)));
         return None;
     }

@@ -17,6 +17,8 @@ mod once;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod outbox;
+#[cfg(test)]
 mod poison;
 #[cfg(test)]
 mod scene;

@@ -1,0 +1,215 @@
+//! Postgres does to the outbox what the model of it does ([`testing::outbox`]), on which the dispatcher's
+//! simulation runs: the same operations on both, and every row compared after each.
+//!
+//! Time is moved, not waited for: leases and delays are hours, and to let an hour pass, all of a row's times are
+//! moved an hour back. What differs by less than a quarter of an hour is the test's own run time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use shared::config::AmbiguousPolicy;
+use shared::db::outbox::{self, Lease, NewEffect, Settlement};
+use testing::outbox::{Outbox, Row, State};
+use testing::simulation::{Random, only_seed};
+use testing::{Database, run};
+use tokio_postgres::Transaction;
+
+const STEPS: u32 = 2_500;
+const KEYS: u64 = 200;
+const HALF_HOUR: Duration = Duration::from_secs(1_800);
+const HOUR: Duration = Duration::from_secs(3_600);
+/// Never over at the same moment as a full hour.
+const LEASE: Duration = Duration::from_secs(3 * 1_800);
+const MAX_ATTEMPTS: i32 = 4;
+
+/// Both tables.
+struct Pair<'d> {
+    database: &'d Database,
+    model: Outbox,
+    /// The database's number of each of the model's rows.
+    ids: BTreeMap<i64, i64>,
+    /// Every lease that there ever was.
+    leases: Vec<Lease>,
+    now: Duration,
+    random: Random,
+}
+
+impl Pair<'_> {
+    async fn step(&mut self) -> String {
+        match self.random.below(10) {
+            0..2 => self.insert().await,
+            2..5 => self.lease().await,
+            5..8 => self.settle().await,
+            8 => self.expire().await,
+            _ => self.pass().await,
+        }
+    }
+
+    async fn insert(&mut self) -> String {
+        let number = self.random.below(KEYS);
+        let key = format!("k{number}");
+        let on_ambiguous = if number.is_multiple_of(3) { AmbiguousPolicy::Hold } else { AmbiguousPolicy::Resend };
+        let effect = NewEffect {
+            dedupe_key: key.clone(),
+            effect: "effect".to_owned(),
+            kind: "email",
+            source: None,
+            webhook_id: None,
+            intent: "{}".to_owned(),
+            on_ambiguous,
+        };
+        let mut client = self.database.client().await;
+        let transaction = client.transaction().await.unwrap();
+        let inserted = outbox::insert(&transaction, &[effect.clone(), effect]).await.unwrap();
+        transaction.commit().await.unwrap();
+        let modelled = self.model.insert(&key, "email", on_ambiguous, self.now);
+        assert_eq!(inserted, u64::from(modelled.is_some()), "inserting {key}");
+        if let Some(id) = modelled {
+            let row = client.query_one("SELECT id FROM outbox WHERE dedupe_key = $1", &[&key]).await.unwrap();
+            self.ids.insert(id, row.get("id"));
+        }
+        format!("insert {key}")
+    }
+
+    /// Which of the rows that are due longest are leased is Postgres' choice where times are equal. Rows that
+    /// somebody else has locked are skipped.
+    async fn lease(&mut self) -> String {
+        let limit = 1 + self.random.index(4);
+        let kinds: &[&str] = if self.random.once_in(10) { &["another"] } else { &["email", "another"] };
+        let mut other = self.database.client().await;
+        let locking = other.transaction().await.unwrap();
+        let locked = if self.random.once_in(3) { self.lock_some(&locking).await } else { BTreeSet::new() };
+        let client = self.database.client().await;
+        let leased = outbox::lease(&client, i64::try_from(limit).unwrap(), LEASE, kinds).await.unwrap();
+        locking.rollback().await.unwrap();
+
+        let due: Vec<i64> =
+            self.model.due(kinds, self.now).into_iter().filter(|id| !locked.contains(&self.ids[id])).collect();
+        let chosen: Vec<i64> =
+            due.iter().copied().filter(|id| leased.iter().any(|one| one.id == self.ids[id])).collect();
+        assert_eq!(leased.len(), chosen.len(), "{leased:?} of {due:?}");
+        assert_eq!(chosen.len(), due.len().min(limit), "as many as are due, up to {limit}");
+        let next = |id: &i64| self.model.rows[id].next_attempt_at;
+        let latest = chosen.iter().map(next).max();
+        let passed_over = due.iter().filter(|id| !chosen.contains(id)).map(next).min();
+        assert!(passed_over.is_none() || latest <= passed_over, "those that are due longest go first");
+        for id in &chosen {
+            let modelled = self.model.lease(*id, LEASE, self.now);
+            let modelled = Lease { id: self.ids[id], ..modelled };
+            assert_eq!(leased.iter().find(|one| one.id == modelled.id), Some(&modelled));
+            self.leases.push(modelled);
+        }
+        format!("lease {limit}: {chosen:?}, locked: {locked:?}")
+    }
+
+    async fn lock_some(&mut self, locking: &Transaction<'_>) -> BTreeSet<i64> {
+        let ids: Vec<i64> = self.ids.values().copied().filter(|_| self.random.once_in(3)).collect();
+        locking.query("SELECT FROM outbox WHERE id = ANY ($1) ORDER BY id FOR UPDATE", &[&ids]).await.unwrap();
+        ids.into_iter().collect()
+    }
+
+    /// Settles under any lease there ever was, often the last one.
+    async fn settle(&mut self) -> String {
+        let Some(last) = self.leases.len().checked_sub(1) else { return "nothing to settle".to_owned() };
+        let back = self.random.index(1 + self.random.clone().index(last + 1).min(8));
+        let lease = self.leases[last - back].clone();
+        let (after, error) = (HOUR * u32::try_from(self.random.below(4)).unwrap(), "an error\0".to_owned());
+        let settlement = match self.random.below(5) {
+            0..2 => Settlement::Sent,
+            2 => Settlement::Retry { after, error },
+            3 => Settlement::Failed { error },
+            _ if self.random.once_in(2) => Settlement::Ambiguous { policy: AmbiguousPolicy::Hold, after, error },
+            _ => Settlement::Ambiguous { policy: AmbiguousPolicy::Resend, after, error },
+        };
+        let client = self.database.client().await;
+        let settled = outbox::settle(&client, lease.id, lease.fence, &settlement).await.unwrap();
+        let id = *self.ids.iter().find(|(_, id)| **id == lease.id).unwrap().0;
+        assert_eq!(settled, self.model.settle(id, lease.fence, &settlement, self.now), "{lease:?}");
+        format!("settle row {id}, fence {}: {settlement:?}: {settled:?}", lease.fence)
+    }
+
+    async fn expire(&mut self) -> String {
+        let client = self.database.client().await;
+        let expired = outbox::expire_leases(&**client, MAX_ATTEMPTS, HOUR).await.unwrap();
+        let expired: BTreeMap<i64, String> = expired.into_iter().map(|row| (row.id, row.state)).collect();
+        let modelled = self.model.expire(MAX_ATTEMPTS, HOUR, self.now);
+        let modelled = modelled.into_iter().map(|(id, state)| (self.ids[&id], state_text(state).to_owned())).collect();
+        assert_eq!(expired, modelled);
+        format!("expire {expired:?}")
+    }
+
+    async fn pass(&mut self) -> String {
+        let hours = u32::try_from(self.random.below(3)).unwrap();
+        self.now += HOUR * hours;
+        let moving = format!(
+            "UPDATE outbox SET lease_until = lease_until - make_interval(hours => {hours}),
+                               next_attempt_at = next_attempt_at - make_interval(hours => {hours})"
+        );
+        self.database.execute(&moving).await;
+        format!("{hours} h pass")
+    }
+
+    async fn assert_equal(&self, trace: &[String]) {
+        let query = "
+            SELECT dedupe_key, kind, on_ambiguous, state, ambiguous, attempts, fence, last_error,
+                   round(extract(epoch FROM lease_until - now()) / 1800)::int8 AS lease,
+                   round(extract(epoch FROM next_attempt_at - now()) / 1800)::int8 AS next,
+                   settled_at IS NOT NULL AS is_settled
+            FROM outbox";
+        let rows = self.database.client().await.query(query, &[]).await.unwrap();
+        let found: BTreeMap<String, String> = rows.iter().map(|row| (row.get("dedupe_key"), found(row))).collect();
+        let modelled: BTreeMap<String, String> =
+            self.model.rows.values().map(|row| (row.dedupe_key.clone(), modelled(row, self.now))).collect();
+        assert_eq!(found, modelled, "after {}", trace.join("\n"));
+    }
+}
+
+/// A row of the database, as a line.
+fn found(row: &tokio_postgres::Row) -> String {
+    let (policy, state): (&str, &str) = (row.get("on_ambiguous"), row.get("state"));
+    let (lease, next): (Option<i64>, i64) = (row.get("lease"), row.get("next"));
+    let (attempts, fence): (i32, i64) = (row.get("attempts"), row.get("fence"));
+    let (ambiguous, settled): (bool, bool) = (row.get("ambiguous"), row.get("is_settled"));
+    let error: Option<&str> = row.get("last_error");
+    format!("{policy} {state} {ambiguous} {attempts} {fence} {lease:?} {next} {settled} {error:?}")
+}
+
+/// A row of the model, as the same line.
+fn modelled(row: &Row, now: Duration) -> String {
+    let policy = if row.on_ambiguous == AmbiguousPolicy::Hold { "hold" } else { "resend" };
+    let half_hours = |duration: Duration| i64::try_from(duration.as_secs() / HALF_HOUR.as_secs()).unwrap();
+    let from_now = |moment: Duration| half_hours(moment) - half_hours(now);
+    let (lease, next) = (row.lease_until.map(from_now), from_now(row.next_attempt_at));
+    let error = row.last_error.as_deref().map(shared::db::storable);
+    let Row { ambiguous, attempts, fence, is_settled, .. } = row;
+    format!("{policy} {} {ambiguous} {attempts} {fence} {lease:?} {next} {is_settled} {error:?}", state_text(row.state))
+}
+
+fn state_text(state: State) -> &'static str {
+    match state {
+        State::Pending => "pending",
+        State::Sending => "sending",
+        State::Sent => "sent",
+        State::Held => "held",
+        State::Failed => "failed",
+    }
+}
+
+#[tokio::test]
+async fn postgres_leases_settles_and_expires_as_the_model_does() {
+    let seed = only_seed().unwrap_or(1);
+    println!("SIM_SEED={seed}");
+    run(async |stack| {
+        let (model, ids, leases, random) = (Outbox::default(), BTreeMap::new(), Vec::new(), Random::new(seed));
+        let mut pair = Pair { database: &stack.database, model, ids, leases, now: HOUR, random };
+        let (mut trace, mut states) = (Vec::new(), BTreeSet::new());
+        for step in 0..STEPS {
+            trace.push(format!("{step}: {}", pair.step().await));
+            pair.assert_equal(&trace[trace.len().saturating_sub(20)..]).await;
+            states.extend(pair.model.rows.values().map(|row| row.state));
+        }
+        assert_eq!(states.len(), 5, "only {states:?}");
+        assert!(pair.leases.len() > 200, "only {} leases", pair.leases.len());
+    })
+    .await;
+}
