@@ -5,8 +5,10 @@
 //! moved an hour back. What differs by less than a quarter of an hour is the test's own run time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use shared::config::AmbiguousPolicy;
 use shared::db::outbox::{self, Lease, NewEffect, Settlement};
 use testing::outbox::{Outbox, Row, State};
@@ -195,21 +197,37 @@ fn state_text(state: State) -> &'static str {
     }
 }
 
+/// The same operations on both, compared after each.
+async fn compare(database: &Database, seed: u64) {
+    let (model, ids, leases, random) = (Outbox::default(), BTreeMap::new(), Vec::new(), Random::new(seed));
+    let mut pair = Pair { database, model, ids, leases, now: HOUR, random };
+    let (mut trace, mut states) = (Vec::new(), BTreeSet::new());
+    for step in 0..STEPS {
+        trace.push(format!("{step}: {}", pair.step().await));
+        pair.assert_equal(&trace[trace.len().saturating_sub(20)..]).await;
+        states.extend(pair.model.rows.values().map(|row| row.state));
+    }
+    assert_eq!(states.len(), 5, "only {states:?}");
+    assert!(pair.leases.len() > 200, "only {} leases", pair.leases.len());
+}
+
 #[tokio::test]
 async fn postgres_leases_settles_and_expires_as_the_model_does() {
     let seed = only_seed().unwrap_or(1);
     println!("SIM_SEED={seed}");
+    run(async |stack| compare(&stack.database, seed).await).await;
+}
+
+/// A comparison that cannot fail would be none.
+#[tokio::test]
+async fn a_database_that_forgets_ambiguity_is_told_from_the_model() {
     run(async |stack| {
-        let (model, ids, leases, random) = (Outbox::default(), BTreeMap::new(), Vec::new(), Random::new(seed));
-        let mut pair = Pair { database: &stack.database, model, ids, leases, now: HOUR, random };
-        let (mut trace, mut states) = (Vec::new(), BTreeSet::new());
-        for step in 0..STEPS {
-            trace.push(format!("{step}: {}", pair.step().await));
-            pair.assert_equal(&trace[trace.len().saturating_sub(20)..]).await;
-            states.extend(pair.model.rows.values().map(|row| row.state));
-        }
-        assert_eq!(states.len(), 5, "only {states:?}");
-        assert!(pair.leases.len() > 200, "only {} leases", pair.leases.len());
+        let forgetting = "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN NEW.ambiguous := false; RETURN NEW; END $$;
+             CREATE TRIGGER forget BEFORE UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION forget()";
+        stack.database.execute(forgetting).await;
+        let compared = AssertUnwindSafe(compare(&stack.database, 1)).catch_unwind().await;
+        assert!(compared.is_err(), "it went unnoticed");
     })
     .await;
 }
