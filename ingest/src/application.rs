@@ -17,11 +17,13 @@ use secrecy::ExposeSecret as _;
 use shared::amqp::{AddressesError, Broker, Publisher, PublisherConfig, Topology};
 use shared::config::{Config, ConfigError, IngestConfig};
 use shared::ops;
-use shared::provider::{Catalogue, ProviderError};
+use shared::provider::CatalogueError;
+use shared::verification::Certificates;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
+use crate::certificates::Fetcher;
 use crate::connections::{self, DISCONNECT_TIMEOUT, Watch};
 use crate::durable::Keeper;
 use crate::metrics::Metrics;
@@ -56,9 +58,12 @@ pub enum BuildError {
     /// The configuration file can't be used.
     #[error("the configuration can't be used")]
     Config(#[from] ConfigError),
-    /// A built-in provider file is wrong.
-    #[error("a provider file is wrong")]
-    Providers(#[from] ProviderError),
+    /// A provider file is wrong.
+    #[error("the provider files can't be used")]
+    Providers(#[from] CatalogueError),
+    /// TLS for fetching certificates can't be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[source] reqwest::Error),
     /// Sources can't verify.
     #[error("the sources can't receive")]
     Sources(#[from] SourcesError),
@@ -109,7 +114,9 @@ impl Application {
         let config = Config::load(&settings.config)?;
         let limits = &config.ingest;
         open_files::raise(limits);
-        let sources = Sources::build(&config, &Catalogue::built_in()?)?;
+        let certificates = Certificates::default();
+        let sources = Sources::build(&config, &config.catalogue()?, &certificates)?;
+        let fetcher = Arc::new(Fetcher::new(certificates).map_err(BuildError::Tls)?);
         let amqp_url = settings.amqp_url.as_ref().ok_or(BuildError::NoBroker)?;
         let broker = Broker::new(amqp_url.expose_secret(), "ingest", config.queue.heartbeat_s)?;
         let topology = Topology::new(&config.queue);
@@ -131,6 +138,7 @@ impl Application {
         let probe = readiness::probe(keeper.clone(), stopping.clone());
         let inbox = Inbox {
             sources,
+            fetcher,
             keeper,
             room: Room::new(limits, metrics.clone()),
             body_timeout: limits.body_timeout(),
@@ -238,6 +246,7 @@ fn serve(listener: TcpListener, inbox: Inbox, limits: &IngestConfig) -> std::io:
             .service(
                 web::resource("/webhooks/{source}")
                     .route(web::post().to(receive::webhook))
+                    .route(web::get().to(receive::subscription))
                     .default_service(web::to(receive::method_not_allowed)),
             )
             .default_service(web::to(receive::not_found))

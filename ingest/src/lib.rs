@@ -10,6 +10,7 @@ mod answer;
 mod application;
 mod body;
 mod breaker;
+mod certificates;
 mod connections;
 mod durable;
 mod log_budget;
@@ -24,6 +25,7 @@ mod room;
 mod settings;
 mod sources;
 mod spool;
+mod subscription;
 mod trace_context;
 
 pub use application::{Application, BuildError, RunError};

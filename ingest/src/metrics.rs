@@ -16,6 +16,8 @@ pub(crate) const UNKNOWN_SOURCE: &str = "unknown";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Outcome {
     Accepted,
+    /// Answered at once; no webhook.
+    Handshake,
     MethodNotAllowed,
     NotFound,
     UnknownSource,
@@ -25,6 +27,7 @@ pub(crate) enum Outcome {
     TooSlow,
     BrokenBody,
     SignatureRefused,
+    NoCertificate,
     Malformed,
     Unavailable,
     /// The sender hung up before there was an answer.
@@ -36,6 +39,7 @@ impl Outcome {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
+            Self::Handshake => "handshake",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotFound => "not_found",
             Self::UnknownSource => "unknown_source",
@@ -45,6 +49,7 @@ impl Outcome {
             Self::TooSlow => "too_slow",
             Self::BrokenBody => "broken_body",
             Self::SignatureRefused => "signature_refused",
+            Self::NoCertificate => "no_certificate",
             Self::Malformed => "malformed",
             Self::Unavailable => "unavailable",
             Self::Aborted => "aborted",
@@ -75,12 +80,20 @@ struct RefusalLabels {
     reason: &'static str,
 }
 
+/// A secret by its position in the source's list, from 1: never by its text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SecretLabels {
+    source: String,
+    secret: u64,
+}
+
 /// Handles to everything counted. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     durations: Family<SourceLabels, Histogram, fn() -> Histogram>,
     refusals: Family<RefusalLabels, Counter>,
+    secrets: Family<SecretLabels, Gauge>,
     pub(crate) in_flight: Gauge,
     pub(crate) in_flight_bytes: Gauge,
     pub(crate) connections: Gauge,
@@ -93,6 +106,7 @@ impl Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(durations),
             refusals: Family::default(),
+            secrets: Family::default(),
             in_flight: Gauge::default(),
             in_flight_bytes: Gauge::default(),
             connections: Gauge::default(),
@@ -112,6 +126,11 @@ impl Metrics {
             "webhook_verification_failures",
             "Requests that were not genuine, by reason",
             metrics.refusals.clone(),
+        );
+        registry.register(
+            "webhook_secret_last_used_timestamp_seconds",
+            "When a webhook was last signed with this secret, by its position in sources.NAME.secrets; not there if never",
+            metrics.secrets.clone(),
         );
         registry.register(
             "webhook_requests_in_flight",
@@ -146,6 +165,13 @@ impl Metrics {
     pub(crate) fn ended(&self, source: &str, outcome: Outcome, seconds: f64) {
         self.requests.get_or_create(&RequestLabels { source: source.to_owned(), outcome }).inc();
         self.durations.get_or_create(&SourceLabels { source: source.to_owned() }).observe(seconds);
+    }
+
+    /// A secret made a genuine signature; `index` is its position in the source's list, from 0.
+    pub(crate) fn secret_used(&self, source: &str, index: usize) {
+        let secret = u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1);
+        let now = time::OffsetDateTime::now_utc().unix_timestamp();
+        self.secrets.get_or_create(&SecretLabels { source: source.to_owned(), secret }).set(now);
     }
 
     /// One request was not genuine.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use shared::name::Name;
 use shared::provider::Identity;
+use shared::verification::Verified;
 
 use crate::durable::Kept;
 use crate::log_budget::LogBudget;
@@ -34,6 +35,17 @@ impl Observation {
 
     pub(crate) fn identity(&mut self, identity: &Identity) {
         self.identity = Some(identity.clone());
+    }
+
+    /// It is genuine.
+    pub(crate) fn verified(&self, verified: Verified) {
+        if let Verified::BySecret { index } = verified {
+            self.metrics.secret_used(self.source_label(), index);
+        }
+    }
+
+    pub(crate) fn handshake(mut self) {
+        self.end(Outcome::Handshake, None);
     }
 
     pub(crate) fn accepted(mut self, kept: Kept) {
@@ -68,7 +80,7 @@ impl Observation {
             duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         };
         match outcome {
-            Outcome::Accepted => summary.log(),
+            Outcome::Accepted | Outcome::Handshake => summary.log(),
             // An identity is known only of what was genuine: that is logged, whatever the rate.
             _ if self.identity.is_some() => summary.warn(),
             // Anyone can cause the others at any speed; they are counted.

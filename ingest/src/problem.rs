@@ -13,7 +13,7 @@
 //! | 408 | `body-too-slow` |
 //! | 401 | `signature-refused` |
 //! | 400 | `body-incomplete`, `webhook-malformed` |
-//! | 503 | `overloaded`, `unavailable` |
+//! | 503 | `certificate-unavailable`, `overloaded`, `unavailable` |
 //!
 //! What is no HTTP request that a handler could see (a head that is malformed, too large or too slow) is answered
 //! by the HTTP server itself: 400, 408 or 431 without a document, and closed.
@@ -57,6 +57,11 @@ fn kind(refused: &Refused) -> (&'static str, StatusCode, &'static str) {
         Refused::TooSlow => ("body-too-slow", StatusCode::REQUEST_TIMEOUT, "The body took too long to arrive"),
         Refused::BrokenBody => ("body-incomplete", StatusCode::BAD_REQUEST, "The body is incomplete"),
         Refused::Signature(_) => ("signature-refused", StatusCode::UNAUTHORIZED, "The webhook could not be verified"),
+        Refused::Certificate(_) => (
+            "certificate-unavailable",
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The webhook could not be verified yet; send it again later",
+        ),
         Refused::Identity(_) => ("webhook-malformed", StatusCode::BAD_REQUEST, "The webhook has no usable id or topic"),
         Refused::NotKept(_) => (
             "unavailable",
@@ -87,7 +92,7 @@ pub(crate) fn response(refused: &Refused, retry_after_s: u32) -> HttpResponse {
         Refused::ContentEncoding => {
             builder.insert_header((header::ACCEPT_ENCODING, "identity"));
         }
-        Refused::Overloaded | Refused::NotKept(_) => {
+        Refused::Overloaded | Refused::Certificate(_) | Refused::NotKept(_) => {
             builder.insert_header((header::RETRY_AFTER, retry_after_s));
         }
         _ => {}

@@ -6,16 +6,18 @@
 //!
 //! Invariant: a 2xx is written only after the message is durable (`durable.rs`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use shared::failpoint;
 use shared::message::{Message, sha256};
 use shared::provider::Identity;
-use shared::verification::Headers;
+use shared::verification::{Headers, Incoming, Refusal, Reply, Verified};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
+use crate::certificates::Fetcher;
 use crate::durable::{Keeper, Kept};
 use crate::metrics::Metrics;
 use crate::observation::Observation;
@@ -28,6 +30,7 @@ use crate::{answer, body, problem, trace_context};
 #[derive(Clone)]
 pub(crate) struct Inbox {
     pub(crate) sources: Sources,
+    pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) keeper: Keeper,
     pub(crate) room: Room,
     pub(crate) body_timeout: Duration,
@@ -41,9 +44,32 @@ pub(crate) struct Inbox {
 pub(crate) async fn webhook(request: HttpRequest, payload: web::Payload, inbox: web::Data<Inbox>) -> HttpResponse {
     let mut observation = Observation::begin(inbox.metrics.clone());
     match accept(&request, payload, &inbox, &mut observation).await {
-        Ok((identity, kept)) => {
+        Ok(Accepted::Webhook(answer, kept)) => {
             observation.accepted(kept);
-            answer::accepted(&identity.id)
+            answer
+        }
+        Ok(Accepted::Handshake(reply)) => {
+            observation.handshake();
+            answer::handshake(reply)
+        }
+        Err(refused) => refuse(&inbox, observation, &refused),
+    }
+}
+
+/// `GET /webhooks/{source}`: for providers that ask whether the URL is ours.
+pub(crate) async fn subscription(request: HttpRequest, inbox: web::Data<Inbox>) -> HttpResponse {
+    let mut observation = Observation::begin(inbox.metrics.clone());
+    let answered = (|| {
+        // The method is decided before the source: to most sources, and to none, a GET is a wrong method.
+        let source = source(&request, &inbox).map_err(|_no_source| Refused::Method)?;
+        let subscription = source.subscription.as_ref().ok_or(Refused::Method)?;
+        observation.source(&source.name);
+        subscription.answer(request.query_string())
+    })();
+    match answered {
+        Ok(answer) => {
+            observation.handshake();
+            answer
         }
         Err(refused) => refuse(&inbox, observation, &refused),
     }
@@ -64,29 +90,56 @@ fn refuse(inbox: &Inbox, observation: Observation, refused: &Refused) -> HttpRes
     problem::response(refused, inbox.retry_after_s)
 }
 
+/// What became of a request that was not refused.
+enum Accepted {
+    /// It is durable, and answered this.
+    Webhook(HttpResponse, Kept),
+    /// It was no webhook.
+    Handshake(Reply),
+}
+
+fn source<'i>(request: &HttpRequest, inbox: &'i Inbox) -> Result<&'i Source, Refused> {
+    request.match_info().get("source").and_then(|name| inbox.sources.get(name)).ok_or(Refused::Source)
+}
+
 async fn accept(
     request: &HttpRequest,
     payload: web::Payload,
     inbox: &Inbox,
     observation: &mut Observation,
-) -> Result<(Identity, Kept), Refused> {
+) -> Result<Accepted, Refused> {
     let received_at = OffsetDateTime::now_utc();
     let answer_by = Instant::now() + inbox.accept_timeout;
-    let source = request.match_info().get("source").and_then(|name| inbox.sources.get(name)).ok_or(Refused::Source)?;
+    let source = source(request, inbox)?;
     observation.source(&source.name);
     body::refuse_encoded(request.headers())?;
     body::refuse_announced(request.headers(), source.max_body_bytes)?;
     let mut bytes = inbox.room.bytes();
     let body = body::read(payload, source.max_body_bytes, &mut bytes, inbox.body_timeout).await?;
     let headers = headers(request);
-    source.verifier.verify(&headers, &body, received_at).map_err(Refused::Signature)?;
+    let incoming = Incoming { headers: &headers, query: request.uri().query(), body: &body, received_at };
+    let verified = verify(source, incoming, &inbox.fetcher).await?;
+    observation.verified(verified);
+    if let Some(reply) = source.verifier.handshake(&source.provider, verified, &body) {
+        return Ok(Accepted::Handshake(reply));
+    }
     let identity = source.provider.identify(&headers, &body).map_err(Refused::Identity)?;
     observation.identity(&identity);
     let _place = inbox.room.place()?;
     let message = message(source, &headers, &identity, received_at, body);
     let kept = inbox.keeper.keep(message, answer_by).await.map_err(Refused::NotKept)?;
     failpoint::reach("ingest.kept");
-    Ok((identity, kept))
+    Ok(Accepted::Webhook(answer::accepted(&source.provider.file().answer, &identity.id), kept))
+}
+
+/// Verifies; fetches the certificate first, if that is what is missing.
+async fn verify(source: &Source, request: Incoming<'_>, fetcher: &Fetcher) -> Result<Verified, Refused> {
+    let mut verified = source.verifier.verify(request);
+    if let Err(Refusal::CertificateUnknown { url }) = &verified {
+        fetcher.fetch(url, &source.certificate_suffix).await.map_err(Refused::Certificate)?;
+        verified = source.verifier.verify(request);
+    }
+    verified.map_err(Refused::Signature)
 }
 
 fn headers(request: &HttpRequest) -> Headers<'_> {

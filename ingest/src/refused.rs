@@ -6,6 +6,7 @@
 use shared::provider::IdentityError;
 use shared::verification::Refusal;
 
+use crate::certificates::NotFetched;
 use crate::durable::NotKept;
 use crate::metrics::Outcome;
 
@@ -31,6 +32,8 @@ pub(crate) enum Refused {
     BrokenBody,
     /// 401: not genuine.
     Signature(Refusal),
+    /// 503: not known to be genuine: the provider's certificate is not at hand.
+    Certificate(NotFetched),
     /// 400: genuine, without a usable id or topic.
     Identity(IdentityError),
     /// 503: as many webhooks in flight, or bytes of them, as are allowed.
@@ -52,6 +55,7 @@ impl Refused {
             Self::TooSlow => Outcome::TooSlow,
             Self::BrokenBody => Outcome::BrokenBody,
             Self::Signature(_) => Outcome::SignatureRefused,
+            Self::Certificate(_) => Outcome::NoCertificate,
             Self::Identity(_) => Outcome::Malformed,
             Self::NotKept(_) => Outcome::Unavailable,
         }
@@ -67,6 +71,7 @@ impl Refused {
     pub(crate) fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Signature(refusal) => Some(refusal.code()),
+            Self::Certificate(error) => Some(error.reason()),
             Self::Identity(error) => Some(error.code()),
             Self::NotKept(error) => Some(error.reason()),
             _ => None,

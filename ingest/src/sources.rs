@@ -7,11 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use secrecy::ExposeSecret as _;
 use shared::config::{Config, SourceConfig, Verification};
 use shared::error_chain::error_chain;
 use shared::name::Name;
 use shared::provider::{Catalogue, Provider};
-use shared::verification::Verifier;
+use shared::verification::{Certificates, Verifier};
+
+use crate::subscription::Subscription;
 
 /// One sender, ready to receive from.
 pub(crate) struct Source {
@@ -19,6 +22,10 @@ pub(crate) struct Source {
     pub(crate) provider: Provider,
     pub(crate) verifier: Verifier,
     pub(crate) max_body_bytes: usize,
+    /// For providers that ask whether the URL is ours.
+    pub(crate) subscription: Option<Subscription>,
+    /// What a fetched certificate must be for.
+    pub(crate) certificate_suffix: String,
 }
 
 /// All of them, by name. Cheap to clone.
@@ -31,11 +38,16 @@ pub(crate) struct Sources(Arc<BTreeMap<Name, Source>>);
 pub struct SourcesError(Vec<String>);
 
 impl Sources {
-    pub(crate) fn build(config: &Config, catalogue: &Catalogue) -> Result<Self, SourcesError> {
+    /// All sources of the configuration. Certificates that are fetched are to be put into `certificates`.
+    pub(crate) fn build(
+        config: &Config,
+        catalogue: &Catalogue,
+        certificates: &Certificates,
+    ) -> Result<Self, SourcesError> {
         let mut sources = BTreeMap::new();
         let mut mistakes = Vec::new();
         for (name, settings) in &config.sources {
-            match source(name, settings, catalogue) {
+            match source(name, settings, catalogue, certificates) {
                 Ok(source) => {
                     if settings.verification == Some(Verification::None) {
                         tracing::warn!(webhook.source = %name, "webhooks of this source are not verified: anyone who reaches the URL may send");
@@ -53,7 +65,12 @@ impl Sources {
     }
 }
 
-fn source(name: &Name, settings: &SourceConfig, catalogue: &Catalogue) -> Result<Source, Vec<String>> {
+fn source(
+    name: &Name,
+    settings: &SourceConfig,
+    catalogue: &Catalogue,
+    certificates: &Certificates,
+) -> Result<Source, Vec<String>> {
     let Some(provider) = catalogue.get(settings.provider.as_str()) else {
         let known = catalogue.iter().map(|provider| provider.name().as_str()).collect::<Vec<_>>().join(", ");
         return Err(vec![format!("there is no provider {}; there are {known}", settings.provider)]);
@@ -61,27 +78,35 @@ fn source(name: &Name, settings: &SourceConfig, catalogue: &Catalogue) -> Result
     Ok(Source {
         name: name.clone(),
         provider: provider.clone(),
-        verifier: verifier(settings, provider)?,
+        verifier: verifier(settings, provider, certificates)?,
         max_body_bytes: usize::try_from(settings.max_body_bytes).unwrap_or(usize::MAX),
+        subscription: subscription(settings, provider)?,
+        certificate_suffix: certificate_suffix(provider),
     })
 }
 
-fn verifier(settings: &SourceConfig, provider: &Provider) -> Result<Verifier, Vec<String>> {
+fn verifier(
+    settings: &SourceConfig,
+    provider: &Provider,
+    certificates: &Certificates,
+) -> Result<Verifier, Vec<String>> {
     if settings.verification == Some(Verification::None) {
         return Ok(Verifier::unchecked());
     }
-    let mut secrets = Vec::new();
-    let mut mistakes = Vec::new();
-    for reference in &settings.secrets {
-        match reference.resolve() {
-            Ok(secret) => secrets.push(secret),
-            Err(error) => mistakes.push(error_chain(&error)),
-        }
-    }
-    if !mistakes.is_empty() {
-        return Err(mistakes);
-    }
-    Verifier::new(provider, secrets).map_err(|error| vec![error.to_string()])
+    let credentials =
+        settings.credentials().map_err(|errors| errors.iter().map(|error| error_chain(error)).collect::<Vec<_>>())?;
+    Verifier::with_certificates(provider, credentials, certificates.clone()).map_err(|error| vec![error.to_string()])
+}
+
+fn subscription(settings: &SourceConfig, provider: &Provider) -> Result<Option<Subscription>, Vec<String>> {
+    let (Some(rule), Some(place)) = (&provider.file().subscription, &settings.verify_token) else { return Ok(None) };
+    let token = place.resolve().map_err(|error| vec![error_chain(&error)])?;
+    Ok(Some(Subscription::new(rule, token.expose_secret())))
+}
+
+fn certificate_suffix(provider: &Provider) -> String {
+    let rule = provider.signature().signed().and_then(|(_, rule)| rule.certificate.as_ref());
+    rule.map(|rule| rule.name_suffix.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -89,7 +114,8 @@ mod tests {
     use super::*;
 
     fn build(toml: &str) -> Result<Sources, SourcesError> {
-        Sources::build(&Config::parse("oncehook.toml", toml).unwrap(), &Catalogue::built_in().unwrap())
+        let config = Config::parse("oncehook.toml", toml).unwrap();
+        Sources::build(&config, &Catalogue::built_in().unwrap(), &Certificates::default())
     }
 
     #[test]

@@ -21,3 +21,6 @@ pub mod shutdown;
 pub mod spool;
 pub mod telemetry;
 pub mod verification;
+
+#[cfg(test)]
+mod generated;

@@ -15,6 +15,8 @@ mod disks;
 #[cfg(test)]
 mod floods;
 #[cfg(test)]
+mod handshakes;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod limits;

@@ -96,9 +96,9 @@ async fn no_secret_is_told_to_anybody() {
 /// Signs as the source `generic` with another secret.
 fn signed(secret: &str, id: &str) -> Vec<u8> {
     let catalogue = Catalogue::built_in().unwrap();
-    let signer = Signer::new(catalogue.get("generic").unwrap(), secret.to_owned().into()).unwrap();
-    let headers = signer.sign(Outgoing { id, topic: "t", body: b"{}", at: OffsetDateTime::now_utc() }).unwrap();
-    Webhook { source: "generic".to_owned(), body: b"{}".to_vec(), headers }.request()
+    let signer = Signer::new(catalogue.get("generic").unwrap(), secrecy::SecretString::from(secret)).unwrap();
+    let signed = signer.sign(Outgoing { id, topic: "t", body: b"{}", at: OffsetDateTime::now_utc() }).unwrap();
+    Webhook { source: "generic".to_owned(), body: signed.body, headers: signed.headers }.request()
 }
 
 /// The old secret alone, then both, then the new one alone: at no time is a genuine webhook refused, and in the end

@@ -4,9 +4,9 @@
 use garde::Validate;
 
 use super::mistakes::Mistakes;
-use super::{Config, IngestConfig};
+use super::{Config, IngestConfig, source_check};
 use crate::plan::{Planner, known};
-use crate::provider::{Catalogue, Provider};
+use crate::provider::{CatalogueError, Provider};
 
 /// What a draining worker needs beside its last send.
 const DRAIN_MARGIN_MS: u64 = 2_000;
@@ -33,9 +33,12 @@ fn bounds(config: &Config, mistakes: &mut Mistakes) {
 }
 
 fn sources(config: &Config, mistakes: &mut Mistakes) {
-    let providers = match Catalogue::built_in() {
+    let providers = match config.catalogue() {
         Ok(providers) => providers,
-        Err(error) => return mistakes.add("", None, error.to_string()),
+        Err(CatalogueError(errors)) => {
+            errors.iter().for_each(|error| mistakes.add("providers_dir", None, error.to_string()));
+            return;
+        }
     };
     for (name, source) in &config.sources {
         let key = format!("sources.{name}");
@@ -44,17 +47,8 @@ fn sources(config: &Config, mistakes: &mut Mistakes) {
             mistakes.add(format!("{key}.provider"), None, problem);
             continue;
         };
-        match (source.verification, source.secrets.is_empty()) {
-            (None, true) => mistakes.add(
-                key,
-                None,
-                "no secrets: give secrets = [{ env = \"NAME\" }], or say verification = \"none\" to accept unverified webhooks",
-            ),
-            (Some(_), false) => {
-                mistakes.add(format!("{key}.verification"), None, "secrets are given too; remove one of the two");
-            }
-            _ => {}
-        }
+        source_check::credentials(&key, source, provider, mistakes);
+        source_check::settings(&key, source, provider, mistakes);
         let kept = u64::from(config.retention.processed_days) * 24 * 3600;
         if provider.retry_horizon().as_secs() > kept {
             mistakes.add(

@@ -63,8 +63,12 @@ impl fmt::Display for Mistake {
     }
 }
 
-const SECRET_FORM: &str =
-    "give the secret's place, not the secret: { env = \"NAME\" } or { file = \"/run/secrets/name\" }";
+const SECRET_FORM: &str = "give the secret's place, not the secret: { env = \"NAME\" } or { file = \"/run/secrets/name\" }, perhaps with not_after = 2026-12-31T00:00:00Z";
+
+/// Whether a secret may stand at this key, by somebody's mistake.
+fn is_secret(key: &str) -> bool {
+    key.contains(".secrets") || key.contains(".verify_token")
+}
 
 /// The mistakes found so far.
 #[derive(Debug, Default)]
@@ -75,7 +79,7 @@ impl Mistakes {
     pub(super) fn add(&mut self, key: impl Into<String>, value: Option<String>, problem: impl Into<String>) {
         let key = key.into();
         // Whoever writes a secret where its place belongs must not read it in a log.
-        let secret = key.contains(".secrets");
+        let secret = is_secret(&key);
         let value = value.filter(|_| !secret).map(|text| shorten(&text));
         let problem = if secret { SECRET_FORM.to_owned() } else { problem.into() };
         self.0.push(Mistake { key, value, problem, line: None });
@@ -96,7 +100,7 @@ impl Mistakes {
             for mistake in self.0.iter_mut().filter(|mistake| mistake.line.is_none()) {
                 let (offset, value) = locate(document.get_ref(), &mistake.key);
                 mistake.line = offset.map(|offset| line_at(text, offset));
-                let shown = !mistake.key.contains(".secrets");
+                let shown = !is_secret(&mistake.key);
                 mistake.value = mistake.value.take().or(value).filter(|_| shown);
             }
         }

@@ -13,6 +13,7 @@ mod read;
 mod retention;
 mod routes;
 mod secret;
+mod source_check;
 mod sources;
 mod spool;
 mod worker;
@@ -21,6 +22,7 @@ mod worker;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use garde::Validate;
 use serde::Deserialize;
@@ -34,16 +36,20 @@ pub use self::mistakes::{ConfigError, Mistake};
 pub use self::queue::QueueConfig;
 pub use self::retention::RetentionConfig;
 pub use self::routes::RouteConfig;
-pub use self::secret::{SecretError, SecretRef};
-pub use self::sources::{ChangedBody, SourceConfig, Verification};
+pub use self::secret::{SecretError, SecretRef, SourceSecret};
+pub use self::sources::{ChangedBody, ReplayDefence, SourceConfig, Verification};
 pub use self::spool::SpoolConfig;
 pub use self::worker::{DispatchConfig, WorkerConfig};
 use crate::name::Name;
+use crate::provider::{Catalogue, CatalogueError};
 
 /// Everything that `oncehook.toml` says.
 #[derive(Debug, Clone, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// A folder with provider files of the user's own; relative to the configuration file.
+    #[garde(skip)]
+    pub providers_dir: Option<PathBuf>,
     /// Who may send webhooks, by the name that stands in their URL.
     #[garde(dive)]
     #[serde(default)]
@@ -89,11 +95,19 @@ impl Config {
     /// All mistakes at once: syntax, unknown keys, wrong types, values out of bounds, references
     /// to what is not there, jq expressions and templates that do not compile, a retention shorter
     /// than a provider's retries.
-    pub fn load(path: &std::path::Path) -> Result<Self, ConfigError> {
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let file = path.display().to_string();
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { file: file.clone(), source })?;
         Self::parse(&file, &text)
+    }
+
+    /// The providers: built in, and of `providers_dir`.
+    ///
+    /// # Errors
+    /// As [`Catalogue::load`]; a file that has changed since the configuration was checked.
+    pub fn catalogue(&self) -> Result<Catalogue, CatalogueError> {
+        Catalogue::load(self.providers_dir.as_deref())
     }
 
     /// The same for a text that is already at hand; `file` is what the mistakes call it.
@@ -101,7 +115,12 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
-        let (config, mut mistakes) = read::read::<Self>(text);
+        let (mut config, mut mistakes) = read::read::<Self>(text);
+        if let Some(folder) = config.as_mut().and_then(|config| config.providers_dir.as_mut())
+            && let Some(beside) = Path::new(file).parent()
+        {
+            *folder = beside.join(&*folder);
+        }
         if let Some(config) = &config {
             check::check(config, &mut mistakes);
         }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Where a secret is to be found.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -15,6 +17,48 @@ pub enum SecretRef {
     Env(String),
     /// A file; a trailing line break is not part of the secret.
     File(PathBuf),
+}
+
+/// One of a source's secrets: where it is, and until when it is in use.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "SourceSecretTable")]
+pub struct SourceSecret {
+    /// Where it is.
+    pub place: SecretRef,
+    /// From then on it proves nothing; for the old one of a rotation.
+    pub not_after: Option<OffsetDateTime>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourceSecretTable {
+    env: Option<String>,
+    file: Option<PathBuf>,
+    not_after: Option<toml::value::Datetime>,
+}
+
+/// Why a table names no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum SourceSecretError {
+    #[error("give one of env and file")]
+    Place,
+    #[error("not_after wants a date, a time and an offset, such as 2026-12-31T00:00:00Z")]
+    NotAfter,
+}
+
+impl TryFrom<SourceSecretTable> for SourceSecret {
+    type Error = SourceSecretError;
+
+    fn try_from(table: SourceSecretTable) -> Result<Self, Self::Error> {
+        let place = match (table.env, table.file) {
+            (Some(name), None) => SecretRef::Env(name),
+            (None, Some(path)) => SecretRef::File(path),
+            (Some(_), Some(_)) | (None, None) => return Err(SourceSecretError::Place),
+        };
+        let time = |text: toml::value::Datetime| OffsetDateTime::parse(&text.to_string(), &Rfc3339);
+        let not_after = table.not_after.map(time).transpose().map_err(|_no_offset| SourceSecretError::NotAfter)?;
+        Ok(Self { place, not_after })
+    }
 }
 
 /// Why a secret cannot be had. Never shows the secret.

@@ -1,10 +1,14 @@
 //! `[sources.NAME]`: one configured sender.
 
+use std::collections::BTreeMap;
+
 use garde::Validate;
 use serde::Deserialize;
 
-use super::SecretRef;
+use super::{SecretError, SecretRef, SourceSecret};
 use crate::name::Name;
+use crate::provider::Provider;
+use crate::verification::{Credentials, Secret};
 
 /// The largest body that any source may allow, in bytes. RabbitMQ 4 closes the channel at 16 MiB.
 pub(super) const MAX_BODY_BYTES: u32 = 8 * 1024 * 1024;
@@ -19,7 +23,20 @@ pub struct SourceConfig {
     /// The secrets in use, any of which may have signed: more than one while rotating.
     #[garde(skip)]
     #[serde(default)]
-    pub secrets: Vec<SecretRef>,
+    pub secrets: Vec<SourceSecret>,
+    /// The URL that the provider was given, without query; for providers that sign it.
+    #[garde(skip)]
+    pub public_url: Option<String>,
+    /// Values that the provider signs and only this source knows, by name.
+    #[garde(skip)]
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+    /// What a `GET` must show to be answered its challenge; for providers that ask (Meta).
+    #[garde(skip)]
+    pub verify_token: Option<SecretRef>,
+    /// What to do with a known body under a fresh id, where the id isn't signed.
+    #[garde(skip)]
+    pub replay_defence: Option<ReplayDefence>,
     /// Must be said in so many words to accept webhooks unverified.
     #[garde(skip)]
     pub verification: Option<Verification>,
@@ -31,6 +48,48 @@ pub struct SourceConfig {
     #[garde(skip)]
     #[serde(default)]
     pub on_changed_body: ChangedBody,
+}
+
+impl SourceConfig {
+    /// Fetches the secrets, with everything else that verification needs.
+    ///
+    /// # Errors
+    /// Every [`SecretError`].
+    pub fn credentials(&self) -> Result<Credentials, Vec<SecretError>> {
+        let mut secrets = Vec::new();
+        let mut errors = Vec::new();
+        for secret in &self.secrets {
+            match secret.place.resolve() {
+                Ok(text) => secrets.push(Secret { text, not_after: secret.not_after }),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Credentials { secrets, public_url: self.public_url.clone(), parameters: self.parameters.clone() })
+    }
+
+    /// What is done with a known body under a fresh id: what the source says, else [`ReplayDefence::Flag`] if its provider
+    /// does not sign the id, else nothing.
+    #[must_use]
+    pub fn replay_defence(&self, provider: &Provider) -> ReplayDefence {
+        let by_provider = if provider.id_signed() { ReplayDefence::Off } else { ReplayDefence::Flag };
+        self.replay_defence.unwrap_or(by_provider)
+    }
+}
+
+/// What to do with a webhook whose source, topic and body were processed under another id. Where the id isn't signed, a
+/// captured body passes again under a fresh one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplayDefence {
+    /// Nothing: the effects have business keys.
+    Off,
+    /// Process it; count it and say so.
+    Flag,
+    /// Record it as the duplicate it looks like.
+    Drop,
 }
 
 fn default_max_body_bytes() -> u32 {

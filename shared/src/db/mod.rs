@@ -10,6 +10,7 @@ pub mod migrate;
 pub mod outbox;
 pub mod parked_webhooks;
 pub mod processed_webhooks;
+pub mod webhook_bodies;
 pub mod webhook_failures;
 pub mod webhook_payloads;
 

@@ -58,6 +58,12 @@ const COUNT_DUPLICATES: &str = "
     FROM seen JOIN locked USING (source, webhook_id)
     WHERE processed.source = seen.source AND processed.webhook_id = seen.webhook_id";
 
+const SKIP: &str = "
+    UPDATE processed_webhooks AS processed
+    SET status = 'skipped', skips = skipped.skips::jsonb
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS skipped (source, webhook_id, skips)
+    WHERE processed.source = skipped.source AND processed.webhook_id = skipped.webhook_id";
+
 const PURGE: &str = "
     DELETE FROM processed_webhooks
     WHERE ctid = ANY (ARRAY(
@@ -191,6 +197,19 @@ pub async fn hold(transaction: &Transaction<'_>, key: &WebhookKey) -> Result<Hol
 pub async fn release(transaction: &Transaction<'_>, key: &WebhookKey) -> Result<(), Error> {
     let statement = transaction.prepare_cached(RELEASE).await?;
     transaction.execute(&statement, &[&key.source, &key.webhook_id]).await?;
+    Ok(())
+}
+
+/// Writes down that webhooks were claimed, and then left out whole. They must have been claimed in this transaction.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn skip(transaction: &Transaction<'_>, skipped: &[(&WebhookKey, Skip)]) -> Result<(), Error> {
+    let sources: Vec<&str> = skipped.iter().map(|(key, _)| key.source.as_str()).collect();
+    let ids: Vec<&str> = skipped.iter().map(|(key, _)| key.webhook_id.as_str()).collect();
+    let skips: Vec<String> = skipped.iter().map(|(_, skip)| super::json(&[skip])).collect();
+    let statement = transaction.prepare_cached(SKIP).await?;
+    transaction.execute(&statement, &[&sources, &ids, &skips]).await?;
     Ok(())
 }
 

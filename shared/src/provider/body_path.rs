@@ -7,13 +7,15 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Object keys and array positions joined by dots, such as `data.object.id` or `entry.0.id`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String")]
 pub struct BodyPath {
     text: String,
     steps: Vec<String>,
@@ -26,7 +28,7 @@ pub struct BodyPathError(String);
 
 /// What a path led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Found<'b> {
+pub enum Found<'b> {
     /// Nothing, `null`, or the body is not JSON.
     Nothing,
     /// A string, or a number as it was written.
@@ -42,8 +44,15 @@ impl BodyPath {
         &self.text
     }
 
+    /// Object keys and array positions, in order.
+    #[must_use]
+    pub fn steps(&self) -> &[String] {
+        &self.steps
+    }
+
     /// Follows the path into `body`.
-    pub(super) fn find<'b>(&self, body: &'b [u8]) -> Found<'b> {
+    #[must_use]
+    pub fn find<'b>(&self, body: &'b [u8]) -> Found<'b> {
         let mut json = serde_json::Deserializer::from_slice(body);
         let walk = Walk { steps: &self.steps };
         let found = walk.deserialize(&mut json).and_then(|found| json.end().map(|()| found));

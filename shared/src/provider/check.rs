@@ -1,22 +1,27 @@
 //! The rules of a provider file that span several keys, or bound a value. Each mistake is reported, not only
-//! the first.
+//! the first. What concerns signatures alone is in `check/signature.rs`.
+
+mod signature;
 
 use crate::name::Name;
 
-use super::file::{HeaderPart, HmacRule, Place, ProviderFile, SignatureRule};
-use super::{HeaderName, MAX_KEPT_HEADERS, MAX_SHORT_STRING_BYTES, Mistake, Part};
+use super::file::{Place, ProviderFile, Sure};
+use super::{HandshakeAnswer, MAX_KEPT_HEADERS, MAX_SHORT_STRING_BYTES, Mistake, SignatureRule};
 
 /// Longest list of places or headers to look in.
 const MAX_PLACES: usize = 32;
+
+/// Longest answer, in bytes.
+const MAX_ANSWER_BYTES: usize = 1024;
 
 /// Everything that is wrong with the file; empty if nothing is.
 pub(super) fn mistakes(name: &str, file: &ProviderFile) -> Vec<Mistake> {
     let mut found = Found::default();
     about(name, file, &mut found);
     places(file, &mut found);
-    match &file.signature {
-        SignatureRule::Hmac(rule) => hmac(file, rule, &mut found),
-    }
+    batch(file, &mut found);
+    signature::check(file, &mut found);
+    answers(file, &mut found);
     kept_headers(file, &mut found);
     found.0
 }
@@ -48,6 +53,12 @@ fn about(name: &str, file: &ProviderFile, found: &mut Found) {
     );
     found.unless(!file.rule_from.is_empty(), "rule_from", "[]", "at least one source of the rules");
     found.unless(
+        file.sure != Sure::ThirdParty || !file.unsure_about.is_empty(),
+        "unsure_about",
+        "[]",
+        "what is not certain, since nobody asked the provider",
+    );
+    found.unless(
         (1..=8760).contains(&file.retry_horizon_hours),
         "retry_horizon_hours",
         file.retry_horizon_hours,
@@ -71,6 +82,19 @@ fn places(file: &ProviderFile, found: &mut Found) {
             "a place that is always there, before another",
             "body_hash or fixed in the last place only",
         );
+        let joins = |place: &Place| match place {
+            Place::BodyJoin(paths) => (2..=8).contains(&paths.len()),
+            Place::Form(names) => (1..=8).contains(&names.len()) && names.iter().all(|name| !name.is_empty()),
+            Place::Header(_) | Place::HeaderAndBodyHash(_) | Place::Body(_) | Place::BodyHash(_) | Place::Fixed(_) => {
+                true
+            }
+        };
+        found.unless(
+            from.iter().all(joins),
+            key,
+            "a list too short or too long",
+            "2 to 8 paths, or 1 to 8 form fields",
+        );
     }
     found.unless(
         !file.id.from.iter().any(|place| matches!(place, Place::Fixed(_))),
@@ -82,74 +106,66 @@ fn places(file: &ProviderFile, found: &mut Found) {
         if let Place::Fixed(topic) = place {
             found.unless(
                 (1..=MAX_SHORT_STRING_BYTES).contains(&topic.len())
-                    && topic.bytes().all(|byte| byte.is_ascii_graphic()),
+                    && topic.bytes().all(|byte| byte.is_ascii_graphic())
+                    && topic != super::BATCH_TOPIC,
                 "topic.from.fixed",
                 format!("{topic:?}"),
-                "1 to 255 visible ASCII characters",
+                "1 to 255 visible ASCII characters, and not \"batch\"",
             );
         }
     }
 }
 
-fn hmac(file: &ProviderFile, rule: &HmacRule, found: &mut Found) {
-    let template = &rule.template;
+fn batch(file: &ProviderFile, found: &mut Found) {
+    let Some(rule) = &file.batch else { return };
     found.unless(
-        template.has(&Part::Body),
-        "signature.template",
-        "without {body}",
-        "with it: a signature that leaves out the body proves nothing about the body",
+        (1..=8).contains(&rule.elements.len()),
+        "batch.elements",
+        format!("{} paths", rule.elements.len()),
+        "1 to 8 paths",
     );
+    let in_element = |place: &Place| !matches!(place, Place::Header(_) | Place::HeaderAndBodyHash(_) | Place::Form(_));
     found.unless(
-        template.has(&Part::Timestamp) == rule.timestamp.is_some(),
-        "signature.timestamp",
-        if rule.timestamp.is_some() { "there" } else { "missing" },
-        "there exactly if the template has {timestamp}: an unsigned time proves nothing",
+        file.id.from.iter().chain(&file.topic.from).all(in_element),
+        "id.from, topic.from",
+        "a header or a form",
+        "places in the body: elements have no headers of their own",
     );
-    found.unless(
-        !template.has(&Part::Id) || id_headers(file).count() == file.id.from.len(),
-        "id.from",
-        "not only headers",
-        "headers only, since the template has {id}",
-    );
-    let signed = file.id.from.iter().all(|place| match place {
-        Place::Header(_) => template.has(&Part::Id),
-        Place::Body(_) | Place::BodyHash(_) | Place::Fixed(_) => template.has(&Part::Body),
-    });
-    found.unless(
-        file.id.signed == signed,
-        "id.signed",
-        file.id.signed,
-        &format!(
-            "{signed}, going by the template: a header's id is signed if it has {{id}}, a body's if it has {{body}}"
-        ),
-    );
-    header_parts("signature.from", &rule.from, found);
-    if let Some(timestamp) = &rule.timestamp {
-        header_parts("signature.timestamp.from", &timestamp.from, found);
-        found.unless(
-            (1..=86_400).contains(&timestamp.tolerance_seconds),
-            "signature.timestamp.tolerance_seconds",
-            timestamp.tolerance_seconds,
-            "1 to 86400",
-        );
-    }
 }
 
-fn header_parts(key: &'static str, parts: &[HeaderPart], found: &mut Found) {
-    found.unless((1..=MAX_PLACES).contains(&parts.len()), key, format!("{} headers", parts.len()), "1 to 32 headers");
-    for part in parts {
-        found.unless(
-            part.separator.is_none_or(|separator| !part.prefix.contains(separator)),
-            key,
-            format!("prefix {:?}", part.prefix),
-            "a prefix without the separator in it, or no part ever starts with it",
-        );
-        found.unless(
-            part.prefix.bytes().all(|byte| byte.is_ascii_graphic()),
-            key,
-            format!("prefix {:?}", part.prefix),
-            "a prefix of visible ASCII characters",
-        );
+fn answers(file: &ProviderFile, found: &mut Found) {
+    let body = file.answer.body.as_deref().unwrap_or_default();
+    found.unless(body.len() <= MAX_ANSWER_BYTES, "answer.body", format!("{} bytes", body.len()), "at most 1024 bytes");
+    let media_type = |text: &String| text.contains('/') && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    found.unless(
+        file.answer.content_type.as_ref().is_none_or(media_type),
+        "answer.content_type",
+        format!("{:?}", file.answer.content_type),
+        "a media type such as \"text/plain\"",
+    );
+    found.unless(
+        body.is_empty() == file.answer.content_type.is_none(),
+        "answer.content_type",
+        format!("{:?}", file.answer.content_type),
+        "there exactly if there is a body",
+    );
+    found.unless(file.handshake.len() <= 8, "handshake", file.handshake.len(), "at most 8");
+    for handshake in &file.handshake {
+        match &handshake.answer {
+            HandshakeAnswer::HmacOf(_) => found.unless(
+                matches!(file.signature, SignatureRule::Hmac(_)),
+                "handshake.answer.hmac_of",
+                file.signature.name(),
+                "with scheme \"hmac\" only: it needs a secret that signs",
+            ),
+            HandshakeAnswer::Json(text) => found.unless(
+                text.len() <= MAX_ANSWER_BYTES && serde_json::from_str::<serde_json::Value>(text).is_ok(),
+                "handshake.answer.json",
+                format!("{text:?}"),
+                "a JSON document of at most 1024 bytes",
+            ),
+            HandshakeAnswer::Echo(_) => {}
+        }
     }
 }
 
@@ -160,10 +176,12 @@ fn kept_headers(file: &ProviderFile, found: &mut Found) {
         format!("{} headers", file.keep_headers.len()),
         "at most 16",
     );
-    let SignatureRule::Hmac(rule) = &file.signature;
     for (position, kept) in file.keep_headers.iter().enumerate() {
+        let secret = file.signature.places().iter().filter_map(|part| part.header());
         found.unless(
-            !rule.from.iter().any(|part| part.header.same_as(kept)),
+            !secret.clone().any(|header| header.same_as(kept))
+                && !kept.as_str().eq_ignore_ascii_case("authorization")
+                && !kept.as_str().eq_ignore_ascii_case("cookie"),
             "keep_headers",
             format!("{:?}", kept.as_str()),
             "without it: it carries the signature, which must not travel further",
@@ -175,11 +193,4 @@ fn kept_headers(file: &ProviderFile, found: &mut Found) {
             "each header once",
         );
     }
-}
-
-fn id_headers(file: &ProviderFile) -> impl Iterator<Item = &HeaderName> {
-    file.id.from.iter().filter_map(|place| match place {
-        Place::Header(name) => Some(name),
-        Place::Body(_) | Place::BodyHash(_) | Place::Fixed(_) => None,
-    })
 }

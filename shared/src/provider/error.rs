@@ -5,6 +5,14 @@ use std::fmt;
 /// Why a provider file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
+    /// The file or its folder can't be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file or folder.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// It is not TOML, or has an unknown key, or lacks one, or a value of the wrong kind.
     #[error("{path}: {source}")]
     Syntax {

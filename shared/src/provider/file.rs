@@ -1,15 +1,16 @@
 //! The form of a provider file: exactly what may stand in `providers/<name>.toml`.
 //!
-//! Every table refuses keys it doesn't know. What a later scheme needs comes as a further variant of
-//! [`SignatureRule`], a further kind of [`Place`] or an optional key, so that the files already written
-//! stay as they are. Rules that span several keys are in `check.rs`.
+//! Every table refuses keys it doesn't know. How webhooks are signed is `signature_rule.rs`, what they are answered is
+//! `answer_rule.rs`. Rules that span several keys are in `check.rs`. The doc comments here are also the descriptions in
+//! `providers/schema.json`.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{BodyPath, HeaderName, Template};
+use super::{AnswerRule, BodyPath, ElementsPath, Handshake, HeaderName, SignatureRule, SubscriptionRule};
 
-/// A provider file as it stands. [`super::Provider`] is the checked form.
-#[derive(Debug, Clone, Deserialize)]
+/// A provider file as it stands.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderFile {
     /// What people call the provider.
@@ -18,23 +19,52 @@ pub struct ProviderFile {
     pub documentation: String,
     /// Where each rule of the file was read, at least one.
     pub rule_from: Vec<String>,
+    /// How sure the rules are.
+    pub sure: Sure,
+    /// What is not known for certain; required unless the rules were read in the provider's own library or documents.
+    #[serde(default)]
+    pub unsure_about: Vec<String>,
     /// How long after the event the same webhook may come again, in hours.
     pub retry_horizon_hours: u32,
     /// How long the provider waits for an answer, in milliseconds.
     pub answer_deadline_ms: u32,
+    /// Whether the signature covers a time of sending that is checked; checked against the template.
+    pub timestamp_signed: bool,
     /// Headers copied onto the message.
     #[serde(default)]
     pub keep_headers: Vec<HeaderName>,
-    /// Where the webhook's id is.
+    /// Where the webhook's id is; in a provider with batches, where an element's id is.
     pub id: IdRule,
-    /// Where the webhook's topic is.
+    /// Where the webhook's topic is; in a provider with batches, where an element's topic is.
     pub topic: TopicRule,
     /// How the webhook is signed.
     pub signature: SignatureRule,
+    /// How a body is split, if it holds several webhooks.
+    pub batch: Option<BatchRule>,
+    /// What an accepted webhook is answered, if the provider cares.
+    #[serde(default)]
+    pub answer: AnswerRule,
+    /// Requests that are answered at once and are no webhooks.
+    #[serde(default)]
+    pub handshake: Vec<Handshake>,
+    /// How a `GET` proves that the URL is ours, if the provider asks.
+    pub subscription: Option<SubscriptionRule>,
+}
+
+/// How sure the rules of a file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sure {
+    /// Read in the provider's own library, or in the one that the provider's specification names.
+    Library,
+    /// Read in the provider's own documents.
+    Documents,
+    /// Read elsewhere only.
+    ThirdParty,
 }
 
 /// Where the id is, and whether the signature covers it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdRule {
     /// Places in the order of looking; the first that is there counts.
@@ -44,7 +74,7 @@ pub struct IdRule {
 }
 
 /// Where the topic is.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TopicRule {
     /// Places in the order of looking; the first that is there counts.
@@ -52,142 +82,37 @@ pub struct TopicRule {
 }
 
 /// One place where an id or a topic may be found.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     /// The whole value of a header.
     Header(HeaderName),
-    /// A string or number in the JSON body. Not there if the body isn't JSON or the value is `null`.
+    /// A header's value, a colon, and the hash of the raw body: for providers whose ids are not unique by themselves.
+    HeaderAndBodyHash(HeaderName),
+    /// A string or a number in the JSON body. Not there if the body isn't JSON or the value is `null`.
     Body(BodyPath),
+    /// Several of them, joined by colons. Not there unless all of them are.
+    BodyJoin(Vec<BodyPath>),
+    /// Fields of a form body, joined by colons. Not there unless all of them are.
+    Form(Vec<String>),
     /// The hash of the raw body, in hex: for providers that give no id. Always there.
     BodyHash(BodyHash),
     /// A constant. Always there; for topics only.
     Fixed(String),
 }
 
-/// The hash that [`Place::BodyHash`] takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// The hash that `body_hash` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BodyHash {
     /// SHA-256, 64 hex digits.
     Sha256,
 }
 
-/// How a webhook is signed: one variant a scheme.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "scheme", rename_all = "snake_case")]
-pub enum SignatureRule {
-    /// An HMAC over a template.
-    Hmac(HmacRule),
-}
-
-/// An HMAC over a template, found in one or several headers.
-#[derive(Debug, Clone, Deserialize)]
+/// How a body that holds several webhooks is split.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct HmacRule {
-    /// The hash function.
-    pub hash: Hash,
-    /// What is signed.
-    pub template: Template,
-    /// Headers that carry signatures; all that are there are candidates.
-    pub from: Vec<HeaderPart>,
-    /// How a signature is written.
-    pub encoding: Encoding,
-    /// How a secret becomes a key.
-    pub key: KeyRule,
-    /// The signed time of sending, if the template has one.
-    pub timestamp: Option<TimestampRule>,
-}
-
-/// Part of a header's value: all of it, what follows a prefix, or such parts of a list.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HeaderPart {
-    /// The header.
-    pub header: HeaderName,
-    /// What separates the parts, if the value is a list.
-    pub separator: Option<char>,
-    /// What a part must start with, and what is cut off.
-    #[serde(default)]
-    pub prefix: String,
-}
-
-impl HeaderPart {
-    /// The parts of `value` that start with the prefix, without it. Allocates nothing.
-    pub fn parts<'v>(&'v self, value: &'v str) -> impl Iterator<Item = &'v str> {
-        let (list, whole) = match self.separator {
-            Some(separator) => (Some(value.split(separator).map(str::trim)), None),
-            None => (None, Some(value)),
-        };
-        list.into_iter().flatten().chain(whole).filter_map(|part| part.strip_prefix(self.prefix.as_str()))
-    }
-}
-
-/// Where the signed time of sending is, and how far off it may be.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TimestampRule {
-    /// Headers in the order of looking; the first that is there counts.
-    pub from: Vec<HeaderPart>,
-    /// How it is written.
-    pub unit: TimestampUnit,
-    /// How far it may be from the time of receipt, to either side, in seconds.
-    pub tolerance_seconds: u32,
-}
-
-/// How a timestamp is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TimestampUnit {
-    /// Decimal seconds since 1970.
-    Seconds,
-    /// Decimal milliseconds since 1970.
-    Milliseconds,
-    /// `2026-11-23T14:30:00Z` and its like (RFC 3339).
-    Rfc3339,
-}
-
-/// A hash function for HMAC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Hash {
-    /// SHA-1: broken for signatures, not known to be for HMAC. For providers that offer nothing else.
-    Sha1,
-    /// SHA-256.
-    Sha256,
-    /// SHA-512.
-    Sha512,
-}
-
-/// How bytes are written in a header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Encoding {
-    /// Lower-case hexadecimal. Upper case is refused, as the providers' own libraries do.
-    Hex,
-    /// Base64, standard alphabet, padded (RFC 4648, section 4).
-    Base64,
-}
-
-/// How a secret, as people copy it from the provider's page, becomes a key.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeyRule {
-    /// How the secret is read after the prefix.
-    pub encoding: KeyEncoding,
-    /// Cut off if the secret starts with it.
-    #[serde(default)]
-    pub prefix: String,
-}
-
-/// How a secret is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyEncoding {
-    /// The secret's own bytes.
-    Raw,
-    /// Base64, standard alphabet, padding optional.
-    Base64,
-    /// Hexadecimal, either case.
-    Hex,
+pub struct BatchRule {
+    /// Paths to the elements, `*` for each element of an array; all that lead somewhere count.
+    pub elements: Vec<ElementsPath>,
 }

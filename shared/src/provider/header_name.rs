@@ -1,10 +1,12 @@
 //! A header's name, checked when the provider file is read, so that looking it up can't fail.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The name of an HTTP field, as the provider writes it (RFC 9110, section 5.1). Compared without case.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String")]
 pub struct HeaderName(String);
 
 /// Why a text is no header name.

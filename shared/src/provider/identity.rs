@@ -4,12 +4,12 @@
 //! characters is refused rather than guessed at. Both end in AMQP short strings, log lines and a
 //! terminal; printable ASCII of at most 255 bytes is safe in all of them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use aws_lc_rs::digest;
 
-use super::body_path::Found;
-use super::{MAX_SHORT_STRING_BYTES, Place};
+use super::{BodyPath, Found, MAX_SHORT_STRING_BYTES, Place};
 use crate::verification::{HeaderError, Headers};
 
 /// What a webhook is called.
@@ -81,6 +81,9 @@ pub enum IdentityError {
     /// It has control characters or isn't ASCII.
     #[error("the webhook's {0} has characters other than printable ASCII, or a space at an end")]
     Unprintable(Field),
+    /// An element of a batch calls itself a batch.
+    #[error("the webhook's {0} is a word that only bodies with several webhooks have")]
+    Reserved(Field),
 }
 
 impl IdentityError {
@@ -96,6 +99,7 @@ impl IdentityError {
             Self::Empty(_) => "empty",
             Self::TooLong { .. } => "too_long",
             Self::Unprintable(_) => "unprintable",
+            Self::Reserved(_) => "reserved",
         }
     }
 }
@@ -123,14 +127,50 @@ fn look(field: Field, place: &Place, headers: &Headers<'_>, body: &[u8]) -> Resu
             .one(name.as_str())
             .map(|value| value.map(str::to_owned))
             .map_err(|source| IdentityError::Header { field, source }),
-        Place::Body(path) => match path.find(body) {
-            Found::Nothing => Ok(None),
-            Found::Text(text) => Ok(Some(text.into_owned())),
-            Found::Other => Err(IdentityError::NotText { field, path: path.as_str().to_owned() }),
-        },
-        Place::BodyHash(_sha256) => Ok(Some(hex::encode(digest::digest(&digest::SHA256, body)))),
+        Place::HeaderAndBodyHash(name) => headers
+            .one(name.as_str())
+            .map(|value| value.filter(|value| !value.is_empty()).map(|value| format!("{value}:{}", body_hash(body))))
+            .map_err(|source| IdentityError::Header { field, source }),
+        Place::Body(path) => Ok(in_body(field, path, body)?.map(Cow::into_owned)),
+        Place::BodyJoin(paths) => joined(paths.iter().map(|path| in_body(field, path, body))),
+        Place::Form(names) => joined(names.iter().map(|name| Ok(in_form(name, body)))),
+        Place::BodyHash(_sha256) => Ok(Some(body_hash(body))),
         Place::Fixed(text) => Ok(Some(text.clone())),
     }
+}
+
+/// SHA-256 in hex.
+pub(super) fn body_hash(body: &[u8]) -> String {
+    hex::encode(digest::digest(&digest::SHA256, body))
+}
+
+fn in_body<'b>(field: Field, path: &BodyPath, body: &'b [u8]) -> Result<Option<Cow<'b, str>>, IdentityError> {
+    match path.find(body) {
+        Found::Nothing => Ok(None),
+        Found::Text(text) => Ok(Some(text)),
+        Found::Other => Err(IdentityError::NotText { field, path: path.as_str().to_owned() }),
+    }
+}
+
+/// The value of a form's field. Of several the first counts, in every program that reads forms by name.
+fn in_form<'b>(name: &str, body: &'b [u8]) -> Option<Cow<'b, str>> {
+    url::form_urlencoded::parse(body).find_map(|(given, value)| (given == name).then_some(value))
+}
+
+/// All of them with colons between, or nothing if one is missing. A colon inside a value could make two webhooks one, so
+/// it is escaped.
+fn joined<'b>(
+    values: impl Iterator<Item = Result<Option<Cow<'b, str>>, IdentityError>>,
+) -> Result<Option<String>, IdentityError> {
+    let mut text = String::new();
+    for (position, value) in values.enumerate() {
+        let Some(value) = value?.filter(|value| !value.is_empty()) else { return Ok(None) };
+        if position > 0 {
+            text.push(':');
+        }
+        text.push_str(&value.replace('\\', "\\\\").replace(':', "\\:"));
+    }
+    Ok(Some(text))
 }
 
 fn check(field: Field, text: &str) -> Result<(), IdentityError> {
@@ -150,7 +190,13 @@ pub(super) fn fits(field: Field, bytes: usize) -> Result<(), IdentityError> {
 fn named(place: &Place) -> String {
     match place {
         Place::Header(name) => format!("header {}", name.as_str()),
+        Place::HeaderAndBodyHash(name) => format!("header {} with the body's hash", name.as_str()),
         Place::Body(path) => format!("{:?} in the body", path.as_str()),
+        Place::BodyJoin(paths) => {
+            let paths: Vec<&str> = paths.iter().map(BodyPath::as_str).collect();
+            format!("all of {} in the body", paths.join(", "))
+        }
+        Place::Form(names) => format!("all of {} in the form", names.join(", ")),
         Place::BodyHash(_) => "the body's hash".to_owned(),
         Place::Fixed(text) => format!("the constant {text:?}"),
     }

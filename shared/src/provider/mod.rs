@@ -8,27 +8,41 @@
 //! It knows nothing of HTTP servers or of AMQP, and does no I/O. It does not promise that an id is
 //! authentic: many providers sign the body only ([`Provider::id_signed`] says so).
 
+mod answer_rule;
 mod body_path;
 mod catalogue;
 mod check;
+mod elements_path;
 mod error;
 mod file;
 mod header_name;
 mod identity;
+mod manual;
+mod sample;
+mod schema;
+mod signature_rule;
 mod template;
+mod value_part;
 
 use std::time::Duration;
 
-pub use body_path::{BodyPath, BodyPathError};
-pub use catalogue::Catalogue;
+pub use answer_rule::{AnswerRule, Condition, Handshake, HandshakeAnswer, SubscriptionRule};
+pub use body_path::{BodyPath, BodyPathError, Found};
+pub use catalogue::{Catalogue, CatalogueError};
+pub use elements_path::{ElementsPath, ElementsPathError, MAX_ELEMENTS, SplitError};
 pub use error::{Mistake, ProviderError};
-pub use file::{
-    BodyHash, Encoding, Hash, HeaderPart, HmacRule, IdRule, KeyEncoding, KeyRule, Place, ProviderFile, SignatureRule,
-    TimestampRule, TimestampUnit, TopicRule,
-};
+pub use file::{BatchRule, BodyHash, IdRule, Place, ProviderFile, Sure, TopicRule};
 pub use header_name::{HeaderName, HeaderNameError};
 pub use identity::{Field, Identity, IdentityError};
+pub use manual::manual;
+pub use sample::Sample;
+pub use schema::schema;
+pub use signature_rule::{
+    Algorithm, BasicRule, CertificateRule, Encoding, Hash, KeyEncoding, KeyRule, SignatureRule, SignedRule,
+    TimestampRule, TimestampUnit, TokenRule, UrlPort,
+};
 pub use template::{Part, Template, TemplateError};
+pub use value_part::{ValuePart, ValuePartError};
 
 use crate::name::Name;
 use crate::verification::Headers;
@@ -41,14 +55,27 @@ pub const MAX_SHORT_STRING_BYTES: usize = 255;
 /// message's properties stay far under AMQP's frame size (128 KiB), which they must fit into.
 pub const MAX_KEPT_HEADER_BYTES: usize = 1024;
 
+/// The topic of a body that holds several webhooks, until it is split. No element may have it.
+pub const BATCH_TOPIC: &str = "batch";
+
 /// Most headers a provider file may ask to keep.
 pub const MAX_KEPT_HEADERS: usize = 16;
+
+/// One of several webhooks in one body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Element<'b> {
+    /// As it stands in the body.
+    pub bytes: &'b [u8],
+    /// Its own, if it has a usable one.
+    pub identity: Result<Identity, IdentityError>,
+}
 
 /// A provider whose file was read and found free of contradictions.
 #[derive(Debug, Clone)]
 pub struct Provider {
     name: Name,
     file: ProviderFile,
+    samples: String,
 }
 
 impl Provider {
@@ -62,9 +89,21 @@ impl Provider {
             .map_err(|source| ProviderError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
         let mistakes = check::mistakes(name, &file);
         match Name::try_from(name) {
-            Ok(name) if mistakes.is_empty() => Ok(Self { name, file }),
+            Ok(name) if mistakes.is_empty() => Ok(Self { name, file, samples: String::new() }),
             Ok(_) | Err(_) => Err(ProviderError::Invalid { path: path.to_owned(), mistakes }),
         }
+    }
+
+    /// With sample webhooks: the text of its file in `fixtures/`.
+    #[must_use]
+    pub fn with_samples(self, text: impl Into<String>) -> Self {
+        Self { samples: text.into(), ..self }
+    }
+
+    /// Its sample webhooks, at least one for a built-in provider.
+    #[must_use]
+    pub fn samples(&self) -> Vec<Sample> {
+        sample::read(&self.samples)
     }
 
     /// The name a source refers to it by: its file's stem.
@@ -127,7 +166,13 @@ impl Provider {
         &self.file.signature
     }
 
-    /// The webhook's id and topic.
+    /// Everything that its file says.
+    #[must_use]
+    pub fn file(&self) -> &ProviderFile {
+        &self.file
+    }
+
+    /// The webhook's id and topic. A body that holds several webhooks goes by its hash, under [`BATCH_TOPIC`].
     ///
     /// Both are printable ASCII of 1 to 255 bytes without a space at either end, and
     /// `<provider>.<topic>` is at most 255 bytes too, so that each fits an AMQP short string.
@@ -135,6 +180,43 @@ impl Provider {
     /// # Errors
     /// [`IdentityError`] if one is missing, given twice, or not of that form.
     pub fn identify(&self, headers: &Headers<'_>, body: &[u8]) -> Result<Identity, IdentityError> {
+        if self.file.batch.is_some() {
+            return Ok(Identity { id: identity::body_hash(body), topic: BATCH_TOPIC.to_owned() });
+        }
+        self.name_it(headers, body)
+    }
+
+    /// The elements of a body that holds several webhooks, each with its bytes and its own id and topic; `None` if the
+    /// provider sends one webhook a body.
+    ///
+    /// # Errors
+    /// [`SplitError`] if the body can't be split, which no genuine one is. An element without a usable id or topic has an
+    /// [`IdentityError`] in its place.
+    pub fn elements<'b>(&self, body: &'b [u8]) -> Option<Result<Vec<Element<'b>>, SplitError>> {
+        let batch = self.file.batch.as_ref()?;
+        let mut found = Vec::new();
+        let mut led_somewhere = false;
+        for path in &batch.elements {
+            match path.find(body, &mut found) {
+                Ok(()) => led_somewhere = true,
+                Err(SplitError::NoElements) => {}
+                Err(SplitError::TooMany) => return Some(Err(SplitError::TooMany)),
+            }
+        }
+        if !led_somewhere {
+            return Some(Err(SplitError::NoElements));
+        }
+        let no_headers = Headers::default();
+        let element = |bytes| Element {
+            bytes,
+            identity: self.name_it(&no_headers, bytes).and_then(|identity| {
+                if identity.topic == BATCH_TOPIC { Err(IdentityError::Reserved(Field::Topic)) } else { Ok(identity) }
+            }),
+        };
+        Some(Ok(found.into_iter().map(element).collect()))
+    }
+
+    fn name_it(&self, headers: &Headers<'_>, body: &[u8]) -> Result<Identity, IdentityError> {
         let id = identity::find(Field::Id, self.id_places(), headers, body)?;
         let topic = identity::find(Field::Topic, self.topic_places(), headers, body)?;
         identity::fits(Field::Topic, self.name.as_str().len() + 1 + topic.len())?;

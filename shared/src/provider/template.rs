@@ -1,13 +1,26 @@
-//! What a signature is computed over: literal text with `{body}`, `{id}` and `{timestamp}` in it.
+//! What a signature is computed over: literal text with placeholders such as `{body}` and `{timestamp}` in it.
 //!
 //! A template is taken apart once, when the provider file is read. The parts are fed to the MAC one by one,
 //! so the body is never copied.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// A template taken apart.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+use super::{BodyPath, HeaderName};
+use crate::name::Name;
+
+/// Most parts of a template. Bounds the work per request.
+const MAX_PARTS: usize = 64;
+
+/// Every placeholder, for people.
+const KNOWN: &str =
+    "{body}, {id}, {timestamp}, {url}, {form}, {body_crc32}, {header:NAME}, {field:PATH} and {parameter:NAME}";
+
+/// What is signed: any text with `{body}`, `{id}`, `{timestamp}`, `{url}`, `{form}`, `{body_crc32}`, `{header:NAME}`,
+/// `{field:PATH}` and `{parameter:NAME}` in it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String")]
 pub struct Template(Vec<Part>);
 
 /// One part of a template.
@@ -21,19 +34,32 @@ pub enum Part {
     Id,
     /// The timestamp, as it was sent.
     Timestamp,
+    /// The URL that the provider was given (the source's `public_url`), with the query of the request.
+    Url,
+    /// The fields of a form body, each name followed by its value, sorted by name.
+    Form,
+    /// CRC-32 of the raw body, in decimal.
+    BodyCrc32,
+    /// A header's value, as it was sent.
+    Header(HeaderName),
+    /// A value in the JSON body; empty if it isn't there.
+    Field(BodyPath),
+    /// A value that only this source knows, from its `parameters`.
+    Parameter(String),
 }
 
 /// Why a text is no template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// A brace without its counterpart.
-    #[error(
-        "template {0:?} has a brace without its counterpart; braces only enclose {{body}}, {{id}} and {{timestamp}}"
-    )]
+    #[error("template {0:?} has a brace without its counterpart; braces only enclose {KNOWN}")]
     Brace(String),
     /// A placeholder nobody knows.
-    #[error("template has {{{0}}}, which is unknown; known are {{body}}, {{id}} and {{timestamp}}")]
+    #[error("template has {{{0}}}, which is unknown; known are {KNOWN}")]
     Unknown(String),
+    /// More parts than any provider has.
+    #[error("template has more than {MAX_PARTS} parts")]
+    TooLong,
 }
 
 impl Template {
@@ -41,6 +67,11 @@ impl Template {
     #[must_use]
     pub fn parts(&self) -> &[Part] {
         &self.0
+    }
+
+    /// The names of the parameters that a source must give.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|part| if let Part::Parameter(name) = part { Some(name.as_str()) } else { None })
     }
 
     /// Whether the template has this part.
@@ -61,17 +92,30 @@ impl TryFrom<String> for Template {
             let Some((name, after)) = after.split_once('}') else {
                 return Err(TemplateError::Brace(text));
             };
-            parts.push(match name {
-                "body" => Part::Body,
-                "id" => Part::Id,
-                "timestamp" => Part::Timestamp,
-                unknown => return Err(TemplateError::Unknown(unknown.to_owned())),
-            });
+            parts.push(placeholder(name).ok_or_else(|| TemplateError::Unknown(name.to_owned()))?);
             rest = after;
         }
         push_literal(&mut parts, rest, &text)?;
-        Ok(Self(parts))
+        if parts.len() <= MAX_PARTS { Ok(Self(parts)) } else { Err(TemplateError::TooLong) }
     }
+}
+
+fn placeholder(text: &str) -> Option<Part> {
+    Some(match text.split_once(':') {
+        None => match text {
+            "body" => Part::Body,
+            "id" => Part::Id,
+            "timestamp" => Part::Timestamp,
+            "url" => Part::Url,
+            "form" => Part::Form,
+            "body_crc32" => Part::BodyCrc32,
+            _ => return None,
+        },
+        Some(("header", name)) => Part::Header(HeaderName::try_from(name.to_owned()).ok()?),
+        Some(("field", path)) => Part::Field(BodyPath::try_from(path.to_owned()).ok()?),
+        Some(("parameter", name)) => Part::Parameter(Name::try_from(name).ok()?.to_string()),
+        Some(_) => return None,
+    })
 }
 
 fn push_literal(parts: &mut Vec<Part>, literal: &str, text: &str) -> Result<(), TemplateError> {

@@ -14,6 +14,8 @@ documentation = "https://example.com/webhooks"
 rule_from = ["https://example.com/webhooks"]
 retry_horizon_hours = 24
 answer_deadline_ms = 5000
+sure = "documents"
+timestamp_signed = false
 keep_headers = ["X-Shop"]
 [id]
 from = [{ header = "X-Id" }, { body = "event.id" }, { body_hash = "sha256" }]
@@ -65,14 +67,14 @@ fn a_users_provider_replaces_a_built_in_one() {
 #[rstest]
 #[case::unknown_key("title =", "titel =", "titel")]
 #[case::missing_key("retry_horizon_hours = 24", "", "retry_horizon_hours")]
-#[case::unknown_scheme("scheme = \"hmac\"", "scheme = \"hmca\"", "expected `hmac`")]
+#[case::unknown_scheme("scheme = \"hmac\"", "scheme = \"hmca\"", "expected one of `hmac`")]
 #[case::unknown_signature_key("\nhash =", "\nhsh =", "unknown field `hsh`")]
 #[case::unknown_hash(
     "hash = \"sha256\"\ntemplate",
     "hash = \"md5\"\ntemplate",
     "expected one of `sha1`, `sha256`, `sha512`"
 )]
-#[case::placeholder("{body}", "{bdy}", "known are {body}, {id} and {timestamp}")]
+#[case::placeholder("{body}", "{bdy}", "known are {body}, {id}, {timestamp}, {url}")]
 #[case::brace("{body}", "{body", "brace")]
 #[case::header_name("\"X-Id\"", "\"X Id\"", "\"X Id\" is no header name")]
 #[case::path("event.id", "event..id", "no path into the body")]
@@ -85,7 +87,33 @@ fn a_users_provider_replaces_a_built_in_one() {
 )]
 #[case::no_rule_from("[\"https://example.com/webhooks\"]", "[]", "rule_from is [], should be at least one source")]
 #[case::no_body("{body}", "body", "signature.template is without {body}")]
-#[case::signed_is_a_lie("signed = false", "signed = true", "id.signed is true, should be false")]
+#[case::signed_is_a_lie("\nsigned = false", "\nsigned = true", "id.signed is true, should be false")]
+#[case::time_signed_is_a_lie(
+    "timestamp_signed = false",
+    "timestamp_signed = true",
+    "timestamp_signed is true, should be false"
+)]
+#[case::unsure_of_what("sure = \"documents\"", "sure = \"third-party\"", "unsure_about is []")]
+#[case::batch_with_headers("[topic]", "[batch]\nelements = [\"*\"]\n[topic]", "elements have no headers of their own")]
+#[case::elements_without_star("[topic]", "[batch]\nelements = [\"a\"]\n[topic]", "at least one star")]
+#[case::answer_without_type("[topic]", "[answer]\nbody = \"ok\"\n[topic]", "answer.content_type is None")]
+#[case::handshake_no_json(
+    "[topic]",
+    "[[handshake]]\nwhen = { body = \"a\", is = \"b\" }\nanswer = { json = \"{\" }\n[topic]",
+    "a JSON document"
+)]
+#[case::hash_of_a_public_key("scheme = \"hmac\"", "scheme = \"ed25519\"", "there exactly if the scheme is hmac")]
+#[case::certificate_of_a_secret(
+    "key = { encoding = \"raw\" }",
+    "key = { encoding = \"pem\" }",
+    "an HMAC has no certificate"
+)]
+#[case::unpinned(
+    "hash = \"sha256\"\ntemplate",
+    "certificate = { url_from = \"U\", url_prefixes = [\"https://api.example.com\"], name_suffix = \".example.com\" }\nhash = \"sha256\"\ntemplate",
+    "another host could begin alike"
+)]
+#[case::two_places("header = \"X-Signature\"", "header = \"X-Signature\", body = \"a\"", "give one of header and body")]
 #[case::id_in_template(
     "{body}",
     "{id}{body}",
@@ -107,7 +135,7 @@ fn mistakes_are_named(#[case] right: &str, #[case] wrong: &str, #[case] said: &s
 
 #[test]
 fn every_contradiction_is_listed_at_once() {
-    let text = GOOD.replace("signed = false", "signed = true").replace("= 24", "= 0").replace("= 5000", "= 1");
+    let text = GOOD.replace("\nsigned = false", "\nsigned = true").replace("= 24", "= 0").replace("= 5000", "= 1");
     let Err(ProviderError::Invalid { mistakes, .. }) = parse(&text) else {
         panic!("passed");
     };

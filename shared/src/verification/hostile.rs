@@ -1,37 +1,47 @@
 //! Hostile input: whatever the request says, nothing panics and nothing passes.
 
 use proptest::prelude::*;
-use secrecy::SecretString;
 use time::OffsetDateTime;
 
-use super::{Headers, Verifier};
-use crate::provider::{BodyPath, Catalogue, HeaderName, Provider, Template};
+use super::fixture_keys::pair;
+use super::{Credentials, Headers, Incoming, Verifier};
+use crate::provider::{BodyPath, Catalogue, ElementsPath, HeaderName, Place, Provider, Template};
 
-/// Secrets nobody can guess by chance, in a form each provider can read.
-const SECRET: &str = "bm90IGZvdW5kIGJ5IGNoYW5jZSwgc3VyZWx5";
+/// A source of a provider, with a secret that nobody can guess by chance.
+fn credentials(provider: &Provider) -> Credentials {
+    Credentials {
+        secrets: vec![pair(provider, "not found by chance").verifying.into()],
+        public_url: Some("https://hooks.example.com/webhooks/any".to_owned()),
+        parameters: [("webhook-id".to_owned(), "1".to_owned())].into(),
+    }
+}
+
+/// Bodies near the providers' forms, and far from them.
+fn bodies() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..200),
+        json().prop_map(|body| body.to_string().into_bytes()),
+        json().prop_map(|body| serde_json::json!({ "signature": body, "notificationItems": [body] })
+            .to_string()
+            .into_bytes()),
+        "([a-c]=[%a-z0-9+]{0,5}&?){0,9}".prop_map(String::into_bytes),
+    ]
+}
 
 /// Header names that matter to some provider, and some that don't.
 fn names() -> impl Strategy<Value = String> {
-    prop_oneof![
-        proptest::sample::select(vec![
-            "X-Shopify-Hmac-Sha256",
-            "Shopify-Hmac-Sha256",
-            "X-Shopify-Webhook-Id",
-            "X-Shopify-Topic",
-            "x-hub-signature-256",
-            "X-GitHub-Delivery",
-            "X-GitHub-Event",
-            "webhook-id",
-            "WEBHOOK-TIMESTAMP",
-            "webhook-signature",
-            "svix-signature",
-            "X-Idempotency-Key",
-            "X-Webhook-Topic",
-            "X-Signature-256",
-        ])
-        .prop_map(str::to_owned),
-        "[A-Za-z-]{0,20}",
-    ]
+    let mut known = Vec::new();
+    for provider in Catalogue::built_in().unwrap().iter() {
+        let signature = provider.signature().places().iter().filter_map(|part| part.header());
+        let timestamp = provider.signature().signed().and_then(|(_, rule)| rule.timestamp.as_ref());
+        let timestamp = timestamp.into_iter().flat_map(|rule| rule.from.iter().filter_map(|part| part.header()));
+        let named = provider.id_places().iter().chain(provider.topic_places()).filter_map(|place| match place {
+            Place::Header(name) | Place::HeaderAndBodyHash(name) => Some(name),
+            _ => None,
+        });
+        known.extend(signature.chain(timestamp).chain(named).map(|name| name.as_str().to_owned()));
+    }
+    prop_oneof![proptest::sample::select(known), "[A-Za-z-]{0,20}"]
 }
 
 /// Values near the providers' grammars, and far from them.
@@ -50,13 +60,15 @@ proptest! {
     #[test]
     fn no_request_passes_by_chance(
         pairs in proptest::collection::vec((names(), values()), 0..12),
-        body in proptest::collection::vec(any::<u8>(), 0..200),
+        body in bodies(),
+        query in "[a-zA-Z0-9=&%]{0,40}",
     ) {
         let headers: Headers = pairs.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let at = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
         for provider in Catalogue::built_in().unwrap().iter() {
-            let verifier = Verifier::new(provider, vec![SecretString::from(SECRET)]).unwrap();
-            prop_assert!(verifier.verify(&headers, &body, at).is_err());
+            let verifier = Verifier::new(provider, credentials(provider)).unwrap();
+            let request = Incoming { headers: &headers, query: Some(&query), body: &body, received_at: at };
+            prop_assert!(verifier.verify(request).is_err());
             if let Ok(identity) = provider.identify(&headers, &body) {
                 for text in [&identity.id, &format!("{}.{}", provider.name(), identity.topic)] {
                     prop_assert!((1..=255).contains(&text.len()));
@@ -96,6 +108,7 @@ proptest! {
         drop(Template::try_from(text.clone()));
         drop(BodyPath::try_from(text.clone()));
         drop(HeaderName::try_from(text.clone()));
+        drop(ElementsPath::try_from(text.clone()));
         drop(Provider::parse(&text, "p.toml", &text));
     }
 
@@ -132,6 +145,8 @@ fn by_path(path: &str) -> String {
         rule_from = ["here"]
         retry_horizon_hours = 1
         answer_deadline_ms = 1000
+        sure = "documents"
+        timestamp_signed = false
         id = {{ from = [{{ body = "{path}" }}], signed = true }}
         topic = {{ from = [{{ fixed = "t" }}] }}
         signature = {{ scheme = "hmac", hash = "sha256", template = "{{body}}", from = [{{ header = "S" }}], encoding = "hex", key = {{ encoding = "raw" }} }}

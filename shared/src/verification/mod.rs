@@ -10,22 +10,33 @@
 //! limit where the provider signs no time. Claims by id catch those, and where the id isn't signed, a
 //! business key.
 
+mod candidates;
+mod certificate;
+mod explain;
+mod handshake;
 mod headers;
-mod hmac;
+mod incoming;
 mod key;
+mod message;
 mod refusal;
+mod secret;
+mod signed;
 mod signer;
+mod stamp;
 mod timestamp;
+mod token;
 
 use std::fmt;
 
-use secrecy::SecretString;
-use time::OffsetDateTime;
-
+pub use certificate::{Certificate, CertificateError, Certificates, MAX_CERTIFICATE_BYTES};
+pub use explain::{Explanation, Step};
+pub use handshake::Reply;
 pub use headers::{HeaderError, Headers};
+pub use incoming::Incoming;
 pub use key::SecretError;
 pub use refusal::Refusal;
-pub use signer::{Outgoing, Signer};
+pub use secret::{Credentials, Secret};
+pub use signer::{Outgoing, SignError, SignedWebhook, Signer};
 
 use crate::provider::{Provider, SignatureRule};
 
@@ -43,6 +54,8 @@ pub enum Verified {
         /// Position in the list given to [`Verifier::new`], from 0.
         index: usize,
     },
+    /// The signature was made with the key of a certificate that the provider serves.
+    ByCertificate,
     /// The source says `verification = "none"`: nobody looked.
     Unchecked,
 }
@@ -53,19 +66,40 @@ pub struct Verifier {
 }
 
 enum Scheme {
-    Hmac(hmac::Scheme),
+    Signed(Box<signed::Scheme>),
+    Token(token::Scheme),
     Unchecked,
 }
 
 impl Verifier {
-    /// A verifier with the provider's rules and the source's secrets.
+    /// A verifier with the provider's rules and what the source knows.
     ///
     /// # Errors
-    /// [`SecretError`] if there is no secret, too many, or one that the provider's key encoding can't read. It
-    /// tells which one, never its text.
-    pub fn new(provider: &Provider, secrets: Vec<SecretString>) -> Result<Self, SecretError> {
-        let scheme = match provider.signature() {
-            SignatureRule::Hmac(rule) => Scheme::Hmac(hmac::Scheme::new(rule, provider.id_places(), &secrets)?),
+    /// [`SecretError`] if there is no secret, too many, one that the provider's key encoding can't read, or if the URL or a
+    /// parameter is missing that the provider signs. It tells which, never a secret's text.
+    pub fn new(provider: &Provider, credentials: impl Into<Credentials>) -> Result<Self, SecretError> {
+        Self::with_certificates(provider, credentials, Certificates::default())
+    }
+
+    /// The same, with certificates that somebody else fetches and adds.
+    ///
+    /// # Errors
+    /// As [`Verifier::new`].
+    pub fn with_certificates(
+        provider: &Provider,
+        credentials: impl Into<Credentials>,
+        certificates: Certificates,
+    ) -> Result<Self, SecretError> {
+        let credentials = credentials.into();
+        let scheme = match (provider.signature(), provider.signature().signed()) {
+            (_, Some((algorithm, rule))) => {
+                let scheme = signed::Scheme::new(provider, algorithm, rule, &credentials, certificates)?;
+                Scheme::Signed(Box::new(scheme))
+            }
+            (SignatureRule::Token(rule), None) => {
+                Scheme::Token(token::Scheme::token(&rule.from, &credentials.secrets)?)
+            }
+            (_, None) => Scheme::Token(token::Scheme::basic(&credentials.secrets)?),
         };
         Ok(Self { scheme })
     }
@@ -76,13 +110,15 @@ impl Verifier {
         Self { scheme: Scheme::Unchecked }
     }
 
-    /// Whether the request is genuine. `received_at` is when its head arrived.
+    /// Whether the request is genuine.
     ///
     /// # Errors
-    /// [`Refusal`] with a stable code if it is not.
-    pub fn verify(&self, headers: &Headers<'_>, body: &[u8], received_at: OffsetDateTime) -> Result<Verified, Refusal> {
+    /// [`Refusal`] with a stable code if it is not; [`Refusal::CertificateUnknown`] if that can't be told before a
+    /// certificate is fetched.
+    pub fn verify(&self, request: Incoming<'_>) -> Result<Verified, Refusal> {
         match &self.scheme {
-            Scheme::Hmac(scheme) => scheme.verify(headers, body, received_at).map(|index| Verified::BySecret { index }),
+            Scheme::Signed(scheme) => scheme.verify(request),
+            Scheme::Token(scheme) => scheme.verify(request),
             Scheme::Unchecked => Ok(Verified::Unchecked),
         }
     }
@@ -91,7 +127,8 @@ impl Verifier {
 impl fmt::Debug for Verifier {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match &self.scheme {
-            Scheme::Hmac(_) => "Verifier(hmac)",
+            Scheme::Signed(_) => "Verifier(signed)",
+            Scheme::Token(_) => "Verifier(token)",
             Scheme::Unchecked => "Verifier(none)",
         })
     }
@@ -101,6 +138,8 @@ impl fmt::Debug for Verifier {
 mod conformance;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod fixture_keys;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

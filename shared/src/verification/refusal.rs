@@ -54,6 +54,36 @@ pub enum Refusal {
         /// By how much.
         seconds: i64,
     },
+    /// A header that is signed is not there.
+    #[error("header {header} is missing")]
+    HeaderMissing {
+        /// Its name.
+        header: String,
+    },
+    /// A field of the body that matters is no text.
+    #[error("a field of the body that is signed is neither a string nor a number")]
+    FieldNotText,
+    /// The query names a hash that is not the body's.
+    #[error("the body has not the hash that the URL says")]
+    BodyHash,
+    /// The certificate's URL is not the provider's.
+    #[error("the certificate's URL is not one of the provider's own")]
+    CertificateUrl,
+    /// The certificate has to be fetched first.
+    #[error("the certificate at {url} is not known yet")]
+    CertificateUnknown {
+        /// Where it is; pinned to the provider's host.
+        url: String,
+    },
+    /// The certificate is not valid at the time of receipt.
+    #[error("the certificate is not valid now")]
+    CertificateExpired,
+    /// Genuine, by a secret whose time is over.
+    #[error("secret {position} made this signature, and its not_after is over")]
+    SecretExpired {
+        /// Which one, from 1.
+        position: usize,
+    },
     /// The signature was made with none of the secrets, or over something else.
     #[error("no secret made this signature over these bytes")]
     NoSecretMatched,
@@ -76,6 +106,13 @@ impl Refusal {
             Self::TimestampMalformed => "timestamp_malformed",
             Self::TimestampTooOld { .. } => "timestamp_too_old",
             Self::TimestampTooNew { .. } => "timestamp_too_new",
+            Self::HeaderMissing { .. } => "header_missing",
+            Self::FieldNotText => "field_not_text",
+            Self::BodyHash => "body_hash",
+            Self::CertificateUrl => "certificate_url",
+            Self::CertificateUnknown { .. } => "certificate_unknown",
+            Self::CertificateExpired => "certificate_expired",
+            Self::SecretExpired { .. } => "secret_expired",
             Self::NoSecretMatched => "no_secret_matched",
         }
     }

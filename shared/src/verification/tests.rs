@@ -5,11 +5,23 @@ use rstest::rstest;
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
-use super::{Headers, MAX_CANDIDATES, MAX_SECRETS, Outgoing, Refusal, SecretError, Signer, Verified, Verifier};
+use super::{
+    Headers, Incoming, MAX_CANDIDATES, MAX_SECRETS, Outgoing, Refusal, SecretError, Signer, Verified, Verifier,
+};
 use crate::provider::{Catalogue, Provider};
 
 fn built_in(name: &str) -> Provider {
     Catalogue::built_in().unwrap().get(name).unwrap().clone()
+}
+
+fn verify(
+    verifier: &Verifier,
+    headers: &[(String, String)],
+    body: &[u8],
+    received_at: OffsetDateTime,
+) -> Result<Verified, Refusal> {
+    let headers: Headers<'_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    verifier.verify(Incoming { headers: &headers, query: None, body, received_at })
 }
 
 fn secrets(texts: &[&str]) -> Vec<SecretString> {
@@ -19,7 +31,7 @@ fn secrets(texts: &[&str]) -> Vec<SecretString> {
 #[test]
 fn a_source_without_verification_says_so() {
     let verifier = Verifier::unchecked();
-    let verified = verifier.verify(&Headers::default(), b"", OffsetDateTime::UNIX_EPOCH);
+    let verified = verify(&verifier, &[], b"", OffsetDateTime::UNIX_EPOCH);
     assert_eq!(verified, Ok(Verified::Unchecked));
 }
 
@@ -41,7 +53,7 @@ fn secrets_are_bounded_and_never_shown() {
     let error = Verifier::new(&built_in("github"), many.clone()).unwrap_err();
     assert_eq!(error, SecretError::TooMany(MAX_SECRETS + 1));
     let verifier = Verifier::new(&built_in("github"), many[1..].to_vec()).unwrap();
-    assert_eq!(format!("{verifier:?}"), "Verifier(hmac)");
+    assert_eq!(format!("{verifier:?}"), "Verifier(signed)");
 }
 
 #[test]
@@ -58,18 +70,17 @@ fn signatures_are_counted_before_they_are_compared() {
     let verifier = Verifier::new(&provider, secrets(&["whsec_c2VjcmV0"])).unwrap();
     let signer = Signer::new(&provider, secrets(&["whsec_c2VjcmV0"]).remove(0)).unwrap();
     let at = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
-    let headers = signer.sign(Outgoing { id: "1", topic: "", body: b"{}", at }).unwrap();
-    let verify = |before: usize, filler: &str| {
+    let headers = signer.sign(Outgoing { id: "1", topic: "", body: b"{}", at }).unwrap().headers;
+    let with_more = |before: usize, filler: &str| {
         let mut headers = headers.clone();
         let (_, signature) = headers.iter_mut().find(|(name, _)| name == "webhook-signature").unwrap();
         *signature = format!("{}{signature}", filler.repeat(before));
-        let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        verifier.verify(&pairs.collect(), b"{}", at)
+        verify(&verifier, &headers, b"{}", at)
     };
     let genuine = Ok(Verified::BySecret { index: 0 });
-    assert_eq!(verify(MAX_CANDIDATES - 1, "v1,bm90IGl0 "), genuine);
-    assert_eq!(verify(MAX_CANDIDATES, "v1,bm90IGl0 "), Err(Refusal::TooManySignatures));
-    assert_eq!(verify(1000, "v1a,bm90IGl0 "), genuine);
+    assert_eq!(with_more(MAX_CANDIDATES - 1, "v1,bm90IGl0 "), genuine);
+    assert_eq!(with_more(MAX_CANDIDATES, "v1,bm90IGl0 "), Err(Refusal::TooManySignatures));
+    assert_eq!(with_more(1000, "v1a,bm90IGl0 "), genuine);
 }
 
 /// Forms that later providers need and the built-in ones don't have: two values in one header, literal text
@@ -117,7 +128,7 @@ fn forms_that_later_providers_need(#[case] rule: &str, #[case] expected: &[(&str
     let secret = secrets(&["5ec2e7"]);
     let at = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
     let outgoing = Outgoing { id: "", topic: "", body: br#"{"id":"evt_1"}"#, at };
-    let headers = Signer::new(&provider, secret[0].clone()).unwrap().sign(outgoing).unwrap();
+    let headers = Signer::new(&provider, secret[0].clone()).unwrap().sign(outgoing).unwrap().headers;
     let key = if rule.contains(r#"key = { encoding = "hex" }"#) {
         hex::decode("5ec2e7").unwrap()
     } else {
@@ -127,10 +138,8 @@ fn forms_that_later_providers_need(#[case] rule: &str, #[case] expected: &[(&str
     assert_eq!(headers, expected);
 
     let verifier = Verifier::new(&provider, secret).unwrap();
-    let pairs: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let verify = |body: &[u8]| verifier.verify(&Headers::new(pairs.clone()), body, at);
-    assert_eq!(verify(outgoing.body), Ok(Verified::BySecret { index: 0 }));
-    assert_eq!(verify(br#"{"id":"evt_2"}"#), Err(Refusal::NoSecretMatched));
+    assert_eq!(verify(&verifier, &headers, outgoing.body, at), Ok(Verified::BySecret { index: 0 }));
+    assert_eq!(verify(&verifier, &headers, br#"{"id":"evt_2"}"#, at), Err(Refusal::NoSecretMatched));
 }
 
 fn later(rule: &str) -> String {
@@ -141,6 +150,8 @@ fn later(rule: &str) -> String {
         rule_from = ["here"]
         retry_horizon_hours = 72
         answer_deadline_ms = 10000
+        sure = "documents"
+        timestamp_signed = true
         id = {{ from = [{{ body = "id" }}], signed = true }}
         topic = {{ from = [{{ fixed = "event" }}] }}
         [signature]

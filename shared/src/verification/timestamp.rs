@@ -6,20 +6,19 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Headers, Refusal};
+use super::incoming::value;
+use super::{Headers, Incoming, Refusal};
 use crate::provider::{TimestampRule, TimestampUnit};
 
 /// The timestamp as it was sent, once it is known to be near enough to `received_at`.
 pub(super) fn check<'r>(
-    rule: &'r TimestampRule,
+    rule: &TimestampRule,
     headers: &Headers<'r>,
+    scope: &'r [u8],
     received_at: OffsetDateTime,
-) -> Result<&'r str, Refusal> {
-    let text = find(rule, headers)?;
-    let sent_ms = read(rule.unit, text).ok_or(Refusal::TimestampMalformed)?;
-    let received_ms = received_at.unix_timestamp_nanos().div_euclid(1_000_000);
-    let age_seconds = (received_ms - i128::from(sent_ms)).div_euclid(1000);
-    let age_seconds = i64::try_from(age_seconds).unwrap_or(i64::MAX);
+) -> Result<String, Refusal> {
+    let text = find(rule, headers, scope)?;
+    let age_seconds = age_of(rule, &text, received_at)?;
     let tolerance = i64::from(rule.tolerance_seconds);
     if age_seconds > tolerance {
         Err(Refusal::TimestampTooOld { seconds: age_seconds })
@@ -28,6 +27,17 @@ pub(super) fn check<'r>(
     } else {
         Ok(text)
     }
+}
+
+/// How long before its receipt a request was sent, in seconds; below zero if after.
+pub(super) fn age(rule: &TimestampRule, request: Incoming<'_>) -> Result<i64, Refusal> {
+    age_of(rule, &find(rule, request.headers, request.body)?, request.received_at)
+}
+
+fn age_of(rule: &TimestampRule, text: &str, received_at: OffsetDateTime) -> Result<i64, Refusal> {
+    let sent_ms = read(rule.unit, text).ok_or(Refusal::TimestampMalformed)?;
+    let received_ms = received_at.unix_timestamp_nanos().div_euclid(1_000_000);
+    Ok(i64::try_from((received_ms - i128::from(sent_ms)).div_euclid(1000)).unwrap_or(i64::MAX))
 }
 
 /// Writes a time as the provider would.
@@ -39,16 +49,15 @@ pub(super) fn write(unit: TimestampUnit, at: OffsetDateTime) -> Result<String, t
     })
 }
 
-fn find<'r>(rule: &'r TimestampRule, headers: &Headers<'r>) -> Result<&'r str, Refusal> {
+fn find<'r>(rule: &TimestampRule, headers: &Headers<'r>, scope: &'r [u8]) -> Result<String, Refusal> {
     for part in &rule.from {
-        if let Some(value) = headers.one(part.header.as_str())? {
-            let mut texts = part.parts(value);
-            return match (texts.next(), texts.next()) {
-                (Some(text), None) => Ok(text),
-                (None, _) => Err(Refusal::TimestampMissing),
-                (Some(_), Some(_)) => Err(Refusal::TimestampMalformed),
-            };
-        }
+        let Some(whole) = value(part, headers, scope)? else { continue };
+        let mut texts = part.parts(&whole);
+        return match (texts.next(), texts.next()) {
+            (Some(text), None) => Ok(text.to_owned()),
+            (None, _) => Err(Refusal::TimestampMissing),
+            (Some(_), Some(_)) => Err(Refusal::TimestampMalformed),
+        };
     }
     Err(Refusal::TimestampMissing)
 }

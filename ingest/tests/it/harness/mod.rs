@@ -128,6 +128,13 @@ fn folder(prefix: &str) -> PathBuf {
     folder
 }
 
+/// A file with a secret of a test's own sources.
+pub(crate) fn folder_file(name: &str, secret: &str) -> PathBuf {
+    let file = folder(&format!("secrets-{}", uuid::Uuid::new_v4().simple())).join(name);
+    fs::write(&file, secret).unwrap();
+    file
+}
+
 fn secret_file(prefix: &str, source: &str, secret: &str) -> PathBuf {
     let file = folder(prefix).join(source);
     fs::write(&file, format!("{secret}\n")).unwrap();
@@ -185,8 +192,8 @@ impl Webhook {
         let provider = provider(source);
         let (_, secret) = SECRETS.into_iter().find(|(name, _)| *name == source).unwrap();
         let signer = Signer::new(&provider, SecretString::from(secret)).unwrap();
-        let headers = signer.sign(Outgoing { id, topic, body, at: OffsetDateTime::now_utc() }).unwrap();
-        Self { source: source.to_owned(), body: body.to_vec(), headers }
+        let signed = signer.sign(Outgoing { id, topic, body, at: OffsetDateTime::now_utc() }).unwrap();
+        Self { source: source.to_owned(), body: signed.body, headers: signed.headers }
     }
 
     /// With one more header.
