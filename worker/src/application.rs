@@ -69,7 +69,7 @@ impl Application {
             patience: config.worker.transaction_timeout(),
             planner: WatchedPlanner::start(Arc::new(planner), timeout).map_err(WorkerError::Watchdog)?,
             ladder: Ladder::new(config.queue.retry_delays()),
-            rules: Rules::new(&config, settings.operator_email.as_ref().map(ToString::to_string)),
+            rules: Rules::new(&config, config.catalogue()?, settings.operator_email.as_ref().map(ToString::to_string)),
             metrics: Arc::clone(&metrics),
             outbox_bell: Arc::clone(&bell),
             waiting: AtomicBool::new(false),

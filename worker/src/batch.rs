@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shared::config::ReplayDefence;
 use shared::db::parked_webhooks::ParkReason;
 use shared::db::processed_webhooks::WebhookKey;
 use shared::message::{DecodeError, Message};
@@ -36,6 +37,8 @@ pub(crate) struct Planned {
     pub(crate) message: Message,
     /// What it wants done.
     pub(crate) plan: Plan,
+    /// What to do if its body was processed under another id.
+    pub(crate) defence: ReplayDefence,
 }
 
 /// How a webhook left the transaction.
@@ -45,6 +48,8 @@ pub(crate) enum Outcome {
     Completed,
     /// No route took it; the claim says so.
     Skipped,
+    /// Its body was processed under another id, and its source says to drop such.
+    Replay,
     /// It was processed before.
     Duplicate {
         /// Whether this one has another body than the one that was processed.
@@ -58,6 +63,7 @@ impl Outcome {
         match self {
             Self::Completed => "completed",
             Self::Skipped => "skipped",
+            Self::Replay => "replay",
             Self::Duplicate { changed_body: false } => "duplicate",
             Self::Duplicate { changed_body: true } => "duplicate-changed-body",
         }
@@ -74,10 +80,12 @@ pub(crate) enum Trouble {
 }
 
 /// What the consumer does with a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It is settled in the database: acknowledge.
     Ack,
     /// Publish it to the retry ladder with one more failed attempt, then acknowledge.
     Retry(Duration),
+    /// Publish these webhooks, which it holds, to the work queue, then acknowledge.
+    Scatter(Vec<Message>),
 }

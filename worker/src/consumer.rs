@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::batch::{Arrival, Defect};
 use crate::batcher::cut_by_bytes;
-use crate::lane::{Ack, Desk, Destination, Lane, Move, Taken};
-use crate::moves::{Moves, Relocation};
+use crate::lane::{Ack, Desk, Destination, Lane, Move, Scatter, Taken};
+use crate::moves::{Moves, Relocation, Scattering};
 use crate::pipeline::Pipeline;
 
 /// One lane's consumer.
@@ -152,6 +152,10 @@ impl LaneConsumer {
         let settled = desk.settle(sorted.held, verdicts);
         for retried in settled.moves {
             moves.push(self.relocation(retried).run(stop).boxed());
+        }
+        for Scatter { acker, messages } in settled.scatters {
+            let (queue, publisher) = (self.topology.webhooks(), self.publisher.clone());
+            moves.push(Scattering { acker, queue, messages, publisher }.run(stop).boxed());
         }
         failpoint::reach("worker.before-ack");
         for ack in settled.acks {

@@ -10,6 +10,9 @@ pub enum WorkerError {
     /// The configuration file is mistaken.
     #[error(transparent)]
     Config(#[from] shared::config::ConfigError),
+    /// A provider file is wrong.
+    #[error("the provider files can't be used")]
+    Providers(#[from] shared::provider::CatalogueError),
     /// Routes or effects do not compile (the configuration check reports the same).
     #[error("routes and effects do not compile: {0}")]
     Planner(String),

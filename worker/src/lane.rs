@@ -60,6 +60,14 @@ pub(crate) struct Move<A> {
     pub(crate) to: Destination,
 }
 
+/// A delivery whose webhooks are to be published to the work queue first, each by itself, and which is then
+/// acknowledged: [`Desk::moved`].
+#[derive(Debug)]
+pub(crate) struct Scatter<A> {
+    pub(crate) acker: A,
+    pub(crate) messages: Vec<Message>,
+}
+
 /// Where a message moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Destination {
@@ -93,6 +101,7 @@ pub(crate) struct Sorted<A> {
 pub(crate) struct Settled<A> {
     pub(crate) acks: Vec<Ack<A>>,
     pub(crate) moves: Vec<Move<A>>,
+    pub(crate) scatters: Vec<Scatter<A>>,
 }
 
 /// The deliveries of one channel. Batches are handed in in the order of delivery, one after the
@@ -134,7 +143,7 @@ impl Desk {
 
     /// Settles a batch by its verdicts, which are in its order.
     pub(crate) fn settle<A>(&mut self, held: Vec<Held<A>>, verdicts: Vec<Verdict>) -> Settled<A> {
-        let (mut settled, mut moves) = (Vec::with_capacity(held.len()), Vec::new());
+        let (mut settled, mut moves, mut scatters) = (Vec::with_capacity(held.len()), Vec::new(), Vec::new());
         for (Held { acker, mut message }, verdict) in held.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Ack => settled.push(acker),
@@ -142,10 +151,11 @@ impl Desk {
                     message.attempt = message.attempt.saturating_add(1);
                     moves.push(Move { acker, message, to: Destination::Ladder(delay) });
                 }
+                Verdict::Scatter(messages) => scatters.push(Scatter { acker, messages }),
             }
         }
-        self.moving += moves.len();
-        Settled { acks: self.acknowledge(settled), moves }
+        self.moving += moves.len() + scatters.len();
+        Settled { acks: self.acknowledge(settled), moves, scatters }
     }
 
     /// In one word where nothing earlier is open, else one by one.

@@ -11,6 +11,7 @@
 mod application;
 mod batch;
 mod batcher;
+mod bundles;
 mod consumer;
 mod course;
 mod dispatch;
@@ -23,7 +24,9 @@ mod moves;
 mod panics;
 mod pipeline;
 mod planning;
+mod replays;
 mod rules;
+mod scatter;
 mod settings;
 mod settlement;
 mod splitter;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Pool};
 use shared::config::{DispatchConfig, RetentionConfig};
-use shared::db::{self, outbox, processed_webhooks, webhook_failures, webhook_payloads};
+use shared::db::{self, outbox, processed_webhooks, webhook_bodies, webhook_failures, webhook_payloads};
 use shared::error_chain::error_chain;
 use tokio_util::sync::CancellationToken;
 
@@ -107,6 +107,7 @@ async fn drop_partitions(pool: &Pool, retention: &RetentionConfig) -> Result<(),
 async fn purge_all(pool: &Pool, retention: &RetentionConfig) -> Result<(), MaintenanceError> {
     let purge = async |client: &mut Client| {
         while processed_webhooks::purge(&***client, days(retention.processed_days), PURGE_ROWS).await? > 0 {}
+        while webhook_bodies::purge(&***client, days(retention.processed_days), PURGE_ROWS).await? > 0 {}
         while webhook_failures::purge(&***client, days(retention.failure_days), PURGE_ROWS).await? > 0 {}
         Ok::<_, tokio_postgres::Error>(())
     };

@@ -23,6 +23,11 @@ pub(crate) struct SourceOutcome {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct SourceLabel {
+    source: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct SourceReason {
     source: String,
     reason: &'static str,
@@ -60,6 +65,9 @@ pub(crate) struct Metrics {
     parked: Family<SourceReason, Counter>,
     effects: Family<EffectOutcome, Counter>,
     end_to_end: Histogram,
+    bundles: Family<SourceLabel, Counter>,
+    elements: Family<SourceLabel, Counter>,
+    replays: Family<SourceOutcome, Counter>,
     /// Seconds that one effect's send took.
     pub(crate) effect_duration: Histogram,
     /// Webhooks in a committed transaction.
@@ -97,6 +105,9 @@ impl Metrics {
             processed: Family::default(),
             parked: Family::default(),
             effects: Family::default(),
+            bundles: Family::default(),
+            elements: Family::default(),
+            replays: Family::default(),
             end_to_end: durations(),
             effect_duration: durations(),
             batch_size: Histogram::new([1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]),
@@ -114,6 +125,11 @@ impl Metrics {
     fn register_webhooks(&self, registry: &mut Registry) {
         registry.register("webhook_processed", "Webhooks settled, by source and outcome", self.processed.clone());
         registry.register("webhook_parked", "Webhooks parked, by source and reason", self.parked.clone());
+        let help = "Bodies with several webhooks that were taken apart";
+        registry.register("webhook_bundles", help, self.bundles.clone());
+        registry.register("webhook_bundle_elements", "Webhooks that stood in them", self.elements.clone());
+        let help = "Bodies that were processed before under another id: flagged, or dropped as duplicates";
+        registry.register("webhook_replays", help, self.replays.clone());
         let help = "From receipt by ingest, or by a person's redrive or replay, to the commit of the effects";
         registry.register_with_unit("webhook_end_to_end", help, Unit::Seconds, self.end_to_end.clone());
         registry.register("worker_batch_size", "Webhooks in a committed transaction", self.batch_size.clone());
@@ -152,6 +168,19 @@ impl Metrics {
     /// A webhook went to the retry ladder.
     pub(crate) fn retried(&self, message: &Message) {
         self.count(message, "retried");
+    }
+
+    /// A body with several webhooks was taken apart.
+    pub(crate) fn scattered(&self, message: &Message, elements: usize) {
+        let label = SourceLabel { source: self.source(message) };
+        self.bundles.get_or_create(&label).inc();
+        self.elements.get_or_create(&label).inc_by(u64::try_from(elements).unwrap_or(u64::MAX));
+    }
+
+    /// A known body came under a fresh id.
+    pub(crate) fn replayed(&self, message: &Message, dropped: bool) {
+        let outcome = if dropped { "dropped" } else { "flagged" };
+        self.replays.get_or_create(&SourceOutcome { source: self.source(message), outcome }).inc();
     }
 
     /// A webhook was parked.

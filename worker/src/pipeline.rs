@@ -16,10 +16,12 @@ use shared::message::Message;
 use tokio::sync::Notify;
 
 use crate::batch::{Arrival, Outcome, Planned, Trouble, Verdict};
+use crate::bundles::Opened;
 use crate::course::{BatchError, Course, Pace, Step, Unprocessed};
 use crate::ladder::{Fate, Ladder};
 use crate::metrics::{Metrics, PanicPlace};
 use crate::planning::{PlanningError, WatchedPlanner};
+use crate::replays::Replays;
 use crate::rules::Rules;
 use crate::settlement::{self, Parked};
 use crate::transaction::{self, Applied, ApplyError};
@@ -43,7 +45,11 @@ impl Pipeline {
     /// Processes a batch; the verdicts are in the order of the arrivals.
     pub(crate) async fn process(&self, arrivals: Vec<Arrival>) -> Vec<Verdict> {
         let count = arrivals.len();
-        let (healthy, mut unprocessed) = self.triage(arrivals);
+        let Triage { healthy, bundles, mut unprocessed } = self.triage(arrivals);
+        let mut scattered = Vec::with_capacity(bundles.len());
+        for (position, message, opened) in bundles {
+            scattered.push((position, self.scatter(&message, opened).await));
+        }
         let planned = self.plan(healthy, &mut unprocessed).await;
         let mut course = Course::new(count, planned, unprocessed);
         let mut backoff = Backoff::new();
@@ -62,7 +68,14 @@ impl Pipeline {
                     course.recorded(fate.verdict());
                     Pace::GoOn
                 }
-                Step::Done(verdicts) => return verdicts,
+                Step::Done(mut verdicts) => {
+                    for (position, verdict) in scattered {
+                        if let Some(place) = verdicts.get_mut(position) {
+                            *place = verdict;
+                        }
+                    }
+                    return verdicts;
+                }
             };
             if pace == Pace::Pause {
                 backoff.pause().await;
@@ -96,15 +109,18 @@ impl Pipeline {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    fn triage(&self, arrivals: Vec<Arrival>) -> (Vec<(usize, Message)>, Vec<Unprocessed>) {
-        let (mut healthy, mut unprocessed) = (Vec::new(), Vec::new());
+    fn triage(&self, arrivals: Vec<Arrival>) -> Triage {
+        let mut triage = Triage::default();
         for (position, arrival) in arrivals.into_iter().enumerate() {
-            match self.rules.objection(&arrival) {
-                None => healthy.push((position, arrival.message)),
-                Some(trouble) => unprocessed.push((position, arrival.message, trouble)),
+            let objection = self.rules.objection(&arrival);
+            let message = arrival.message;
+            match (objection, self.rules.bundles.open(&message)) {
+                (Some(trouble), _) => triage.unprocessed.push((position, message, trouble)),
+                (None, Some(opened)) => triage.bundles.push((position, message, opened)),
+                (None, None) => triage.healthy.push((position, message)),
             }
         }
-        (healthy, unprocessed)
+        triage
     }
 
     async fn plan(&self, healthy: Vec<(usize, Message)>, unprocessed: &mut Vec<Unprocessed>) -> Vec<Planned> {
@@ -112,7 +128,10 @@ impl Pipeline {
         let mut ready = Vec::with_capacity(positions.len());
         for (position, (message, plan)) in positions.into_iter().zip(self.planner.plan(messages).await) {
             match plan {
-                Ok(plan) => ready.push(Planned { position, key: settlement::key(&message), message, plan }),
+                Ok(plan) => {
+                    let (key, defence) = (settlement::key(&message), self.rules.defence(&message.source));
+                    ready.push(Planned { position, key, message, plan, defence });
+                }
                 Err(PlanningError::Plan(error)) => {
                     unprocessed.push((position, message, Trouble::Park(ParkReason::Plan, error_chain(&error))));
                 }
@@ -173,7 +192,7 @@ impl Pipeline {
     }
 
     /// Asks the database something that can only fail because of the database.
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         client: Client,
         question: impl AsyncFnOnce(&mut Client) -> Result<T, tokio_postgres::Error>,
@@ -189,6 +208,7 @@ impl Pipeline {
     /// Logs and counts what a commit did, and finds what its outcomes call for.
     fn note(&self, batch: &[Planned], applied: &Applied) -> Vec<(usize, Trouble)> {
         self.metrics.conflicting_sales.inc_by(applied.conflicting_sales);
+        self.note_replays(batch, &applied.replays);
         let mut troubles = Vec::new();
         for (offset, (planned, outcome)) in batch.iter().zip(&applied.outcomes).enumerate() {
             let message = &planned.message;
@@ -202,8 +222,23 @@ impl Pipeline {
         troubles
     }
 
+    fn note_replays(&self, batch: &[Planned], replays: &Replays) {
+        for planned in batch {
+            let (first, dropped) = match (replays.flagged.get(&planned.key), replays.dropped.get(&planned.key)) {
+                (Some(first), _) => (first, false),
+                (None, Some(first)) => (first, true),
+                (None, None) => continue,
+            };
+            self.metrics.replayed(&planned.message, dropped);
+            tracing::warn!(
+                webhook.source = %planned.message.source, webhook.id = planned.message.id, first, dropped,
+                "this body was processed before, under another id that its provider does not sign"
+            );
+        }
+    }
+
     /// Writes down what happens to a webhook that was not processed; waits for the database.
-    async fn record(&self, message: &Message, fate: &Fate) {
+    pub(crate) async fn record(&self, message: &Message, fate: &Fate) {
         let mut backoff = Backoff::new();
         loop {
             let written = match self.pool.get().await {
@@ -248,6 +283,17 @@ impl Pipeline {
         }
         Ok(())
     }
+}
+
+/// A batch of arrivals, sorted by what is to be done with them, each with its position.
+#[derive(Default)]
+struct Triage {
+    /// To be planned.
+    healthy: Vec<(usize, Message)>,
+    /// To be taken apart.
+    bundles: Vec<(usize, Message, Opened)>,
+    /// Not to be tried.
+    unprocessed: Vec<Unprocessed>,
 }
 
 /// Whose fault it is that a batch was not committed, and what becomes of the webhook at fault.

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use shared::config::{ChangedBody, Config};
+use shared::config::{ChangedBody, Config, ReplayDefence, SourceConfig};
 use shared::db::parked_webhooks::ParkReason;
 use shared::message::Message;
 use shared::name::Name;
+use shared::provider::Catalogue;
 use time::OffsetDateTime;
 
 use crate::batch::{Arrival, Defect, Outcome, Trouble};
+use crate::bundles::Bundles;
 
 /// What a pipeline goes by.
 pub(crate) struct Rules {
@@ -17,17 +19,32 @@ pub(crate) struct Rules {
     pub(crate) retention: Duration,
     /// What each source says of duplicates with another body.
     pub(crate) changed_body: HashMap<Name, ChangedBody>,
+    /// What each source says of a known body under a fresh id.
+    pub(crate) replay_defence: HashMap<Name, ReplayDefence>,
+    /// Bodies that hold several webhooks.
+    pub(crate) bundles: Bundles,
     /// Who gets a mail when something parks.
     pub(crate) operator: Option<String>,
 }
 
 impl Rules {
-    pub(crate) fn new(config: &Config, operator: Option<String>) -> Self {
+    pub(crate) fn new(config: &Config, catalogue: Catalogue, operator: Option<String>) -> Self {
+        let defence = |(name, source): (&Name, &SourceConfig)| {
+            let provider = catalogue.get(source.provider.as_str())?;
+            Some((name.clone(), source.replay_defence(provider)))
+        };
         Self {
             retention: Duration::from_secs(u64::from(config.retention.processed_days) * 24 * 3600),
             changed_body: config.sources.iter().map(|(name, source)| (name.clone(), source.on_changed_body)).collect(),
+            replay_defence: config.sources.iter().filter_map(defence).collect(),
+            bundles: Bundles::new(catalogue),
             operator,
         }
+    }
+
+    /// What to do with a webhook of this source whose body was processed under another id.
+    pub(crate) fn defence(&self, source: &Name) -> ReplayDefence {
+        self.replay_defence.get(source).copied().unwrap_or(ReplayDefence::Off)
     }
 
     /// What stands against trying a webhook at all.
@@ -55,7 +72,7 @@ impl Rules {
             Outcome::Duplicate { changed_body: true } if parks() => {
                 Some(Trouble::Park(ParkReason::ChangedBody, "its id was processed with another body".to_owned()))
             }
-            Outcome::Completed | Outcome::Skipped | Outcome::Duplicate { .. } => None,
+            Outcome::Completed | Outcome::Skipped | Outcome::Replay | Outcome::Duplicate { .. } => None,
         }
     }
 }

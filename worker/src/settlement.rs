@@ -82,6 +82,14 @@ async fn settle_duplicate(transaction: &Transaction<'_>, key: WebhookKey, messag
     Ok(())
 }
 
+/// Resolves a body that was parked, if it was, since its webhooks are on their way at last.
+pub(crate) async fn resolve(client: &mut Client, message: &Message) -> Result<(), Error> {
+    let transaction = client.transaction().await?;
+    let row = Settled { source: message.source.as_str(), webhook_id: &message.id, only_body: None };
+    parked_webhooks::resolve(&transaction, &[row]).await?;
+    transaction.commit().await
+}
+
 /// Records that a webhook goes to the retry ladder.
 pub(crate) async fn record_retry(client: &mut Client, message: &Message, error: &str) -> Result<(), Error> {
     let transaction = client.transaction().await?;

@@ -18,6 +18,7 @@ use shared::name::Name;
 use shared::plan::{Decrement, Skip};
 
 use crate::batch::{Outcome, Planned};
+use crate::replays::{self, Replays};
 use crate::settlement;
 
 /// Why a batch was not committed, or is not known to be.
@@ -64,6 +65,8 @@ pub(crate) struct Applied {
     pub(crate) new_effects: u64,
     /// Sales that were recorded before with another SKU or quantity.
     pub(crate) conflicting_sales: u64,
+    /// Known bodies under fresh ids.
+    pub(crate) replays: Replays,
     /// Parked webhooks that were processed after all.
     pub(crate) resolved: u64,
 }
@@ -80,11 +83,14 @@ pub(crate) async fn apply(client: &mut Client, batch: &[Planned]) -> Result<Appl
     let claimed = claim(&transaction, &firsts, &unknown).await?;
     failpoint::reach("worker.after-claim");
     let ours: Vec<&Planned> = firsts.iter().copied().filter(|planned| claimed.contains(&planned.key)).collect();
-    let outcomes = outcomes(&transaction, batch, &ours).await?;
+    let replays = replays::find(&transaction, &ours).await?;
+    let outcomes = outcomes(&transaction, batch, &ours, &replays).await?;
     let mut applied = Applied { outcomes, ..Applied::default() };
     if !ours.is_empty() {
-        applied.conflicting_sales = decrement(&transaction, &ours, &unknown).await?;
-        applied.new_effects = plan_out(&transaction, &ours).await?;
+        let fresh: Vec<&Planned> =
+            ours.iter().copied().filter(|planned| !replays.dropped.contains_key(&planned.key)).collect();
+        applied.conflicting_sales = decrement(&transaction, &fresh, &unknown).await?;
+        applied.new_effects = plan_out(&transaction, &fresh).await?;
         let payloads: Vec<_> = ours.iter().map(|planned| (&planned.key, &planned.message)).collect();
         webhook_payloads::insert(&transaction, &payloads).await?;
     }
@@ -92,6 +98,7 @@ pub(crate) async fn apply(client: &mut Client, batch: &[Planned]) -> Result<Appl
     let settled: Vec<_> =
         settled.flat_map(|(planned, outcome)| settlement::settled_rows(&planned.message, *outcome)).collect();
     applied.resolved = parked_webhooks::resolve(&transaction, &settled).await?;
+    applied.replays = replays;
     failpoint::reach("worker.before-commit");
     transaction.commit().await?;
     failpoint::reach("worker.after-commit");
@@ -162,25 +169,44 @@ async fn outcomes(
     transaction: &Transaction<'_>,
     batch: &[Planned],
     ours: &[&Planned],
+    replays: &Replays,
 ) -> Result<Vec<Outcome>, ApplyError> {
     let claims: HashMap<&WebhookKey, &Planned> = ours.iter().map(|planned| (&planned.key, *planned)).collect();
     let is_claim = |planned: &Planned| claims.get(&planned.key).is_some_and(|claim| std::ptr::eq(*claim, planned));
     let repeats: Vec<&Planned> = batch.iter().filter(|planned| !is_claim(planned)).collect();
     let mut hashes = HashMap::new();
+    let mut counts = replays::duplicate_counts(&replays.dropped);
     if !repeats.is_empty() {
         let keys: HashSet<&WebhookKey> = repeats.iter().map(|planned| &planned.key).collect();
         let keys: Vec<&WebhookKey> = keys.into_iter().collect();
         hashes = processed_webhooks::find_hashes(transaction, &keys).await?;
-        let counts = duplicate_counts(&repeats, &hashes);
-        processed_webhooks::count_duplicates(transaction, &counts).await?;
+        counts.extend(duplicate_counts(&repeats, &hashes));
+    }
+    if !counts.is_empty() {
+        processed_webhooks::count_duplicates(transaction, &merged(counts)).await?;
     }
     let outcome = |planned: &Planned| {
         if !is_claim(planned) {
             return Outcome::Duplicate { changed_body: changed_body(planned, &hashes) };
         }
+        if replays.dropped.contains_key(&planned.key) {
+            return Outcome::Replay;
+        }
         if planned.plan.routed { Outcome::Completed } else { Outcome::Skipped }
     };
     Ok(batch.iter().map(outcome).collect())
+}
+
+/// One count a webhook.
+fn merged(counts: Vec<DuplicateCount>) -> Vec<DuplicateCount> {
+    let mut merged: BTreeMap<WebhookKey, (i32, i32)> = BTreeMap::new();
+    for count in counts {
+        let (duplicates, changed) = merged.entry(count.key).or_default();
+        *duplicates += count.duplicates;
+        *changed += count.changed_bodies;
+    }
+    let count = |(key, (duplicates, changed_bodies))| DuplicateCount { key, duplicates, changed_bodies };
+    merged.into_iter().map(count).collect()
 }
 
 fn changed_body(planned: &Planned, hashes: &HashMap<WebhookKey, Vec<u8>>) -> bool {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use shared::config::ChangedBody;
 use shared::message::DecodeError;
+use shared::provider::Catalogue;
 use testing::simulation::Random;
 
 use super::Bug;
@@ -17,6 +18,7 @@ use super::webhooks::{Kind, Webhook, number, shop};
 use super::work::{Died, Work, Worked};
 use crate::batch::{Arrival, Defect, Verdict};
 use crate::batcher::cut_by_bytes;
+use crate::bundles::Bundles;
 use crate::ladder::Ladder;
 use crate::lane::{Ack, Desk, Destination, Lane, Move, Taken};
 use crate::rules::Rules;
@@ -72,6 +74,8 @@ impl Hand {
         let rules = Rules {
             retention: Duration::from_secs(24 * 3600),
             changed_body: HashMap::from([(shop(), on_changed_body)]),
+            replay_defence: HashMap::new(),
+            bundles: Bundles::new(Catalogue::default()),
             operator: None,
         };
         Self {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use shared::config::ReplayDefence;
 use shared::db::parked_webhooks::ParkReason;
 use shared::message::Message;
 
@@ -167,6 +168,12 @@ fn plan(
         Kind::Beast => Err(Died),
         Kind::Unplannable => Ok(Err((position, message, Trouble::Park(ParkReason::Plan, String::new())))),
         Kind::Panics => Ok(Err((position, message, Trouble::Retry(String::new())))),
-        _ => Ok(Ok(Planned { position, key: settlement::key(&message), message, plan: webhook.plan() })),
+        _ => Ok(Ok(Planned {
+            position,
+            key: settlement::key(&message),
+            message,
+            plan: webhook.plan(),
+            defence: ReplayDefence::Off,
+        })),
     }
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod broker;
 #[cfg(test)]
+#[cfg(test)]
+mod bundles;
 mod calls;
 #[cfg(test)]
 mod databases;
