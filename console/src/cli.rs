@@ -9,9 +9,11 @@ use clap::{Parser, Subcommand};
 use crate::output::{Output, show};
 use crate::parked::arguments::ParkedCommand;
 use crate::replay::command::ReplayArgs;
+use crate::send::SendArgs;
 use crate::settings::{HEADING, Settings};
 use crate::spool::command::SpoolCommand;
-use crate::{inventory, parked, replay, spool, status};
+use crate::verify::VerifyArgs;
+use crate::{inventory, parked, providers, replay, send, spool, status, verify};
 
 /// Sees and steers an Oncehook installation.
 #[derive(Debug, Parser)]
@@ -39,6 +41,12 @@ enum Command {
     /// Stock is never taken twice, and what went out stays out, unless --resend is said: a replay fills in what
     /// is missing, for instance after a mapping was mended. Exit code 1 when it stopped early, 3 when some were refused.
     Replay(ReplayArgs),
+    /// The providers that are known.
+    Providers,
+    /// Send a sample webhook, signed as its provider signs. Exit code 3 when it is not accepted.
+    Send(SendArgs),
+    /// Explain why a request of a source passes or not. Exit code 3 when it does not.
+    Verify(VerifyArgs),
     /// What ingest keeps on its disk while the broker is away; run it where that disk is.
     #[command(subcommand)]
     Spool(SpoolCommand),
@@ -82,6 +90,17 @@ pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         Command::Parked(command) => return parked::command::run(command, settings, cli.output, out).await,
         Command::Replay(arguments) => return replay::command::run(arguments, settings, cli.output, out).await,
         Command::Spool(command) => return spool::command::run(command, settings, cli.output, out).await,
+        Command::Providers => show(&providers::list(settings)?, cli.output, out)?,
+        Command::Send(args) => {
+            let sent = send::send(settings, &args).await?;
+            show(&sent, cli.output, out)?;
+            return Ok(if sent.is_fine() { ExitCode::SUCCESS } else { ExitCode::from(3) });
+        }
+        Command::Verify(args) => {
+            let verdict = verify::verify(settings, &args)?;
+            show(&verdict, cli.output, out)?;
+            return Ok(if verdict.is_fine() { ExitCode::SUCCESS } else { ExitCode::from(3) });
+        }
         Command::Status => {
             let status = status::gather(settings).await?;
             show(&status, cli.output, out)?;

@@ -10,11 +10,14 @@ mod connect;
 mod inventory;
 mod output;
 mod parked;
+mod providers;
 mod replay;
+mod send;
 mod settings;
 mod spool;
 mod spool_gauges;
 mod status;
 mod steering;
+mod verify;
 
 pub use cli::{Cli, run};

@@ -1,6 +1,8 @@
 //! The command `oncehook` on real services. One program for all of its tests: it links once.
 
 #[cfg(test)]
+mod add_provider;
+#[cfg(test)]
 mod inventory;
 #[cfg(test)]
 mod parked;
