@@ -4,7 +4,7 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test faults soak fmt lint clean-dev
+.PHONY: help demo up down test interop fuzz faults soak fmt lint clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,12 @@ down: ## stop everything, keep the data
 test: ## format, lints, documentation and all tests, against services of its own (KEEP=1 leaves them up)
 	@dev/test
 
+interop: ## sign and verify against the providers' own libraries, from npm and PyPI
+	@dev/interop
+
+fuzz: ## feed grammars, templates, paths and provider files with hostile input (SECONDS_EACH=60)
+	@dev/fuzz
+
 faults: ## break everything under load and count (QUICK=1, FAULT=name, SEED=n, SEEDS=n)
 	@dev/faults
 
@@ -33,7 +39,7 @@ fmt: ## format the code
 
 lint: ## the lints alone
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck -xP SCRIPTDIR dev/install dev/services dev/supervise dev/up dev/down dev/test dev/faults .ci/run; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -xP SCRIPTDIR dev/install dev/services dev/supervise dev/up dev/down dev/test dev/interop dev/fuzz dev/faults .ci/run; fi
 
 clean-dev: ## stop everything and delete its data
 	@dev/services down --wipe --instance test

@@ -1,0 +1,20 @@
+//! Any path into any body, and any template. Nothing panics, and every element is a part of the body.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use shared::provider::{BodyPath, ElementsPath, Template};
+
+fuzz_target!(|input: (&str, &[u8])| {
+    let (text, body) = input;
+    drop(Template::try_from(text.to_owned()));
+    if let Ok(path) = BodyPath::try_from(text.to_owned()) {
+        drop(path.find(body));
+    }
+    if let Ok(path) = ElementsPath::try_from(text.to_owned()) {
+        let mut found = Vec::new();
+        if path.find(body, &mut found).is_ok() {
+            let range = body.as_ptr_range();
+            assert!(found.iter().all(|element| range.contains(&element.as_ptr())));
+        }
+    }
+});
