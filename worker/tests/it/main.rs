@@ -3,8 +3,8 @@
 #[cfg(test)]
 mod broker;
 #[cfg(test)]
-#[cfg(test)]
 mod bundles;
+#[cfg(test)]
 mod calls;
 #[cfg(test)]
 mod databases;
