@@ -29,9 +29,12 @@ const CLAIM: &str = "
     ON CONFLICT DO NOTHING
     RETURNING source, webhook_id";
 
+/// An id that looks like a replay's must have a run, whatever run it is: the row is never committed.
 const HOLD: &str = "
-    INSERT INTO processed_webhooks (source, webhook_id, topic, body_sha256, status, received_at)
-    VALUES ($1, $2, '', sha256(''), 'skipped', now())
+    INSERT INTO processed_webhooks
+        (source, webhook_id, topic, body_sha256, status, received_at, replay_of, replay_run)
+    SELECT $1::text, $2::text, '', sha256(''), 'skipped', now(), held.replay, held.replay
+    FROM (SELECT CASE WHEN $2::text LIKE '↻%' THEN $2::text END AS replay) AS held
     ON CONFLICT DO NOTHING";
 
 const RELEASE: &str = "DELETE FROM processed_webhooks WHERE source = $1 AND webhook_id = $2";

@@ -1,5 +1,6 @@
 //! Migrations, partitions, retention and the table constraints.
 
+use shared::db::processed_webhooks::{Hold, WebhookKey};
 use shared::db::{inventory, migrate, processed_webhooks, webhook_failures, webhook_payloads};
 use testing::{Database, run};
 use tokio_postgres::error::SqlState;
@@ -164,6 +165,22 @@ async fn what_may_never_be_is_refused_by_the_table() {
             let error = client.batch_execute(statement).await.expect_err(statement);
             assert_eq!(error.code(), Some(&SqlState::CHECK_VIOLATION), "{statement}: {error}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn any_key_can_be_held_and_leaves_no_row() {
+    run(async |stack| {
+        let mut client = stack.database.client().await;
+        for webhook_id in ["w1", "↻run:w1", "↻"] {
+            let key = WebhookKey { source: "shopify".to_owned(), webhook_id: webhook_id.to_owned() };
+            let transaction = client.transaction().await.unwrap();
+            assert_eq!(processed_webhooks::hold(&transaction, &key).await.unwrap(), Hold::Held, "{webhook_id}");
+            processed_webhooks::release(&transaction, &key).await.unwrap();
+            transaction.commit().await.unwrap();
+        }
+        assert_eq!(stack.database.number("SELECT count(*) FROM processed_webhooks").await, 0);
     })
     .await;
 }
