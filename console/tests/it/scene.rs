@@ -62,7 +62,9 @@ pub(crate) fn orders(stack: &Stack, count: u64) -> Vec<Message> {
 
 /// Redrives that were left unfinished count as parked after a minute: this is that minute.
 pub(crate) async fn let_a_minute_pass(stack: &Stack) {
-    let redriving = "UPDATE parked_webhooks SET changed_at = changed_at - interval '61 s' WHERE state = 'redriving'";
+    // What a worker is about to resolve is passed over: two who lock many rows in their own order wait in a circle.
+    let redriving = "UPDATE parked_webhooks SET changed_at = changed_at - interval '61 s' WHERE webhook_id IN (
+        SELECT webhook_id FROM parked_webhooks WHERE state = 'redriving' FOR UPDATE SKIP LOCKED)";
     stack.database.execute(redriving).await;
 }
 
