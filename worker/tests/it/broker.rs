@@ -1,7 +1,10 @@
 //! What the broker does to the worker: queues that go away, connections that are closed, other arguments, alarms.
 
-use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
-use lapin::types::FieldTable;
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Confirmation};
 use testing::orders::Order;
 use testing::services::{Alarm, Impatience, setting};
 use testing::wait::until;
@@ -134,6 +137,52 @@ async fn a_queue_with_other_arguments_is_used_and_told_of() {
         assert!(worker.terminate().await.success());
     })
     .await;
+}
+
+/// A rung that takes nothing: what is to move there stays unacknowledged, and its lane goes on with the others.
+#[tokio::test]
+async fn a_rung_that_takes_nothing_holds_up_only_what_moves_there() {
+    run(async |stack| {
+        stock(&stack, &["MUG", "CURSED"]).await;
+        curse(&stack).await;
+        let rung = stack.topology.retry(Duration::from_secs(1));
+        fill(&stack, &rung).await;
+        let worker = worker(&stack).await;
+        stack.publish(&Order::of(1000, "", &["CURSED"]).webhook("cursed")).await;
+        until("the rung refuses", || async { worker.log().contains("the broker refused the message").then_some(()) })
+            .await;
+        for batch in 0..3 {
+            order_mugs(&stack, batch * 40 + 1..=batch * 40 + 40).await;
+            processed(&stack, i64::try_from(batch + 1).unwrap() * 40).await;
+        }
+        until("the others are acknowledged", || async {
+            (stack.ready(&stack.topology.webhooks()).await == 0).then_some(())
+        })
+        .await;
+        lift_curse(&stack).await;
+        delete(&stack, &rung).await;
+        processed(&stack, 121).await;
+        assert_eq!((quantity(&stack, "MUG").await, quantity(&stack, "CURSED").await), (880, 999));
+        number(&stack, "SELECT coalesce(sum(duplicates), 0)::int8 FROM processed_webhooks", 0).await;
+        assert!(worker.terminate().await.success());
+    })
+    .await;
+}
+
+/// Makes a queue that has room for one message, and takes it.
+async fn fill(stack: &Stack, queue: &str) {
+    let connection = stack.broker().await;
+    let channel = connection.create_channel().await.unwrap();
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(1));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+    channel.queue_declare(queue.into(), options, arguments).await.unwrap();
+    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    let publishing = BasicPublishOptions::default();
+    let publish = channel.basic_publish("".into(), queue.into(), publishing, b"", BasicProperties::default());
+    assert_eq!(publish.await.unwrap().await.unwrap(), Confirmation::Ack(None));
+    connection.close(200, "done".into()).await.unwrap();
 }
 
 /// Runs alone (see .config/nextest.toml): an alarm is everybody's. Taking and acknowledging goes on, on connections

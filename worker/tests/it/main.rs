@@ -21,6 +21,8 @@ mod outages;
 #[cfg(test)]
 mod outbox;
 #[cfg(test)]
+mod panics;
+#[cfg(test)]
 mod poison;
 #[cfg(test)]
 mod scene;

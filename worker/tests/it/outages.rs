@@ -7,12 +7,12 @@ use nix::sys::signal::Signal;
 use testing::gate::Gate;
 use testing::orders::Order;
 use testing::process::{Service, WorkerOptions};
-use testing::run;
 use testing::services::setting;
 use testing::wait::until;
+use testing::{replace, run};
 use url::Url;
 
-use crate::scene::{assert_no_drift, number, options, processed, quantity, quick, stock, worker};
+use crate::scene::{assert_no_drift, number, options, processed, quantity, quick, quicken, stock, worker, worker_with};
 
 #[tokio::test]
 async fn while_postgres_is_away_deliveries_wait_and_no_attempt_is_counted() {
@@ -86,6 +86,31 @@ async fn a_worker_that_is_stopped_with_a_batch_in_hand_settles_it_first() {
         let waiting = stack.ready(&stack.topology.webhooks()).await;
         assert_eq!(processed + i64::from(waiting), 20, "what was not settled is where it was");
         number(&stack, "SELECT coalesce(sum(duplicates), 0)::int8 FROM processed_webhooks", 0).await;
+    })
+    .await;
+}
+
+/// Each line takes 50 ms, and a statement may take half a second: twenty orders at once are too many.
+#[tokio::test]
+async fn a_batch_that_takes_too_long_is_tried_in_halves() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
+             CREATE TRIGGER slow BEFORE INSERT ON inventory_ledger FOR EACH ROW EXECUTE FUNCTION slow()";
+        stack.database.execute(slow).await;
+        for id in 1..=20 {
+            stack.publish(&Order::of(id, "", &["MUG"]).webhook(&format!("w{id}"))).await;
+        }
+        let impatient =
+            |text: &str| replace(&quicken(text), "statement_timeout_ms = 10000", "statement_timeout_ms = 500");
+        let worker = worker_with(&stack, &stack.configure(impatient)).await;
+        processed(&stack, 20).await;
+        assert!(worker.log().contains("the database takes too long; trying in halves"), "{}", worker.log());
+        assert_eq!(quantity(&stack, "MUG").await, 980);
+        number(&stack, "SELECT count(*) FROM webhook_failures", 0).await;
+        number(&stack, "SELECT coalesce(sum(duplicates), 0)::int8 FROM processed_webhooks", 0).await;
+        assert!(worker.terminate().await.success());
     })
     .await;
 }
