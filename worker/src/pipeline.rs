@@ -129,7 +129,7 @@ impl Pipeline {
         for (position, (message, plan)) in positions.into_iter().zip(self.planner.plan(messages).await) {
             match plan {
                 Ok(plan) => {
-                    let (key, defence) = (settlement::key(&message), self.rules.defence(&message.source));
+                    let (key, defence) = (settlement::key(&message), self.rules.defence(&message));
                     ready.push(Planned { position, key, message, plan, defence });
                 }
                 Err(PlanningError::Plan(error)) => {

@@ -42,9 +42,13 @@ impl Rules {
         }
     }
 
-    /// What to do with a webhook of this source whose body was processed under another id.
-    pub(crate) fn defence(&self, source: &Name) -> ReplayDefence {
-        self.replay_defence.get(source).copied().unwrap_or(ReplayDefence::Off)
+    /// What to do with a webhook if its body was processed under another id. That of a replay was, on purpose: a person
+    /// sent it.
+    pub(crate) fn defence(&self, message: &Message) -> ReplayDefence {
+        if message.replay().is_some() {
+            return ReplayDefence::Off;
+        }
+        self.replay_defence.get(&message.source).copied().unwrap_or(ReplayDefence::Off)
     }
 
     /// What stands against trying a webhook at all.

@@ -27,7 +27,7 @@ pub(crate) enum Accept {
     TooOld,
     /// Its id was processed with another body, and this body is to run, too: as a replay of the first.
     ChangedBody,
-    /// Its envelope could not be read, and what `show` tells of it is right.
+    /// Its envelope could not be read, or the list in its body; what `show` tells of it is right, or was mended.
     Unreadable,
 }
 
@@ -45,13 +45,13 @@ pub(crate) enum Refusal {
     )]
     ChangedBody,
     #[error(
-        "its envelope could not be read, so what is known of it may be wrong; look at it, then say --accept unreadable, \
-         or discard it and have the provider send it again"
+        "it could not be read, so what is known of it may be wrong; look at it, then say --accept unreadable, or discard \
+         it and have the provider send it again"
     )]
     Unreadable,
     #[error(
-        "its envelope could not be read and too little of it was saved; save the body (show --raw), discard it, and \
-         have the provider send it again"
+        "it could not be read and too little of it was saved; save the body (show --raw), discard it, and have the \
+         provider send it again"
     )]
     TooLittleSaved,
     #[error("its source is not in the configuration, so no route would take it")]

@@ -65,6 +65,29 @@ async fn a_replay_after_a_mapping_was_mended_fills_in_what_is_missing() {
     .await;
 }
 
+/// A source that drops bodies which come again under a fresh id does not drop what a person replays.
+#[tokio::test]
+async fn the_defence_against_captured_bodies_lets_a_persons_replay_through() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let strict = |text: &str| replace(&quicken(text), r#"replay_defence = "off""#, r#"replay_defence = "drop""#);
+        let worker = Worker::with(&stack, &stack.configure(strict)).await;
+        let order = orders(&stack, 1).remove(0);
+        stack.publish(&order).await;
+        processed(&stack, 1).await;
+        stack.publish(&shared::message::Message { id: "captured".to_owned(), ..order }).await;
+        processed(&stack, 2).await;
+        assert!(oncehook(&stack, &["replay", "shopify", "w1", "--resend", "--run", "again"]).await.status.success());
+        processed(&stack, 3).await;
+        mails(&stack, 2).await;
+        let dropped = "SELECT count(*) FROM processed_webhooks WHERE skips @> '[{\"by\":\"replay-defence\"}]'";
+        number(&stack, &format!("{dropped} AND webhook_id = 'captured'"), 1).await;
+        number(&stack, dropped, 1).await;
+        worker.stop().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn resend_lets_mails_go_out_again_once_a_run_and_never_takes_stock_twice() {
     run(async |stack| {
