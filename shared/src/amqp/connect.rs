@@ -2,19 +2,19 @@
 //!
 //! lapin gives every connection a thread, which goes on when nobody waits for the connection any more: it has no
 //! deadline for the handshake, and its polite close waits for the peer's word. A peer that takes connections and
-//! never speaks would cost a thread and a socket for each try. So every connection keeps a second handle to its
-//! socket, and whoever drops it shuts the socket down: then the thread ends.
+//! never speaks would cost a thread and a socket for each try. So the socket is opened here, and lapin gets it when it
+//! is open; a second handle to it stays here, and whoever drops that shuts the socket down: then the thread ends.
 
+use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::ops::Deref;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig};
 use lapin::uri::{AMQPAuthority, AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties};
-use tokio_util::sync::CancellationToken;
 
 use super::addresses::place;
 
@@ -60,74 +60,47 @@ pub(super) async fn connect(
     address: &AMQPUri,
     properties: ConnectionProperties,
 ) -> Result<BrokerConnection, ConnectError> {
-    let refused = |source| ConnectError::Refused { address: place(address), source };
-    let runtime = lapin::runtime::default_runtime().map_err(refused)?;
-    let socket = Socket::default();
-    let (reactor, kept) = (runtime.clone(), socket.0.clone());
-    let opening = async move |address: AMQPUri, _same_runtime| {
-        let AMQPAuthority { host, port, .. } = address.authority;
-        let opening = async {
-            let stream = AsyncTcpStream::connect(&reactor, reactor.to_socket_addrs((host.clone(), port))).await?;
-            if let AsyncTcpStream::Plain(plain) = &stream {
-                kept.keep(plain.get_ref())?;
-            }
-            match address.scheme {
-                AMQPScheme::AMQP => Ok(stream),
-                AMQPScheme::AMQPS => stream.into_tls(&host, OwnedTLSConfig::default().as_ref()).await,
-            }
-        };
-        tokio::select! {
-            opened = opening => opened.map_err(lapin::Error::from),
-            () = kept.unwanted.cancelled() => Err(unwanted().into()),
-        }
-    };
-    let connecting = Connection::connector(address.clone(), runtime, opening, properties);
-    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-        Ok(Ok(connection)) => Ok(BrokerConnection { connection, _socket: socket }),
-        Ok(Err(error)) => Err(refused(error)),
+    match tokio::time::timeout(CONNECT_TIMEOUT, attempt(address, properties)).await {
+        Ok(attempted) => attempted.map_err(|source| ConnectError::Refused { address: place(address), source }),
         Err(_elapsed) => Err(ConnectError::TimedOut { address: place(address) }),
     }
 }
 
-/// The second handle to a connection's socket. Dropped, it ends the connection, or what is to become one.
-#[derive(Default)]
-struct Socket(Kept);
-
-/// What lapin's thread has of it.
-#[derive(Clone, Default)]
-struct Kept {
-    unwanted: CancellationToken,
-    handle: Arc<Mutex<Option<TcpStream>>>,
+async fn attempt(address: &AMQPUri, properties: ConnectionProperties) -> lapin::Result<BrokerConnection> {
+    let runtime = lapin::runtime::default_runtime()?;
+    let AMQPAuthority { host, port, .. } = &address.authority;
+    let stream = AsyncTcpStream::connect(&runtime, runtime.to_socket_addrs((host.clone(), *port))).await?;
+    let socket = match &stream {
+        AsyncTcpStream::Plain(plain) => Socket::beside(plain.get_ref())?,
+        _ => return Err(io::Error::other("a socket that is not plain").into()),
+    };
+    let stream = match address.scheme {
+        AMQPScheme::AMQP => stream,
+        AMQPScheme::AMQPS => stream.into_tls(host, OwnedTLSConfig::default().as_ref()).await?,
+    };
+    // lapin may ask again; there is one socket, and then no second try.
+    let stream = Mutex::new(Some(stream));
+    let open = async move |_address, _runtime| {
+        let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        stream.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted).into())
+    };
+    let connection = Connection::connector(address.clone(), runtime, open, properties).await?;
+    Ok(BrokerConnection { connection, _socket: socket })
 }
 
-impl Kept {
-    /// Takes a second handle, unless it is not wanted any more.
-    fn keep(&self, socket: impl AsFd) -> std::io::Result<()> {
-        let handle = TcpStream::from(socket.as_fd().try_clone_to_owned()?);
-        let mut place = self.handle();
-        if self.unwanted.is_cancelled() {
-            return Err(unwanted());
-        }
-        *place = Some(handle);
-        Ok(())
-    }
+/// The second handle to a connection's socket. Dropped, it ends the connection, or what was to become one.
+struct Socket(TcpStream);
 
-    fn handle(&self) -> MutexGuard<'_, Option<TcpStream>> {
-        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
+impl Socket {
+    fn beside(socket: impl AsFd) -> io::Result<Self> {
+        socket.as_fd().try_clone_to_owned().map(TcpStream::from).map(Self)
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.0.unwanted.cancel();
-        if let Some(socket) = self.0.handle().take()
-            && let Err(error) = socket.shutdown(Shutdown::Both)
-        {
+        if let Err(error) = self.0.shutdown(Shutdown::Both) {
             tracing::trace!(%error, "the connection was gone before it was ended");
         }
     }
-}
-
-fn unwanted() -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "nobody waits for this connection any more")
 }
