@@ -112,15 +112,16 @@ fn spawn(spec: &mut Spec) -> anyhow::Result<Child> {
         .append(true)
         .open(spec.directory.join(format!("{}.log", spec.name)))
         .with_context(|| format!("cannot open the log of {}", spec.name))?;
-    let (program, arguments) = spec.command.split_first().context("no program")?;
-    let mut command = Command::new(program);
-    command.args(arguments).env_clear().envs(spec.environment.iter().cloned());
+    // It ends with the suite, however that ends.
+    let mut command = Command::new("/usr/bin/setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).args(&spec.command);
+    command.env_clear().envs(spec.environment.iter().cloned());
     command.env("PATH", "/usr/bin:/bin").stdin(std::process::Stdio::null());
     command.stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
     if let Some(failpoints) = spec.failpoints.pop_front() {
         command.env("FAILPOINTS", failpoints);
     }
-    command.spawn().with_context(|| format!("cannot start {program}"))
+    command.spawn().with_context(|| format!("cannot start {}", spec.name))
 }
 
 fn note(ends: &Mutex<Ends>, status: ExitStatus) {

@@ -117,6 +117,14 @@ impl Service {
         tokio::time::timeout(END_TIMEOUT, self.child.wait()).await.expect("the process ends").unwrap()
     }
 
+    /// The most memory that it has had resident so far, in bytes.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells the peak");
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     /// What it has logged so far.
     #[must_use]
     pub fn log(&self) -> String {

@@ -144,7 +144,7 @@ impl Application {
         let batches = LaneLimits {
             batch_size: worker.batch_size,
             batch_bytes: worker.batch_bytes,
-            prefetch: worker.prefetch,
+            prefetch: self.config.prefetch(),
             quiet,
             suspect_after: worker.suspect_after_deliveries,
         };

@@ -13,9 +13,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Acker, Channel, Connection, Consumer};
+use lapin::{Channel, Connection, Consumer};
 use shared::amqp::{LinkState, Publisher, Session, SessionError, Topology};
 use shared::failpoint;
 use shared::message::{self, Message};
@@ -24,9 +24,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::batch::{Arrival, Defect};
 use crate::batcher::cut_by_bytes;
-use crate::lane::{Ack, Desk, Destination, Lane, Move, Scatter, Taken};
+use crate::lane::{Desk, Destination, Lane, Move, Scatter, Taken};
 use crate::moves::{Moves, Relocation, Scattering};
 use crate::pipeline::Pipeline;
+use crate::receipt::{Place, Receipt, acknowledge};
 
 /// One lane's consumer.
 pub(crate) struct LaneConsumer {
@@ -88,7 +89,8 @@ impl LaneConsumer {
         link.send_replace(LinkState::Up);
         let (arrived, waiting) = mpsc::channel(self.limits.prefetch.into());
         let enough = stop.child_token();
-        tokio::try_join!(receive(consumer, &channel, arrived, &enough), self.work(waiting, &enough, stop))?;
+        let receiving = self.receive(consumer, &channel, arrived, &enough);
+        tokio::try_join!(receiving, self.work(waiting, &enough, stop))?;
         channel.close(200, "done, or quiet for long".into()).await?;
         Ok(())
     }
@@ -101,12 +103,41 @@ impl LaneConsumer {
         }
     }
 
+    /// Hands deliveries on until the consumer ends. Told that it is enough, it cancels the consumer and
+    /// hands on what the broker had already sent.
+    async fn receive(
+        &self,
+        mut consumer: Consumer,
+        channel: &Channel,
+        arrived: mpsc::Sender<Taken<Receipt>>,
+        enough: &CancellationToken,
+    ) -> Result<(), SessionError> {
+        let mut cancelled = false;
+        loop {
+            tokio::select! {
+                () = enough.cancelled(), if !cancelled => {
+                    cancelled = true;
+                    channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+                }
+                delivery = consumer.next() => match delivery {
+                    Some(delivery) => {
+                        if arrived.send(self.taken(delivery?)).await.is_err() {
+                            return Ok(()); // the work has ended with an error of its own
+                        }
+                    }
+                    None if cancelled => return Ok(()),
+                    None => return Err(SessionError::Broken("the broker cancelled the consumer")),
+                },
+            }
+        }
+    }
+
     /// Takes what has arrived, processes it, settles it, until nothing can arrive any more. Moves to
     /// other queues go on beside it: while the broker takes no messages, their deliveries stay
     /// unacknowledged and hold up nobody.
     async fn work(
         &self,
-        mut waiting: mpsc::Receiver<Delivery>,
+        mut waiting: mpsc::Receiver<Taken<Receipt>>,
         enough: &CancellationToken,
         stop: &CancellationToken,
     ) -> Result<(), SessionError> {
@@ -120,11 +151,9 @@ impl LaneConsumer {
                     if taken == 0 {
                         break;
                     }
-                    self.observe(batch.len() + waiting.len());
                     for part in cut_by_bytes(std::mem::take(&mut batch), self.limits.batch_bytes, bytes) {
                         self.handle(part, &mut desk, &mut moves, stop).await?;
                     }
-                    self.observe(waiting.len());
                 }
                 () = tokio::time::sleep(self.limits.quiet), if moves.is_empty() => enough.cancel(),
             }
@@ -138,12 +167,12 @@ impl LaneConsumer {
     /// Processes a batch, acknowledges what is settled and begins the moves of the rest.
     async fn handle<'s>(
         &'s self,
-        batch: Vec<Delivery>,
+        batch: Vec<Taken<Receipt>>,
         desk: &mut Desk,
         moves: &mut Moves<'s>,
         stop: &'s CancellationToken,
     ) -> Result<(), SessionError> {
-        let sorted = desk.sort(batch.into_iter().map(|delivery| self.taken(delivery)).collect());
+        let sorted = desk.sort(batch);
         for isolated in sorted.isolated {
             self.note_isolated(&isolated.message);
             moves.push(self.relocation(isolated).run(stop).boxed());
@@ -164,12 +193,6 @@ impl LaneConsumer {
         Ok(())
     }
 
-    fn observe(&self, in_flight: usize) {
-        if self.lane == Lane::Work {
-            self.pipeline.metrics.in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
-        }
-    }
-
     fn note_isolated(&self, message: &Message) {
         self.pipeline.metrics.isolated.inc();
         tracing::warn!(
@@ -179,7 +202,7 @@ impl LaneConsumer {
         );
     }
 
-    fn relocation(&self, Move { acker, message, to }: Move<Acker>) -> Relocation {
+    fn relocation(&self, Move { acker, message, to }: Move<Receipt>) -> Relocation {
         let queue = match to {
             Destination::Suspects => self.topology.suspect(),
             Destination::Ladder(delay) => self.topology.retry(delay),
@@ -187,9 +210,10 @@ impl LaneConsumer {
         Relocation { acker, queue, message, publisher: self.publisher.clone() }
     }
 
-    fn taken(&self, delivery: Delivery) -> Taken<Acker> {
+    fn taken(&self, delivery: Delivery) -> Taken<Receipt> {
         let deliveries = message::delivery_count(&delivery.properties);
         let body = Bytes::from(delivery.data);
+        let place = (self.lane == Lane::Work).then(|| Place::take(&self.pipeline.metrics, body.len()));
         let dead = (self.lane == Lane::Dead).then_some(Defect::DeadLettered);
         let arrival = match message::decode(&delivery.properties, body.clone()) {
             Ok(message) => Arrival { message, defect: dead },
@@ -198,47 +222,10 @@ impl LaneConsumer {
                 defect: dead.or(Some(Defect::Unreadable(error))),
             },
         };
-        Taken { acker: delivery.acker, arrival, deliveries }
+        Taken { acker: Receipt::new(delivery.acker, place), arrival, deliveries }
     }
 }
 
-fn bytes(delivery: &Delivery) -> usize {
-    delivery.data.len()
-}
-
-/// lapin says `false` when the channel has gone and nothing was sent.
-async fn acknowledge(ack: Ack<Acker>) -> Result<(), SessionError> {
-    let was_sent = match ack {
-        Ack::UpTo(acker) => acker.ack(BasicAckOptions { multiple: true }).await?,
-        Ack::One(acker) => acker.ack(BasicAckOptions { multiple: false }).await?,
-    };
-    if was_sent { Ok(()) } else { Err(SessionError::Broken("an acknowledgement could not be sent")) }
-}
-
-/// Hands deliveries on until the consumer ends. Told that it is enough, it cancels the consumer and
-/// hands on what the broker had already sent.
-async fn receive(
-    mut consumer: Consumer,
-    channel: &Channel,
-    arrived: mpsc::Sender<Delivery>,
-    enough: &CancellationToken,
-) -> Result<(), SessionError> {
-    let mut cancelled = false;
-    loop {
-        tokio::select! {
-            () = enough.cancelled(), if !cancelled => {
-                cancelled = true;
-                channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
-            }
-            delivery = consumer.next() => match delivery {
-                Some(delivery) => {
-                    if arrived.send(delivery?).await.is_err() {
-                        return Ok(()); // the work has ended with an error of its own
-                    }
-                }
-                None if cancelled => return Ok(()),
-                None => return Err(SessionError::Broken("the broker cancelled the consumer")),
-            },
-        }
-    }
+fn bytes(taken: &Taken<Receipt>) -> usize {
+    taken.arrival.message.body.len()
 }

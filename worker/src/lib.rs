@@ -24,6 +24,7 @@ mod moves;
 mod panics;
 mod pipeline;
 mod planning;
+mod receipt;
 mod replays;
 mod rules;
 mod scatter;

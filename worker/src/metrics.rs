@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use shared::config::{Config, DispatchConfig, WorkerConfig};
+use shared::config::Config;
 use shared::db::parked_webhooks::ParkReason;
 use shared::message::Message;
 use shared::metrics::durations;
@@ -80,6 +80,8 @@ pub(crate) struct Metrics {
     pub(crate) conflicting_sales: Counter,
     /// Deliveries taken and not yet settled; the limit is `worker.prefetch`.
     pub(crate) in_flight: Gauge,
+    /// Bytes of their bodies; the limit is `worker.in_flight_bytes`.
+    pub(crate) in_flight_bytes: Gauge,
     /// Messages moved to the suspects' queue.
     pub(crate) isolated: Counter,
     panics: Family<Caught, Counter>,
@@ -95,7 +97,7 @@ impl Metrics {
         let metrics = Self::new(config.sources.keys().map(ToString::to_string).collect());
         metrics.register_webhooks(registry);
         metrics.register_effects(registry);
-        register_limits(&config.worker, &config.dispatch, registry);
+        register_limits(config, registry);
         metrics
     }
 
@@ -115,6 +117,7 @@ impl Metrics {
             database_waits: Counter::default(),
             conflicting_sales: Counter::default(),
             in_flight: Gauge::default(),
+            in_flight_bytes: Gauge::default(),
             isolated: Counter::default(),
             panics: Family::default(),
             sending: Gauge::default(),
@@ -145,6 +148,8 @@ impl Metrics {
         let help = "Sold lines that were recorded before with another SKU or quantity";
         registry.register("inventory_conflicting_sales", help, self.conflicting_sales.clone());
         registry.register("worker_in_flight", "Deliveries taken and not yet settled", self.in_flight.clone());
+        let help = "Bodies of deliveries taken and not yet settled";
+        registry.register_with_unit("worker_in_flight", help, Unit::Bytes, self.in_flight_bytes.clone());
         registry.register("worker_panics", "Panics caught, by what they were caught in", self.panics.clone());
         registry.register("worker_isolated", "Messages moved to the suspects' queue", self.isolated.clone());
     }
@@ -216,14 +221,16 @@ impl Metrics {
     }
 }
 
-fn register_limits(worker: &WorkerConfig, dispatch: &DispatchConfig, registry: &mut Registry) {
+fn register_limits(config: &Config, registry: &mut Registry) {
+    let (worker, dispatch) = (&config.worker, &config.dispatch);
     let limits: Family<LimitName, Gauge> = Family::default();
     let set = |limit: &'static str, value: usize| {
         limits.get_or_create(&LimitName { limit }).set(i64::try_from(value).unwrap_or(i64::MAX));
     };
     set("batch_size", worker.batch_size);
     set("batch_bytes", worker.batch_bytes);
-    set("prefetch", worker.prefetch.into());
+    set("prefetch", config.prefetch().into());
+    set("in_flight_bytes", usize::try_from(worker.in_flight_bytes).unwrap_or(usize::MAX));
     set("database_connections", worker.database_connections);
     set("effects_sending", dispatch.concurrency);
     registry.register("worker_limit", "The configured limits", limits);

@@ -6,19 +6,20 @@
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, FuturesUnordered, StreamExt as _, TryStreamExt as _};
-use lapin::Acker;
 use shared::amqp::{Publisher, SessionError};
 use shared::backoff::Backoff;
 use shared::failpoint;
 use shared::message::Message;
 use tokio_util::sync::CancellationToken;
 
+use crate::receipt::Receipt;
+
 /// Moves that are under way; each gives its delivery back to be acknowledged.
-pub(crate) type Moves<'s> = FuturesUnordered<BoxFuture<'s, Result<Acker, SessionError>>>;
+pub(crate) type Moves<'s> = FuturesUnordered<BoxFuture<'s, Result<Receipt, SessionError>>>;
 
 /// One message's move.
 pub(crate) struct Relocation {
-    pub(crate) acker: Acker,
+    pub(crate) acker: Receipt,
     pub(crate) queue: String,
     pub(crate) message: Message,
     pub(crate) publisher: Publisher,
@@ -26,7 +27,7 @@ pub(crate) struct Relocation {
 
 /// The webhooks of one body, published to the work queue one by one.
 pub(crate) struct Scattering {
-    pub(crate) acker: Acker,
+    pub(crate) acker: Receipt,
     pub(crate) queue: String,
     pub(crate) messages: Vec<Message>,
     pub(crate) publisher: Publisher,
@@ -37,7 +38,7 @@ const SIDE_BY_SIDE: usize = 64;
 
 impl Scattering {
     /// Publishes until every one is confirmed. What a crash publishes twice, the claims absorb.
-    pub(crate) async fn run(self, stop: &CancellationToken) -> Result<Acker, SessionError> {
+    pub(crate) async fn run(self, stop: &CancellationToken) -> Result<Receipt, SessionError> {
         let Self { acker, queue, messages, publisher } = self;
         let (queue, publisher) = (queue.as_str(), &publisher);
         let publishing =
@@ -51,7 +52,7 @@ impl Scattering {
 impl Relocation {
     /// Publishes again and again until it is confirmed. A second copy is absorbed by the claim.
     /// Told to stop, it gives up: the message stays unacknowledged where it was.
-    pub(crate) async fn run(self, stop: &CancellationToken) -> Result<Acker, SessionError> {
+    pub(crate) async fn run(self, stop: &CancellationToken) -> Result<Receipt, SessionError> {
         confirmed(&self.publisher, &self.queue, &self.message, stop).await?;
         failpoint::reach("worker.after-move");
         Ok(self.acker)

@@ -13,6 +13,9 @@ use super::{Answers, Cost, Fault, Injected};
 use crate::services::{Alarm, Service};
 use crate::world::{World, until};
 
+/// Webhooks: more than two workers hold unacknowledged at once (`worker.prefetch` of each).
+const MORE_THAN_HELD: usize = 2 * 300 + 300;
+
 pub(super) const KILLED: Fault = Fault {
     number: 4,
     name: "broker-killed",
@@ -123,8 +126,10 @@ async fn queue_deleted(world: &World) -> anyhow::Result<Injected> {
     let connection = world.broker().await?;
     let channel = connection.create_channel().await?;
     signal_workers(world, Signal::SIGSTOP).await?;
-    world.accepts(300).await?;
+    // What the frozen workers hold comes back to them; more than that has to wait, for anything to be destroyed.
+    world.accepts(MORE_THAN_HELD).await?;
     let mut messages = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
+    anyhow::ensure!(messages > 0, "the queue was empty, so nothing was destroyed");
     signal_workers(world, Signal::SIGCONT).await?;
     world.accepts(100).await?;
     let mut tries = 0;

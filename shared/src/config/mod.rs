@@ -37,6 +37,7 @@ pub use self::queue::QueueConfig;
 pub use self::retention::RetentionConfig;
 pub use self::routes::RouteConfig;
 pub use self::secret::{SecretError, SecretRef, SourceSecret};
+use self::sources::MAX_BODY_BYTES;
 pub use self::sources::{ChangedBody, ReplayDefence, SourceConfig, Verification};
 pub use self::spool::SpoolConfig;
 pub use self::worker::{DispatchConfig, WorkerConfig};
@@ -108,6 +109,15 @@ impl Config {
     /// As [`Catalogue::load`]; a file that has changed since the configuration was checked.
     pub fn catalogue(&self) -> Result<Catalogue, CatalogueError> {
         Catalogue::load(self.providers_dir.as_deref())
+    }
+
+    /// Deliveries that a worker holds at once: `worker.prefetch`, or fewer, so that as many of the largest bodies that
+    /// a source allows fit into `worker.in_flight_bytes`. At least 1.
+    #[must_use]
+    pub fn prefetch(&self) -> u16 {
+        let largest = self.sources.values().map(|source| source.max_body_bytes).max().unwrap_or(MAX_BODY_BYTES);
+        let fits = self.worker.in_flight_bytes / u64::from(largest.max(1));
+        self.worker.prefetch.min(u16::try_from(fits).unwrap_or(u16::MAX)).max(1)
     }
 
     /// The same for a text that is already at hand; `file` is what the mistakes call it.

@@ -84,3 +84,17 @@ fn a_syntax_error_has_its_line() {
     let error = Config::parse("oncehook.toml", "[ingest]\nhead_timeout_ms = \n").unwrap_err();
     insta::assert_snapshot!(error.to_string());
 }
+
+#[test]
+fn fewer_deliveries_are_held_where_bodies_may_be_larger() {
+    let prefetch = |settings: &str| Config::parse("oncehook.toml", settings).unwrap().prefetch();
+    let source = |bytes: u32| {
+        format!("[sources.a]\nprovider = \"generic\"\nverification = \"none\"\nmax_body_bytes = {bytes}\n")
+    };
+    let mib = 1024 * 1024;
+    assert_eq!(prefetch(&source(mib / 2)), 300);
+    assert_eq!(prefetch(&source(mib)), 256);
+    assert_eq!(prefetch(&source(8 * mib)), 32);
+    assert_eq!(prefetch(&format!("{}[worker]\nin_flight_bytes = 8388608", source(8 * mib))), 1);
+    assert_eq!(prefetch(""), 32, "whoever publishes without a source may publish the largest");
+}

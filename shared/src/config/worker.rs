@@ -18,6 +18,10 @@ pub struct WorkerConfig {
     /// Unacknowledged deliveries held at once; the next batch fills from them while one commits.
     #[garde(range(min = 1, max = 10_000))]
     pub prefetch: u16,
+    /// The most bytes of their bodies. The broker counts messages and not bytes, so that as many are held as fit if
+    /// each had the largest body that a source allows ([`Config::prefetch`](super::Config::prefetch)).
+    #[garde(range(min = 8_388_608, max = 68_719_476_736))]
+    pub in_flight_bytes: u64,
     /// Seconds without a delivery after which a queue is consumed anew, in case the broker has forgotten the consumer.
     #[garde(range(min = 1, max = 3_600))]
     pub renew_consumer_s: u64,
@@ -49,6 +53,7 @@ impl Default for WorkerConfig {
             batch_size: 100,
             batch_bytes: 16 * 1024 * 1024,
             prefetch: 300,
+            in_flight_bytes: 256 * 1024 * 1024,
             renew_consumer_s: 60,
             planning_timeout_ms: 10_000,
             suspect_after_deliveries: 3,

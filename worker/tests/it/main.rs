@@ -15,6 +15,8 @@ mod laws;
 #[cfg(test)]
 mod mails;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod once;
 #[cfg(test)]
 mod outages;
