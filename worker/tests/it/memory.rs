@@ -8,12 +8,12 @@ use crate::scene::{processed, quantity, quicken, stock, worker_with};
 const MIB: usize = 1024 * 1024;
 /// The largest bodies that a source may allow.
 const BODY: usize = 8 * MIB;
-const BODIES: u64 = 80;
-/// What the worker may hold of them at once: four.
-const IN_FLIGHT: usize = 4 * BODY;
-/// Six tenths of what waits. Besides what it holds, a worker has one batch as values of jq and as parameters, and
+const BODIES: u64 = 40;
+/// What the worker may hold of them at once: one.
+const IN_FLIGHT: usize = BODY;
+/// Nine tenths of what waits. Besides what it holds, a worker has one batch as values of jq and as parameters, and
 /// its connections keep buffers of the largest size that they have seen.
-const BOUND: usize = 384 * MIB;
+const BOUND: usize = 288 * MIB;
 
 /// The body of an order's webhook, filled up with a note to the largest size.
 fn large(order: &Order) -> Vec<u8> {
