@@ -5,9 +5,9 @@
 //! have taken effect or not: the provider sends those again, and by the end of a run none should be left.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use crate::database::{Books, OutboxRow};
+use crate::faults::{Destroyed, Doubts};
 use crate::history::History;
 use crate::mail::Arrived;
 use crate::shop::Order;
@@ -21,10 +21,11 @@ pub(crate) struct Evidence<'r> {
     pub(crate) calls: &'r Arrived,
     /// Messages left in queues, files left in spools: where, and how many.
     pub(crate) residue: &'r BTreeMap<String, u64>,
-    /// Webhooks accepted before this may be lost: the fault destroyed the queue they were in.
-    pub(crate) destroyed_at: Option<Instant>,
+    /// What the fault destroyed on purpose.
+    pub(crate) destroyed: Option<Destroyed>,
     /// Beginnings of the ids that may be parked.
     pub(crate) may_park: &'r [&'static str],
+    pub(crate) doubts: Doubts,
 }
 
 /// What the checker found. Lists hold ids, order ids or keys.
@@ -34,6 +35,14 @@ pub(crate) struct Findings {
     pub(crate) lost: Vec<String>,
     /// Accepted, and lost with the queue that the fault destroyed.
     pub(crate) destroyed: Vec<String>,
+    /// Processed, and their bodies are not kept as they were sent.
+    pub(crate) altered: Vec<String>,
+    /// Processed and yet waiting for a person.
+    pub(crate) processed_and_parked: Vec<String>,
+    /// Sends in doubt (ambiguous, held or failed) of which the flaky service is not the cause.
+    pub(crate) in_doubt: Vec<String>,
+    /// The same, where there are more than the fault explains.
+    pub(crate) too_many_in_doubt: Vec<String>,
     /// Lines that were taken out of stock more than once, or otherwise than ordered; mails and calls that came more
     /// than once.
     pub(crate) doubled: Vec<String>,
@@ -57,12 +66,11 @@ pub(crate) struct Findings {
 impl Findings {
     /// Whether every invariant holds.
     pub(crate) fn is_right(&self) -> bool {
-        let Self {
-            lost, doubled, invented, missing, parked_without_reason, never_accepted, stock_off, residue, ..
-        } = self;
-        [lost, doubled, invented, missing, parked_without_reason, never_accepted, stock_off, residue]
-            .iter()
-            .all(|list| list.is_empty())
+        let Self { lost, doubled, invented, missing, parked_without_reason, never_accepted, stock_off, .. } = self;
+        let Self { altered, processed_and_parked, too_many_in_doubt, residue, .. } = self;
+        let webhooks = [lost, invented, altered, parked_without_reason, processed_and_parked, never_accepted];
+        let effects = [doubled, missing, stock_off, too_many_in_doubt, residue];
+        webhooks.iter().chain(&effects).all(|list| list.is_empty())
     }
 }
 
@@ -76,6 +84,10 @@ pub(crate) fn check(evidence: &Evidence<'_>) -> Findings {
     findings.ambiguous_mails = sends(&mails, &evidence.books.outbox, &took_effect, &mut findings);
     let calls = Sends { what: "call", effect: "tell-warehouse", arrived: evidence.calls, to: |order| &order.id };
     findings.ambiguous_calls = sends(&calls, &evidence.books.outbox, &took_effect, &mut findings);
+    let allowed = evidence.books.outbox.len() * evidence.doubts.percent() / 100;
+    if findings.in_doubt.len() > allowed {
+        findings.too_many_in_doubt.clone_from(&findings.in_doubt);
+    }
     findings.residue = evidence.residue.iter().filter(|(_, n)| **n > 0).map(|(at, n)| format!("{at}: {n}")).collect();
     findings
 }
@@ -86,13 +98,20 @@ fn webhooks(evidence: &Evidence<'_>, findings: &mut Findings) {
         let is_known = books.processed.contains(id) || books.parked.contains_key(id);
         match sent.accepted_at {
             None => findings.never_accepted.push(id.clone()),
-            Some(at) if !is_known && evidence.destroyed_at.is_some_and(|destroyed| at <= destroyed) => {
+            Some(at) if !is_known && evidence.destroyed.is_some_and(|destroyed| at <= destroyed.at) => {
                 findings.destroyed.push(id.clone());
             }
             Some(_) if !is_known => findings.lost.push(id.clone()),
             Some(_) => {}
         }
     }
+    if evidence.destroyed.is_some_and(|destroyed| findings.destroyed.len() > destroyed.at_most) {
+        findings.lost.append(&mut findings.destroyed);
+    }
+    let is_kept =
+        |id: &&String| history.webhooks.get(*id).is_none_or(|sent| books.bodies.get(*id) == Some(&sent.body.to_vec()));
+    findings.altered.extend(books.processed.iter().filter(|id| !is_kept(id)).cloned());
+    findings.processed_and_parked.extend(books.parked.keys().filter(|id| books.processed.contains(*id)).cloned());
     findings.invented.extend(books.processed.iter().filter(|id| !history.webhooks.contains_key(*id)).cloned());
     let has_reason = |id: &String| evidence.may_park.iter().any(|beginning| id.starts_with(beginning));
     let parked = books.parked.iter().filter(|(id, _)| !has_reason(id));
@@ -141,6 +160,10 @@ struct Sends<'r> {
     to: fn(&Order) -> &String,
 }
 
+/// What the first digit of a call's idempotency key must be for the flaky service to leave its outcome unknown (it hangs
+/// up, or says 502).
+const FLAKY: [char; 3] = ['0', '1', '4'];
+
 /// One send an order, under one id; further copies only where the outbox says `ambiguous`. A send may be absent where
 /// the outbox says that a person must look. Returns the copies beyond the first that are listed.
 fn sends(sends: &Sends<'_>, outbox: &[OutboxRow], orders: &BTreeMap<&str, &Order>, findings: &mut Findings) -> u64 {
@@ -158,6 +181,10 @@ fn sends(sends: &Sends<'_>, outbox: &[OutboxRow], orders: &BTreeMap<&str, &Order
         let ids = sends.arrived.get(to).map_or(0, BTreeMap::len);
         let ambiguous = row.is_some_and(|row| row.ambiguous);
         let waits_for_a_person = row.is_some_and(|row| matches!(row.state.as_str(), "held" | "failed"));
+        let by_flaky = sends.arrived.get(to).is_some_and(|by_id| by_id.keys().any(|id| id.starts_with(FLAKY)));
+        if (ambiguous || waits_for_a_person) && !(sends.what == "call" && by_flaky) {
+            findings.in_doubt.push(format!("{} to {to}", sends.what));
+        }
         if copies == 0 && !waits_for_a_person {
             findings.missing.push(format!("{} to {to}", sends.what));
         }

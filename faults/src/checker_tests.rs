@@ -1,5 +1,7 @@
 //! A check that cannot fail is no check: each finding is provoked once, by a forged run.
 
+use std::time::Instant;
+
 use super::*;
 use crate::history::Answer;
 use crate::shop::{Mix, Shop, Webhook};
@@ -12,7 +14,8 @@ struct Run {
     mails: Arrived,
     calls: Arrived,
     residue: BTreeMap<String, u64>,
-    destroyed_at: Option<Instant>,
+    destroyed: Option<Destroyed>,
+    doubts: Doubts,
 }
 
 fn right() -> Run {
@@ -26,6 +29,7 @@ fn right() -> Run {
         history.sends(webhook);
         history.hears(webhook, Answer::Status(200), Instant::now());
         books.processed.insert(webhook.id.clone());
+        books.bodies.insert(webhook.id.clone(), webhook.body.to_vec());
         let order = &webhook.order;
         if orders.insert(order.id.clone()) {
             for line in &order.lines {
@@ -40,13 +44,14 @@ fn right() -> Run {
             mails.entry(order.email.clone()).or_default().insert(format!("{}@id", order.id), 1);
         }
     }
-    Run { webhooks, history, books, mails, calls, residue: BTreeMap::new(), destroyed_at: None }
+    Run { webhooks, history, books, mails, calls, residue: BTreeMap::new(), destroyed: None, doubts: Doubts::Any }
 }
 
 impl Run {
     fn findings(&self) -> Findings {
-        let Self { history, books, mails, calls, residue, destroyed_at, .. } = self;
-        check(&Evidence { history, books, mails, calls, residue, destroyed_at: *destroyed_at, may_park: &["poison-"] })
+        let Self { history, books, mails, calls, residue, destroyed, doubts, .. } = self;
+        let (destroyed, doubts, may_park) = (*destroyed, *doubts, &["poison-"]);
+        check(&Evidence { history, books, mails, calls, residue, destroyed, may_park, doubts })
     }
 
     /// The first order's address and its row of the outbox.
@@ -76,14 +81,53 @@ fn an_accepted_webhook_that_is_nowhere_is_lost() {
 #[test]
 fn what_a_destroyed_queue_held_is_not_lost_but_what_was_accepted_later_is() {
     let mut run = right();
-    run.destroyed_at = Some(Instant::now());
+    run.destroyed = Some(Destroyed { at: Instant::now(), at_most: 1 });
     let late = { Shop::new("run.example", "hush", [2, 1], Mix::default()).next_webhook() };
     run.history.sends(&late);
     run.history.hears(&late, Answer::Status(200), Instant::now());
     let early = run.webhooks[3].id.clone();
     run.books.processed.remove(&early);
     let findings = run.findings();
-    assert_eq!((findings.destroyed, findings.lost), (vec![early], vec![late.id]));
+    assert_eq!((findings.destroyed, findings.lost), (vec![early], vec![late.id.clone()]));
+    let another = run.webhooks.iter().map(|webhook| &webhook.id).find(|id| run.books.processed.contains(*id)).cloned();
+    run.books.processed.remove(&another.unwrap());
+    assert_eq!(run.findings().lost.len(), 3, "more than the queue held");
+}
+
+#[test]
+fn a_body_that_is_not_kept_as_it_was_sent_is_altered() {
+    let mut run = right();
+    let [first, second] = [0, 1].map(|index| run.webhooks[index].id.clone());
+    run.books.bodies.get_mut(&first).unwrap()[7] ^= 1;
+    run.books.bodies.remove(&second);
+    assert_eq!(run.findings().altered.len(), 2);
+}
+
+#[test]
+fn what_is_processed_does_not_wait_for_a_person() {
+    let mut run = right();
+    let id = run.webhooks[0].id.clone();
+    run.books.parked.insert(id.clone(), "plan".to_owned());
+    assert_eq!(run.findings().processed_and_parked, [id]);
+}
+
+#[test]
+fn sends_in_doubt_are_bounded_by_what_the_fault_explains() {
+    let mut run = right();
+    for row in &mut run.books.outbox {
+        row.ambiguous = true;
+    }
+    assert!(run.findings().is_right());
+    run.doubts = Doubts::Some;
+    assert_eq!(run.findings().too_many_in_doubt.len(), run.books.outbox.len());
+    for row in run.books.outbox.iter_mut().skip(1) {
+        row.ambiguous = false;
+    }
+    run.doubts = Doubts::Hardly;
+    assert_eq!((run.findings().in_doubt.len(), run.findings().is_right()), (1, true));
+    run.books.outbox[2].state = "held".to_owned();
+    run.books.outbox[4].state = "failed".to_owned();
+    assert_eq!(run.findings().too_many_in_doubt.len(), 3);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub(crate) struct OutboxRow {
 pub(crate) struct Books {
     /// Ids in `processed_webhooks`.
     pub(crate) processed: BTreeSet<String>,
+    /// Bodies in `webhook_payloads`, by id.
+    pub(crate) bodies: BTreeMap<String, Vec<u8>>,
     /// Ids that wait in `parked_webhooks`, with the reason.
     pub(crate) parked: BTreeMap<String, String>,
     /// Order, line, SKU and change, of each row of the ledger.
@@ -83,6 +85,12 @@ impl Database {
         };
         Ok(Books {
             processed: processed.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?,
+            bodies: client
+                .query("SELECT webhook_id, body FROM webhook_payloads", &[])
+                .await?
+                .iter()
+                .map(|row| Ok::<_, tokio_postgres::Error>((row.try_get(0)?, row.try_get(1)?)))
+                .collect::<Result<_, _>>()?,
             parked: client.query(parked, &[]).await?.iter().map(row).collect::<Result<_, _>>()?,
             ledger: client.query(ledger, &[]).await?.iter().map(line).collect::<Result<_, _>>()?,
             taken: client

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::shop::{Order, Webhook};
 
 /// One webhook's deliveries.
 #[derive(Debug, Clone)]
 pub(crate) struct Sent {
     pub(crate) order: Order,
+    pub(crate) body: Bytes,
     /// When the delivery began that got the first 2xx.
     pub(crate) accepted_at: Option<Instant>,
 }
@@ -36,7 +39,7 @@ pub(crate) struct History {
 impl History {
     /// A delivery begins.
     pub(crate) fn sends(&mut self, webhook: &Webhook) {
-        let first = || Sent { order: webhook.order.clone(), accepted_at: None };
+        let first = || Sent { order: webhook.order.clone(), body: webhook.body.clone(), accepted_at: None };
         self.webhooks.entry(webhook.id.clone()).or_insert_with(first);
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Run {
     pub(crate) calls_forwarded: u64,
     pub(crate) calls_doubled: usize,
     pub(crate) calls_ambiguous: u64,
+    /// Sends that are ambiguous, held or failed at the end, and not for the flaky service's sake.
+    pub(crate) sends_in_doubt: usize,
     pub(crate) worst_answer_ms: u128,
     /// From healing to everything processed, sent and empty.
     pub(crate) recovered_after_s: f64,
@@ -90,6 +92,7 @@ impl Run {
         self.lost = findings.lost.len();
         self.destroyed = findings.destroyed.len();
         self.doubled = findings.doubled.len();
+        self.sends_in_doubt = findings.in_doubt.len();
         self.inventory_equal = findings.stock_off.is_empty();
         let lists = [
             ("lost", findings.lost),
@@ -99,6 +102,9 @@ impl Run {
             ("parked without reason", findings.parked_without_reason),
             ("never accepted", findings.never_accepted),
             ("stock off", findings.stock_off),
+            ("altered", findings.altered),
+            ("processed and parked", findings.processed_and_parked),
+            ("too many in doubt", findings.too_many_in_doubt),
             ("left behind", findings.residue),
         ];
         for (name, list) in lists {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::checker::{Evidence, check};
-use crate::faults::{Answers, Fault, Injected, POISON};
+use crate::faults::{Answers, Destroyed, Fault, Injected, POISON};
 use crate::report::Run;
 use crate::services::Services;
 use crate::setup::Setup;
@@ -19,6 +19,12 @@ const AROUND: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long queues, spools and sends may take to drain; an interrupted dead-letter hop alone takes three minutes.
 const DRAINED_WITHIN: Duration = Duration::from_secs(300);
+
+/// What ingest promises for an answer, whatever happens (`ingest.accept_timeout_ms` and the head's time), with what the
+/// client and a busy machine add.
+const LONGEST_ANSWER: Duration = Duration::from_millis(4_500);
+/// The fault whose webhooks end their workers.
+const POISONED: u8 = 22;
 
 /// Runs a fault; what goes wrong is in the result.
 pub(crate) async fn run(services: &Services, fault: &Fault, seed: u64) -> Run {
@@ -74,12 +80,12 @@ async fn break_it(
     let finished = world.provider.finish(PATIENCE).await;
     run.sent(&world.provider.history());
     anyhow::ensure!(finished, "some webhooks were never answered 2xx");
-    let drained = world.drained(injected.destroyed_at, DRAINED_WITHIN).await;
+    let drained = world.drained(injected.destroyed.map(|destroyed| destroyed.at), DRAINED_WITHIN).await;
     run.recovered_after_s = healed.elapsed().as_secs_f64();
     let ends = world.ends().await?;
     (run.processes_killed, run.processes_failed) = (ends.killed, ends.failed);
     let stopped = world.stop_processes().await;
-    compare(world, injected.destroyed_at, run).await?;
+    compare(world, fault, injected.destroyed, run).await?;
     drained?;
     stopped?;
     let history = world.provider.history();
@@ -89,6 +95,8 @@ async fn break_it(
         "{otherwise} deliveries were not answered 2xx: {:?}",
         history.answers
     );
+    anyhow::ensure!(history.worst_answer <= LONGEST_ANSWER, "an answer took {:?}", history.worst_answer);
+    anyhow::ensure!(fault.number == POISONED || ends.failed == 0, "{} processes failed by themselves", ends.failed);
     Ok(())
 }
 
@@ -100,7 +108,7 @@ async fn inject(world: &World, fault: &Fault, chance: &mut fastrand::Rng) -> any
     Ok((injected, healed))
 }
 
-async fn compare(world: &World, destroyed_at: Option<Instant>, run: &mut Run) -> anyhow::Result<()> {
+async fn compare(world: &World, fault: &Fault, destroyed: Option<Destroyed>, run: &mut Run) -> anyhow::Result<()> {
     let books = world.database.books().await?;
     let (mails, calls) = (world.mails().await?, world.calls()?);
     let residue = world.residue(&books).await?;
@@ -111,8 +119,9 @@ async fn compare(world: &World, destroyed_at: Option<Instant>, run: &mut Run) ->
         mails: &mails,
         calls: &calls,
         residue: &residue,
-        destroyed_at,
+        destroyed,
         may_park: &POISON,
+        doubts: fault.doubts,
     };
     run.found(&evidence, check(&evidence));
     Ok(())

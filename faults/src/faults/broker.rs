@@ -9,18 +9,21 @@ use lapin::types::{AMQPValue, FieldTable};
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
-use super::{Answers, Cost, Fault, Injected};
+use super::{Answers, Cost, Destroyed, Doubts, Fault, Injected};
 use crate::services::{Alarm, Service};
 use crate::world::{World, until};
 
-/// Webhooks: more than two workers hold unacknowledged at once (`worker.prefetch` of each).
-const MORE_THAN_HELD: usize = 2 * 300 + 300;
+/// Webhooks that two workers hold unacknowledged at once, at most (`worker.prefetch` of each).
+const HELD: usize = 2 * 300;
+/// Webhooks, so many that some are left in the queue.
+const MORE_THAN_HELD: usize = HELD + 300;
 
 pub(super) const KILLED: Fault = Fault {
     number: 4,
     name: "broker-killed",
     cost: Cost::Slow,
     answers: Answers::Always2xx,
+    doubts: Doubts::Hardly,
     setup: |_, _| {},
     inject: |world, chance| killed(world, chance).boxed_local(),
 };
@@ -30,6 +33,7 @@ pub(super) const FROZEN: Fault = Fault {
     name: "broker-frozen",
     cost: Cost::Slow,
     answers: Answers::Always2xx,
+    doubts: Doubts::Hardly,
     setup: |_, _| {},
     inject: |world, _| frozen(world).boxed_local(),
 };
@@ -39,6 +43,7 @@ pub(super) const RESTARTED: Fault = Fault {
     name: "broker-restarted",
     cost: Cost::Slow,
     answers: Answers::Always2xx,
+    doubts: Doubts::Hardly,
     setup: |_, _| {},
     inject: |world, _| restarted(world).boxed_local(),
 };
@@ -48,6 +53,7 @@ pub(super) const MEMORY_ALARM: Fault = Fault {
     name: "broker-memory-alarm",
     cost: Cost::Cheap,
     answers: Answers::Always2xx,
+    doubts: Doubts::Hardly,
     setup: |_, _| {},
     inject: |world, _| alarmed(world, Alarm::Memory).boxed_local(),
 };
@@ -57,6 +63,7 @@ pub(super) const DISK_ALARM: Fault = Fault {
     name: "broker-disk-alarm",
     cost: Cost::Cheap,
     answers: Answers::Always2xx,
+    doubts: Doubts::Hardly,
     setup: |_, _| {},
     inject: |world, _| alarmed(world, Alarm::Disk).boxed_local(),
 };
@@ -66,6 +73,7 @@ pub(super) const QUEUE_DELETED: Fault = Fault {
     name: "queue-deleted",
     cost: Cost::Cheap,
     answers: Answers::Always2xx,
+    doubts: Doubts::Some,
     setup: |_, _| {},
     inject: |world, _| queue_deleted(world).boxed_local(),
 };
@@ -75,6 +83,7 @@ pub(super) const QUEUE_FULL: Fault = Fault {
     name: "queue-full",
     cost: Cost::Cheap,
     answers: Answers::Always2xx,
+    doubts: Doubts::Some,
     setup: |setup, _| {
         setup.settings.push(("max_bytes = 4294967296", "max_bytes = 1048576"));
         setup.mix.padding = 4_000;
@@ -148,7 +157,8 @@ async fn queue_deleted(world: &World) -> anyhow::Result<Injected> {
     world.accepts(200).await?;
     connection.close(200, "done".into()).await?;
     let note = format!("the queue was deleted with {messages} messages, then declared with other arguments");
-    Ok(Injected { destroyed_at: Some(destroyed_at), note })
+    let at_most = usize::try_from(messages)? + HELD;
+    Ok(Injected { destroyed: Some(Destroyed { at: destroyed_at, at_most }), note })
 }
 
 /// Nobody takes anything off the queue until it is full and the spool has to take the rest.

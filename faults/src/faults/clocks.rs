@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt as _;
 
-use super::{Answers, Cost, Fault, Injected};
+use super::{Answers, Cost, Doubts, Fault, Injected};
 use crate::clock;
 use crate::world::World;
 
@@ -13,6 +13,7 @@ pub(super) const OFF: Fault = Fault {
     name: "clocks-off",
     cost: Cost::Cheap,
     answers: Answers::Always2xx,
+    doubts: Doubts::Some,
     setup: |setup, _| setup.false_clocks = true,
     inject: |world, chance| off(world, chance).boxed_local(),
 };

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt as _;
 
-use super::{Answers, Cost, Fault, Injected};
+use super::{Answers, Cost, Doubts, Fault, Injected};
 use crate::shop::{Mix, Shop};
 use crate::world::{SECRET, World};
 
@@ -15,6 +15,7 @@ pub(super) const CONCURRENT: Fault = Fault {
     name: "concurrent-copies",
     cost: Cost::Cheap,
     answers: Answers::Always2xx,
+    doubts: Doubts::Hardly,
     setup: |setup, _| setup.workers = 8,
     inject: |world, chance| concurrent(world, chance.u64(..)).boxed_local(),
 };

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use shared::spool::Folder;
 use tokio::time::sleep;
 
-use super::{Answers, Cost, Fault, Injected};
+use super::{Answers, Cost, Doubts, Fault, Injected};
 use crate::spool::flip_bit;
 use crate::world::{World, until};
 
@@ -17,6 +17,7 @@ pub(super) const SPOOL_FULL: Fault = Fault {
     name: "spool-disk-full",
     cost: Cost::Cheap,
     answers: Answers::In2xxAtLast,
+    doubts: Doubts::Hardly,
     setup: |setup, chance| {
         setup.spool_disk_bytes = Some(2 << 20);
         setup.settings.push(("min_free_bytes = 268435456", "min_free_bytes = 0"));
@@ -33,6 +34,7 @@ pub(super) const POSTGRES_FULL: Fault = Fault {
     name: "postgres-disk-full",
     cost: Cost::Cheap,
     answers: Answers::Always2xx,
+    doubts: Doubts::Some,
     setup: |setup, _| {
         setup.database_disk_bytes = Some(96 << 20);
         setup.mix.padding = 4_000;
@@ -45,6 +47,7 @@ pub(super) const FLIPPED_BIT: Fault = Fault {
     name: "spool-bit-flipped",
     cost: Cost::Cheap,
     answers: Answers::In2xxAtLast, // ingest is restarted to take the mended file up
+    doubts: Doubts::Hardly,
     setup: |_, _| {},
     inject: |world, chance| flipped_bit(world, chance).boxed_local(),
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-use super::{Answers, Cost, Fault, Injected};
+use super::{Answers, Cost, Doubts, Fault, Injected};
 use crate::world::{World, until};
 
 /// Where a worker's crash could lose or double something.
@@ -27,6 +27,7 @@ pub(super) const WORKER: Fault = Fault {
     name: "worker-killed",
     cost: Cost::Cheap,
     answers: Answers::Always2xx,
+    doubts: Doubts::Some,
     setup: |setup, chance| {
         setup.worker_failpoints = (0..setup.workers).map(|_| kill_at(&WORKER_STEPS, 1..8, chance)).collect();
     },
@@ -38,6 +39,7 @@ pub(super) const INGEST_BEFORE_ANSWER: Fault = Fault {
     name: "ingest-killed-before-answer",
     cost: Cost::Cheap,
     answers: Answers::In2xxAtLast,
+    doubts: Doubts::Hardly,
     setup: |setup, chance| setup.ingest_failpoints = kill_at(&["ingest.kept"; 5], 20..120, chance),
     inject: |world, _| kills(world, 5).boxed_local(),
 };
@@ -47,6 +49,7 @@ pub(super) const INGEST_IN_SPOOL: Fault = Fault {
     name: "ingest-killed-in-spool",
     cost: Cost::Cheap,
     answers: Answers::In2xxAtLast,
+    doubts: Doubts::Hardly,
     setup: |setup, chance| {
         setup.ingest_failpoints = kill_at(&SPOOL_STEPS, 1..6, chance);
         // At last, between the confirms and the removal.

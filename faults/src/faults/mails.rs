@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-use super::{Answers, Cost, Fault, Injected};
+use super::{Answers, Cost, Doubts, Fault, Injected};
 use crate::world::{World, until};
 
 pub(super) const FAILING: Fault = Fault {
@@ -12,6 +12,7 @@ pub(super) const FAILING: Fault = Fault {
     name: "mail-server-failing",
     cost: Cost::Slow,
     answers: Answers::Always2xx,
+    doubts: Doubts::Any,
     setup: |setup, _| {
         // See dev/mail_sink.py: what an address begins with is what happens to it.
         setup.mix.mailboxes =

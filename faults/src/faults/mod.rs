@@ -26,6 +26,7 @@ pub(crate) struct Fault {
     pub(crate) name: &'static str,
     pub(crate) cost: Cost,
     pub(crate) answers: Answers,
+    pub(crate) doubts: Doubts,
     pub(crate) setup: fn(&mut Setup, &mut fastrand::Rng),
     pub(crate) inject: for<'w> fn(&'w World, &'w mut fastrand::Rng) -> Injecting<'w>,
 }
@@ -51,18 +52,49 @@ pub(crate) enum Answers {
     In2xxAtLast,
 }
 
+/// How many sends may be in doubt at the end (ambiguous, held or failed), beyond those that the flaky service is the
+/// cause of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doubts {
+    /// The fault is not in their way; a slow machine may be.
+    Hardly,
+    /// It ends or freezes who sends or who writes down what was sent.
+    Some,
+    /// It is about nothing else.
+    Any,
+}
+
+impl Doubts {
+    /// Percent of all sends.
+    pub(crate) fn percent(self) -> usize {
+        match self {
+            Self::Hardly => 3,
+            Self::Some => 50,
+            Self::Any => 100,
+        }
+    }
+}
+
+/// What a queue held that the fault deleted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Destroyed {
+    /// Webhooks accepted before this may be lost.
+    pub(crate) at: Instant,
+    /// So many, at most.
+    pub(crate) at_most: usize,
+}
+
 /// What the injection did; it fails if the fault did not come about.
 #[derive(Debug, Default)]
 pub(crate) struct Injected {
-    /// Webhooks accepted before this may be lost: the fault destroyed the queue they were in.
-    pub(crate) destroyed_at: Option<Instant>,
+    pub(crate) destroyed: Option<Destroyed>,
     /// What came about, for a person.
     pub(crate) note: String,
 }
 
 impl Injected {
     fn noted(note: impl Into<String>) -> anyhow::Result<Self> {
-        Ok(Self { destroyed_at: None, note: note.into() })
+        Ok(Self { destroyed: None, note: note.into() })
     }
 }
 

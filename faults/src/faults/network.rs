@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::time::sleep;
 
-use super::{Answers, Cost, Fault, Injected};
+use super::{Answers, Cost, Doubts, Fault, Injected};
 use crate::relay::Cut;
 use crate::world::World;
 
@@ -14,6 +14,7 @@ pub(super) const BLACK_HOLE: Fault = Fault {
     name: "broker-unreachable",
     cost: Cost::Cheap,
     answers: Answers::Always2xx,
+    doubts: Doubts::Hardly,
     setup: |_, _| {},
     inject: |world, chance| black_hole(world, chance).boxed_local(),
 };
@@ -23,6 +24,7 @@ pub(super) const CUT: Fault = Fault {
     name: "connections-cut",
     cost: Cost::Cheap,
     answers: Answers::Always2xx,
+    doubts: Doubts::Some,
     setup: |_, _| {},
     inject: |world, chance| cut(world, chance).boxed_local(),
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-use super::{Answers, Cost, Fault, Injected};
+use super::{Answers, Cost, Doubts, Fault, Injected};
 use crate::world::{World, until};
 
 /// What the ids of webhooks begin with that make a worker panic, abort, or run out of memory.
@@ -17,6 +17,7 @@ pub(super) const SWALLOWED: Fault = Fault {
     name: "poison",
     cost: Cost::Slow,
     answers: Answers::Always2xx,
+    doubts: Doubts::Some,
     setup: |setup, _| {
         setup.mix.poison = vec![(PANIC, 150), (ABORT, 400), (EXHAUST, 500)];
         let failpoints = [(PANIC, "panic"), (ABORT, "abort"), (EXHAUST, "exhaust")];

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::time::sleep;
 
-use super::{Answers, Cost, Fault, Injected};
+use super::{Answers, Cost, Doubts, Fault, Injected};
 use crate::services::Service;
 use crate::world::World;
 
@@ -14,6 +14,7 @@ pub(super) const COMMIT_LOST: Fault = Fault {
     name: "commit-lost",
     cost: Cost::Slow,
     answers: Answers::Always2xx,
+    doubts: Doubts::Some,
     setup: |_, _| {},
     inject: |world, _| commit_lost(world).boxed_local(),
 };
@@ -23,6 +24,7 @@ pub(super) const KILLED: Fault = Fault {
     name: "postgres-killed",
     cost: Cost::Cheap,
     answers: Answers::Always2xx,
+    doubts: Doubts::Some,
     setup: |_, _| {},
     inject: |world, chance| killed(world, chance).boxed_local(),
 };
@@ -32,6 +34,7 @@ pub(super) const AWAY: Fault = Fault {
     name: "postgres-away",
     cost: Cost::Slow,
     answers: Answers::Always2xx,
+    doubts: Doubts::Some,
     setup: |_, _| {},
     inject: |world, _| away(world).boxed_local(),
 };

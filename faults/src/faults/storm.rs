@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{Answers, Cost, Fault, Injected};
+use super::{Answers, Cost, Doubts, Fault, Injected};
 use crate::world::World;
 
 const SLOW_HEADS: usize = 600;
@@ -19,6 +19,7 @@ pub(super) const CONNECTIONS: Fault = Fault {
     name: "connection-storm",
     cost: Cost::Cheap,
     answers: Answers::Always2xx,
+    doubts: Doubts::Hardly,
     setup: |_, _| {},
     inject: |world, _| storm(world).boxed_local(),
 };

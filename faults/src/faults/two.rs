@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
 
-use super::{Answers, Cost, Fault, Injected, broker, network, postgres, workers};
+use super::{Answers, Cost, Doubts, Fault, Injected, broker, network, postgres, workers};
 use crate::world::World;
 
 const COMBINED: [Fault; 6] =
@@ -14,6 +14,7 @@ pub(super) const AT_ONCE: Fault = Fault {
     name: "two-at-once",
     cost: Cost::Slow,
     answers: Answers::In2xxAtLast,
+    doubts: Doubts::Some,
     setup: |_, _| {},
     inject: |world, chance| at_once(world, chance).boxed_local(),
 };

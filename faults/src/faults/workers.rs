@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
-use super::{Answers, Cost, Fault, Injected};
+use super::{Answers, Cost, Doubts, Fault, Injected};
 use crate::world::World;
 
 /// Past `idle_in_transaction_session_timeout` (15 s) and the lease of a run (8 s).
@@ -17,6 +17,7 @@ pub(super) const FROZEN: Fault = Fault {
     name: "worker-frozen",
     cost: Cost::Slow,
     answers: Answers::Always2xx,
+    doubts: Doubts::Some,
     setup: |_, _| {},
     inject: |world, chance| frozen(world, chance).boxed_local(),
 };
@@ -26,6 +27,7 @@ pub(super) const ROLLED: Fault = Fault {
     name: "workers-rolled",
     cost: Cost::Cheap,
     answers: Answers::Always2xx,
+    doubts: Doubts::Hardly,
     setup: |setup, _| setup.workers = 1,
     inject: |world, _| rolled(world).boxed_local(),
 };
