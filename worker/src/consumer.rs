@@ -7,11 +7,12 @@
 //! Invariant: a delivery is acknowledged only when what became of it is committed in Postgres or
 //! confirmed on another queue.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
@@ -24,10 +25,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::batch::{Arrival, Defect};
 use crate::batcher::cut_by_bytes;
-use crate::lane::{Desk, Destination, Lane, Move, Scatter, Taken};
+use crate::lane::{Desk, Destination, Held, Lane, Move, Scatter, Sorted, Sorter, Taken};
 use crate::moves::{Moves, Relocation, Scattering};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Prepared};
 use crate::receipt::{Place, Receipt, acknowledge};
+
+/// One is planned while the one before it commits.
+const BATCHES_IN_WORK: usize = 2;
+
+/// A batch that was sorted and planned.
+struct PlannedBatch {
+    held: Vec<Held<Receipt>>,
+    isolated: Vec<Move<Receipt>>,
+    prepared: Prepared,
+}
 
 /// One lane's consumer.
 pub(crate) struct LaneConsumer {
@@ -132,29 +143,25 @@ impl LaneConsumer {
         }
     }
 
-    /// Takes what has arrived, processes it, settles it, until nothing can arrive any more. Moves to
-    /// other queues go on beside it: while the broker takes no messages, their deliveries stay
-    /// unacknowledged and hold up nobody.
+    /// Takes what has arrived, processes it, settles it, until nothing can arrive any more. The next batch is planned
+    /// while this one commits. Moves to other queues go on beside it: while the broker takes no messages, their
+    /// deliveries stay unacknowledged and hold up nobody.
     async fn work(
         &self,
-        mut waiting: mpsc::Receiver<Taken<Receipt>>,
+        waiting: mpsc::Receiver<Taken<Receipt>>,
         enough: &CancellationToken,
         stop: &CancellationToken,
     ) -> Result<(), SessionError> {
         let mut moves = Moves::new();
-        let mut desk = Desk::new(self.lane, self.limits.suspect_after);
-        let mut batch = Vec::with_capacity(self.limits.batch_size);
+        let mut desk = Desk::default();
+        let mut planned = pin!(self.planned(waiting));
         loop {
             tokio::select! {
                 Some(moved) = moves.next(), if !moves.is_empty() => acknowledge(desk.moved(moved?)).await?,
-                taken = waiting.recv_many(&mut batch, self.limits.batch_size) => {
-                    if taken == 0 {
-                        break;
-                    }
-                    for part in cut_by_bytes(std::mem::take(&mut batch), self.limits.batch_bytes, bytes) {
-                        self.handle(part, &mut desk, &mut moves, stop).await?;
-                    }
-                }
+                batch = planned.next() => match batch {
+                    Some(batch) => self.settle(batch, &mut desk, &mut moves, stop).await?,
+                    None => break,
+                },
                 () = tokio::time::sleep(self.limits.quiet), if moves.is_empty() => enough.cancel(),
             }
         }
@@ -164,21 +171,38 @@ impl LaneConsumer {
         Ok(())
     }
 
+    /// The batches, sorted and planned, in the order of delivery. Planning is done on a thread of its own: what has been
+    /// begun goes on while nobody asks for it.
+    fn planned(&self, waiting: mpsc::Receiver<Taken<Receipt>>) -> impl Stream<Item = PlannedBatch> {
+        let sorter = Sorter { lane: self.lane, suspect_after: self.limits.suspect_after };
+        let batches = stream::unfold(waiting, async |mut waiting| {
+            let mut batch = Vec::new();
+            let taken = waiting.recv_many(&mut batch, self.limits.batch_size).await;
+            (taken > 0).then_some((batch, waiting))
+        });
+        let parts = batches.flat_map(|batch| stream::iter(cut_by_bytes(batch, self.limits.batch_bytes, bytes)));
+        let plan = move |part| {
+            let Sorted { held, arrivals, isolated } = sorter.sort(part);
+            async { PlannedBatch { held, isolated, prepared: self.pipeline.prepare(arrivals).await } }
+        };
+        parts.map(plan).buffered(BATCHES_IN_WORK)
+    }
+
     /// Processes a batch, acknowledges what is settled and begins the moves of the rest.
-    async fn handle<'s>(
+    async fn settle<'s>(
         &'s self,
-        batch: Vec<Taken<Receipt>>,
+        batch: PlannedBatch,
         desk: &mut Desk,
         moves: &mut Moves<'s>,
         stop: &'s CancellationToken,
     ) -> Result<(), SessionError> {
-        let sorted = desk.sort(batch);
-        for isolated in sorted.isolated {
+        desk.isolate(&batch.isolated);
+        for isolated in batch.isolated {
             self.note_isolated(&isolated.message);
             moves.push(self.relocation(isolated).run(stop).boxed());
         }
-        let verdicts = self.pipeline.process(sorted.arrivals).await;
-        let settled = desk.settle(sorted.held, verdicts);
+        let verdicts = self.pipeline.process(batch.prepared).await;
+        let settled = desk.settle(batch.held, verdicts);
         for retried in settled.moves {
             moves.push(self.relocation(retried).run(stop).boxed());
         }

@@ -104,24 +104,17 @@ pub(crate) struct Settled<A> {
     pub(crate) scatters: Vec<Scatter<A>>,
 }
 
-/// The deliveries of one channel. Batches are handed in in the order of delivery, one after the
-/// other.
-#[derive(Debug)]
-pub(crate) struct Desk {
-    lane: Lane,
-    suspect_after: i64,
-    /// Moves that are not confirmed: their deliveries are open.
-    moving: usize,
+/// Which deliveries of a lane are isolated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sorter {
+    pub(crate) lane: Lane,
+    /// A message that was delivered as often is isolated.
+    pub(crate) suspect_after: i64,
 }
 
-impl Desk {
-    /// For a new channel. A message that was delivered `suspect_after` times is isolated.
-    pub(crate) fn new(lane: Lane, suspect_after: i64) -> Self {
-        Self { lane, suspect_after, moving: 0 }
-    }
-
+impl Sorter {
     /// Sorts a batch.
-    pub(crate) fn sort<A>(&mut self, taken: Vec<Taken<A>>) -> Sorted<A> {
+    pub(crate) fn sort<A>(self, taken: Vec<Taken<A>>) -> Sorted<A> {
         let mut sorted = Sorted { held: Vec::with_capacity(taken.len()), arrivals: Vec::new(), isolated: Vec::new() };
         for Taken { acker, arrival, deliveries } in taken {
             if self.is_suspect(&arrival, deliveries) {
@@ -131,14 +124,28 @@ impl Desk {
                 sorted.arrivals.push(arrival);
             }
         }
-        self.moving += sorted.isolated.len();
         sorted
     }
 
     /// A crash burns the delivery count of every prefetched neighbour alike; so what was delivered
     /// often is not judged, it is run alone. What cannot be read is parked anyway, unplanned.
-    fn is_suspect(&self, arrival: &Arrival, deliveries: i64) -> bool {
+    fn is_suspect(self, arrival: &Arrival, deliveries: i64) -> bool {
         self.lane == Lane::Work && arrival.defect.is_none() && deliveries >= self.suspect_after
+    }
+}
+
+/// The deliveries of one channel. Batches are handed in in the order of delivery, one after the
+/// other.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    /// Moves that are not confirmed: their deliveries are open.
+    moving: usize,
+}
+
+impl Desk {
+    /// These deliveries of the next batch begin to move.
+    pub(crate) fn isolate<A>(&mut self, isolated: &[Move<A>]) {
+        self.moving += isolated.len();
     }
 
     /// Settles a batch by its verdicts, which are in its order.
@@ -183,6 +190,8 @@ mod tests {
     use super::*;
     use crate::batch::Defect;
 
+    const SORTER: Sorter = Sorter { lane: Lane::Work, suspect_after: 3 };
+
     fn taken(acker: u64, deliveries: i64, defect: Option<Defect>) -> Taken<u64> {
         let message = Message {
             source: Name::try_from("shopify").unwrap(),
@@ -203,23 +212,23 @@ mod tests {
 
     #[test]
     fn one_word_acknowledges_a_batch_and_single_words_while_a_move_is_open() {
-        let mut desk = Desk::new(Lane::Work, 3);
+        let mut desk = Desk::default();
         let verdicts = |retried: bool| {
             let second = if retried { Verdict::Retry(Duration::from_secs(5)) } else { Verdict::Ack };
             vec![Verdict::Ack, second, Verdict::Ack]
         };
-        let batch = |first: u64| (first..first + 3).map(|acker| taken(acker, 0, None)).collect();
-        let held = desk.sort(batch(1)).held;
+        let batch = |first: u64| SORTER.sort((first..first + 3).map(|acker| taken(acker, 0, None)).collect());
+        let held = batch(1).held;
         let settled = desk.settle(held, verdicts(false));
         assert_eq!(settled.acks, [Ack::UpTo(3)]);
 
-        let held = desk.sort(batch(4)).held;
+        let held = batch(4).held;
         let settled = desk.settle(held, verdicts(true));
         assert_eq!(settled.acks, [Ack::One(4), Ack::One(6)]);
         assert_eq!((settled.moves[0].acker, settled.moves[0].message.attempt), (5, 2));
         assert_eq!(settled.moves[0].to, Destination::Ladder(Duration::from_secs(5)));
 
-        let held = desk.sort(batch(7)).held;
+        let held = batch(7).held;
         assert_eq!(desk.moved(5), Ack::One(5));
         assert_eq!(desk.settle(held, verdicts(false)).acks, [Ack::UpTo(9)]);
         assert_eq!(desk.settle(Vec::<Held<u64>>::new(), Vec::new()).acks, []);
@@ -228,7 +237,7 @@ mod tests {
     #[test]
     fn what_was_delivered_often_is_isolated_unless_it_is_unreadable_or_alone() {
         let sort = |lane, taken| {
-            let sorted = Desk::new(lane, 3).sort(vec![taken]);
+            let sorted = Sorter { lane, ..SORTER }.sort(vec![taken]);
             (sorted.held.len(), sorted.isolated.len())
         };
         assert_eq!(sort(Lane::Work, taken(1, 2, None)), (1, 0));
@@ -239,8 +248,9 @@ mod tests {
 
     #[test]
     fn an_isolated_delivery_is_open_until_it_has_moved() {
-        let mut desk = Desk::new(Lane::Work, 3);
-        let sorted = desk.sort(vec![taken(1, 3, None), taken(2, 0, None)]);
+        let mut desk = Desk::default();
+        let sorted = SORTER.sort(vec![taken(1, 3, None), taken(2, 0, None)]);
+        desk.isolate(&sorted.isolated);
         assert_eq!(sorted.isolated[0].to, Destination::Suspects);
         assert_eq!(sorted.isolated[0].message.attempt, 1, "to be run alone is no failed attempt");
         assert_eq!(desk.settle(sorted.held, vec![Verdict::Ack]).acks, [Ack::One(2)]);

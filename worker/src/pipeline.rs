@@ -42,15 +42,21 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Processes a batch; the verdicts are in the order of the arrivals.
-    pub(crate) async fn process(&self, arrivals: Vec<Arrival>) -> Vec<Verdict> {
+    /// Triages and plans a batch. Nothing has happened yet: what is prepared may be dropped.
+    pub(crate) async fn prepare(&self, arrivals: Vec<Arrival>) -> Prepared {
         let count = arrivals.len();
         let Triage { healthy, bundles, mut unprocessed } = self.triage(arrivals);
+        let planned = self.plan(healthy, &mut unprocessed).await;
+        Prepared { count, bundles, planned, unprocessed }
+    }
+
+    /// Processes a batch; the verdicts are in the order of the arrivals.
+    pub(crate) async fn process(&self, prepared: Prepared) -> Vec<Verdict> {
+        let Prepared { count, bundles, planned, unprocessed } = prepared;
         let mut scattered = Vec::with_capacity(bundles.len());
         for (position, message, opened) in bundles {
             scattered.push((position, self.scatter(&message, opened).await));
         }
-        let planned = self.plan(healthy, &mut unprocessed).await;
         let mut course = Course::new(count, planned, unprocessed);
         let mut backoff = Backoff::new();
         loop {
@@ -283,6 +289,16 @@ impl Pipeline {
         }
         Ok(())
     }
+}
+
+/// A batch that waits to be committed.
+pub(crate) struct Prepared {
+    /// How many arrivals it has.
+    count: usize,
+    /// To be taken apart.
+    bundles: Vec<(usize, Message, Opened)>,
+    planned: Vec<Planned>,
+    unprocessed: Vec<Unprocessed>,
 }
 
 /// A batch of arrivals, sorted by what is to be done with them, each with its position.

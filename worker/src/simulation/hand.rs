@@ -20,7 +20,7 @@ use crate::batch::{Arrival, Defect, Verdict};
 use crate::batcher::cut_by_bytes;
 use crate::bundles::Bundles;
 use crate::ladder::Ladder;
-use crate::lane::{Ack, Desk, Destination, Lane, Move, Taken};
+use crate::lane::{Ack, Desk, Destination, Lane, Move, Sorter, Taken};
 use crate::rules::Rules;
 
 const BATCH_SIZE: usize = 5;
@@ -84,7 +84,7 @@ impl Hand {
             bug,
             ladder: Ladder::new(DELAYS.to_vec()),
             rules,
-            desk: Desk::new(lane, SUSPECT_AFTER),
+            desk: Desk::default(),
             connected: false,
             parts: VecDeque::new(),
             work: None,
@@ -168,7 +168,8 @@ impl Hand {
     }
 
     fn begin(&mut self, part: Vec<Taken<u64>>, world: &mut Surroundings<'_>) -> Did {
-        let sorted = self.desk.sort(part);
+        let sorted = Sorter { lane: self.lane, suspect_after: SUSPECT_AFTER }.sort(part);
+        self.desk.isolate(&sorted.isolated);
         self.relocate(sorted.isolated);
         match Work::begin(sorted.held, sorted.arrivals, &self.rules, world.webhooks) {
             Ok(work) => self.work = Some(work),
