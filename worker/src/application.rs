@@ -148,8 +148,12 @@ impl Application {
             quiet,
             suspect_after: worker.suspect_after_deliveries,
         };
-        let lanes =
-            [(Lane::Work, "work", batches), (Lane::Suspect, "suspects", alone), (Lane::Dead, "dead letters", alone)];
+        let lanes = [
+            (Lane::Work, "work", batches),
+            (Lane::Elements, "elements", batches),
+            (Lane::Suspect, "suspects", alone),
+            (Lane::Dead, "dead letters", alone),
+        ];
         let spawn = |(lane, role, limits)| {
             let (state, link) = watch::channel(LinkState::Down);
             let consumer = LaneConsumer {

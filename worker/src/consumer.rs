@@ -1,6 +1,6 @@
 //! The consumer: takes deliveries, and says to the broker what the lane's [`Desk`] decides.
 //!
-//! Each lane (work, suspects, dead letters) has a connection, a channel and a queue of its own.
+//! Each lane (work, elements, suspects, dead letters) has a connection, a channel and a queue of its own.
 //! Whatever has arrived while a batch was processed is the next batch: there is no timer, and an
 //! idle lane waits for nothing.
 //!
@@ -109,6 +109,7 @@ impl LaneConsumer {
     fn queue(&self) -> String {
         match self.lane {
             Lane::Work => self.topology.webhooks(),
+            Lane::Elements => self.topology.elements(),
             Lane::Suspect => self.topology.suspect(),
             Lane::Dead => self.topology.dead(),
         }
@@ -207,7 +208,7 @@ impl LaneConsumer {
             moves.push(self.relocation(retried).run(stop).boxed());
         }
         for Scatter { acker, messages } in settled.scatters {
-            let (queue, publisher) = (self.topology.webhooks(), self.publisher.clone());
+            let (queue, publisher) = (self.topology.elements(), self.publisher.clone());
             moves.push(Scattering { acker, queue, messages, publisher }.run(stop).boxed());
         }
         failpoint::reach("worker.before-ack");
@@ -237,7 +238,8 @@ impl LaneConsumer {
     fn taken(&self, delivery: Delivery) -> Taken<Receipt> {
         let deliveries = message::delivery_count(&delivery.properties);
         let body = Bytes::from(delivery.data);
-        let place = (self.lane == Lane::Work).then(|| Place::take(&self.pipeline.metrics, body.len()));
+        let in_batches = matches!(self.lane, Lane::Work | Lane::Elements);
+        let place = in_batches.then(|| Place::take(&self.pipeline.metrics, body.len()));
         let dead = (self.lane == Lane::Dead).then_some(Defect::DeadLettered);
         let arrival = match message::decode(&delivery.properties, body.clone()) {
             Ok(message) => Arrival { message, defect: dead },

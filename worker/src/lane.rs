@@ -18,6 +18,8 @@ use crate::batch::{Arrival, Verdict};
 pub(crate) enum Lane {
     /// The work queue, in batches.
     Work,
+    /// The same for webhooks that came several in one body.
+    Elements,
     /// Messages that were delivered too often, one at a time: the innocent pass, and poison
     /// reaches the broker's delivery limit.
     Suspect,
@@ -60,8 +62,8 @@ pub(crate) struct Move<A> {
     pub(crate) to: Destination,
 }
 
-/// A delivery whose webhooks are to be published to the work queue first, each by itself, and which is then
-/// acknowledged: [`Desk::moved`].
+/// A delivery whose webhooks are to be published first, each by itself, and which is then acknowledged:
+/// [`Desk::moved`].
 #[derive(Debug)]
 pub(crate) struct Scatter<A> {
     pub(crate) acker: A,
@@ -130,7 +132,8 @@ impl Sorter {
     /// A crash burns the delivery count of every prefetched neighbour alike; so what was delivered
     /// often is not judged, it is run alone. What cannot be read is parked anyway, unplanned.
     fn is_suspect(self, arrival: &Arrival, deliveries: i64) -> bool {
-        self.lane == Lane::Work && arrival.defect.is_none() && deliveries >= self.suspect_after
+        let may_isolate = matches!(self.lane, Lane::Work | Lane::Elements);
+        may_isolate && arrival.defect.is_none() && deliveries >= self.suspect_after
     }
 }
 

@@ -1,4 +1,4 @@
-//! Messages on their way to another queue: to the retry ladder, to the suspects, from one body to the work queue.
+//! Messages on their way to another queue: to the retry ladder, to the suspects, from one body to the elements.
 //!
 //! A move is published with a confirm before its delivery is acknowledged, so the message is at
 //! least once in one of the two queues. Moves go on beside the lane: while the broker takes no
@@ -25,7 +25,7 @@ pub(crate) struct Relocation {
     pub(crate) publisher: Publisher,
 }
 
-/// The webhooks of one body, published to the work queue one by one.
+/// The webhooks of one body, published one by one.
 pub(crate) struct Scattering {
     pub(crate) acker: Receipt,
     pub(crate) queue: String,

@@ -120,10 +120,12 @@ impl Pipeline {
         for (position, arrival) in arrivals.into_iter().enumerate() {
             let objection = self.rules.objection(&arrival);
             let message = arrival.message;
-            match (objection, self.rules.bundles.open(&message)) {
-                (Some(trouble), _) => triage.unprocessed.push((position, message, trouble)),
-                (None, Some(opened)) => triage.bundles.push((position, message, opened)),
-                (None, None) => triage.healthy.push((position, message)),
+            if let Some(trouble) = objection {
+                triage.unprocessed.push((position, message, trouble)); // and nobody looks into it
+            } else if let Some(opened) = self.rules.bundles.open(&message) {
+                triage.bundles.push((position, message, opened));
+            } else {
+                triage.healthy.push((position, message));
             }
         }
         triage

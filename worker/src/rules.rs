@@ -65,6 +65,11 @@ impl Rules {
                     "received longer ago than ids are kept, so a duplicate could not be told".to_owned(),
                 ))
             }
+            // Somebody configured it for ingest and not yet here: its routes are unknown, so it must not pass for skipped.
+            None if !self.changed_body.contains_key(&arrival.message.source) => Some(Trouble::Retry(format!(
+                "the source {} is not in this worker's configuration",
+                arrival.message.source
+            ))),
             None => None,
         }
     }

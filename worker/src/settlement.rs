@@ -57,16 +57,19 @@ pub(crate) async fn park(
     Ok(Parked::Parked)
 }
 
-/// Which parked rows a webhook settles by having been processed. One whose id was processed with another body settles
-/// nothing, unless a person sent it: then the row with this body. A replay settles the first one's row, too, if that
+/// Which parked rows a webhook settles by having been processed. A duplicate settles the row with its own body: another
+/// body that came under its id still waits for a person. One whose id was processed with another body settles nothing,
+/// unless a person sent it. A replay settles the first one's row, too, if that
 /// was parked with the body which now ran.
 pub(crate) fn settled_rows(message: &Message, outcome: Outcome) -> impl Iterator<Item = Settled<'_>> {
     let (source, webhook_id) = (message.source.as_str(), message.id.as_str());
     let this_body = Some(message.body_sha256.as_slice());
     let own = match outcome {
         Outcome::Duplicate { changed_body: true } if message.steering.is_none() => None,
-        Outcome::Duplicate { changed_body: true } => Some(Settled { source, webhook_id, only_body: this_body }),
-        _ => Some(Settled { source, webhook_id, only_body: None }),
+        Outcome::Duplicate { .. } => Some(Settled { source, webhook_id, only_body: this_body }),
+        Outcome::Completed | Outcome::Skipped | Outcome::Replay => {
+            Some(Settled { source, webhook_id, only_body: None })
+        }
     };
     let first = message.replay().map(|replay| Settled { source, webhook_id: &replay.of, only_body: this_body });
     own.into_iter().chain(first)

@@ -92,6 +92,13 @@ impl Topology {
         format!("{}webhooks", self.prefix)
     }
 
+    /// Where a worker puts the webhooks of a body that holds several. It takes whatever its length: a worker holds the
+    /// body until they are all there, and where a full queue refused them, it would hold it for ever.
+    #[must_use]
+    pub fn elements(&self) -> String {
+        format!("{}webhooks.elements", self.prefix)
+    }
+
     /// Where messages run alone that were delivered too often.
     #[must_use]
     pub fn suspect(&self) -> String {
@@ -162,6 +169,7 @@ impl Topology {
     fn specs(&self) -> Vec<QueueSpec> {
         let mut specs = vec![
             QueueSpec { name: self.webhooks(), arguments: self.work_arguments(DELIVERY_LIMIT) },
+            QueueSpec { name: self.elements(), arguments: self.element_arguments() },
             QueueSpec { name: self.suspect(), arguments: self.work_arguments(SUSPECT_DELIVERY_LIMIT) },
             QueueSpec { name: self.dead(), arguments: quorum(NO_DELIVERY_LIMIT) },
         ];
@@ -176,6 +184,12 @@ impl Topology {
     fn work_arguments(&self, delivery_limit: i64) -> FieldTable {
         let mut arguments = quorum(delivery_limit);
         arguments.insert("x-max-length-bytes".into(), AMQPValue::LongLongInt(self.max_bytes));
+        dead_letter_to(&mut arguments, &self.dead());
+        arguments
+    }
+
+    fn element_arguments(&self) -> FieldTable {
+        let mut arguments = quorum(DELIVERY_LIMIT);
         dead_letter_to(&mut arguments, &self.dead());
         arguments
     }
@@ -245,6 +259,7 @@ mod tests {
         let topology = Topology::new(&QueueConfig::default());
         insta::assert_snapshot!(topology.names().join("\n"), @r"
         webhooks
+        webhooks.elements
         webhooks.suspect
         webhooks.dead
         webhooks.retry.5s

@@ -19,16 +19,18 @@ const INSERT: &str = "
     ORDER BY dedupe_key
     ON CONFLICT (dedupe_key) DO NOTHING";
 
+/// The rows are chosen once, in an array: of a plain `IN`, the planner may make a join that chooses again for every row,
+/// past the limit.
 const LEASE: &str = "
     UPDATE outbox
     SET state = 'sending', attempts = attempts + 1, fence = fence + 1,
         lease_until = now() + make_interval(secs => $2)
-    WHERE id IN (
+    WHERE id = ANY (ARRAY(
         SELECT id FROM outbox
         WHERE state = 'pending' AND next_attempt_at <= now() AND kind = ANY ($3::text[])
         ORDER BY next_attempt_at
         LIMIT $1
-        FOR UPDATE SKIP LOCKED)
+        FOR UPDATE SKIP LOCKED))
     RETURNING id, dedupe_key, effect, kind, webhook_id, intent::text AS intent, on_ambiguous, attempts, fence";
 
 const EXPIRE: &str = "
@@ -36,12 +38,12 @@ const EXPIRE: &str = "
     SET state = CASE WHEN on_ambiguous = 'hold' OR attempts >= $1 THEN 'held' ELSE 'pending' END,
         ambiguous = true, lease_until = NULL, next_attempt_at = now() + make_interval(secs => $2),
         last_error = 'the worker that was sending it ended without a word'
-    WHERE id IN (
+    WHERE id = ANY (ARRAY(
         SELECT id FROM outbox
         WHERE state = 'sending' AND lease_until < now()
         ORDER BY lease_until
         LIMIT 1000
-        FOR UPDATE SKIP LOCKED)
+        FOR UPDATE SKIP LOCKED))
     RETURNING id, dedupe_key, state";
 
 const SETTLE: &str = "

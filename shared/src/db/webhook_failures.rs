@@ -18,11 +18,11 @@ const LIST: &str = "
 
 const PURGE: &str = "
     DELETE FROM webhook_failures
-    WHERE id IN (
+    WHERE id = ANY (ARRAY(
         SELECT id FROM webhook_failures
         WHERE occurred_at < now() - make_interval(days => $1)
         LIMIT $2
-        FOR UPDATE SKIP LOCKED)";
+        FOR UPDATE SKIP LOCKED))";
 
 /// What became of a webhook after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -177,7 +177,10 @@ async fn judge(mut answer: Response) -> Performance {
     let error = if hint.is_empty() { status.to_string() } else { format!("{status}: {hint}") };
     match status {
         _ if status.is_success() => Performance::Sent,
-        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Performance::Unknown(error),
+        // A proxy's word that it does not know what became of the request: 502 and 504 of RFC 9110, 520 to 527 of
+        // Cloudflare (<https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/>),
+        // 598 and 599 of some others.
+        _ if matches!(status.as_u16(), 502 | 504 | 520..=527 | 598 | 599) => Performance::Unknown(error),
         StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
             later(after, error)
         }

@@ -159,7 +159,7 @@ impl Broker {
         for (_, mut copy) in channel.unacked.into_iter().rev() {
             copy.deliveries += 1;
             let limit = match channel.lane {
-                Lane::Work => WORK_LIMIT,
+                Lane::Work | Lane::Elements => WORK_LIMIT,
                 Lane::Suspect => SUSPECT_LIMIT,
                 Lane::Dead => i64::MAX,
             };

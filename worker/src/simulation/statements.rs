@@ -163,7 +163,9 @@ impl Database {
             batch.iter().zip(outcomes).filter(|(_, outcome)| *outcome != Outcome::Duplicate { changed_body: true });
         let keys: BTreeSet<u64> = settled.map(|(planned, _)| number(&planned.key.webhook_id)).collect();
         for key in keys {
-            if self.parked.get(&key).is_some_and(|(_, open)| *open) {
+            // A row parked with another body than the processed one still waits for a person.
+            let is_settled = |parked: &(ParkReason, bool)| parked.1 && parked.0 != ParkReason::ChangedBody;
+            if self.parked.get(&key).is_some_and(is_settled) {
                 if !self.hold(id, Key::Parked(key)) {
                     return Ok(false);
                 }

@@ -1,9 +1,12 @@
 //! Bodies that hold several webhooks, and bodies that come again under another id.
 
+use shared::amqp::Topology;
+use shared::config::Config;
 use shared::message::{Message, sha256};
 use shared::name::Name;
 use shared::provider::BATCH_TOPIC;
-use testing::{Stack, run};
+use testing::wait::until;
+use testing::{Stack, replace, run};
 use time::OffsetDateTime;
 
 use crate::scene::{number, parked, processed, quicken, worker_with};
@@ -72,6 +75,41 @@ async fn a_retry_that_overlaps_half_a_body_processes_the_other_half() {
         let metrics = worker.metrics().await;
         assert!(metrics.contains(r#"webhook_bundle_elements_total{source="mails"} 7"#), "{metrics}");
         assert!(worker.terminate().await.success());
+    })
+    .await;
+}
+
+/// The bodies that a worker holds leave only when their elements are published: those must not wait for room that only
+/// acknowledged bodies would make.
+#[tokio::test]
+async fn bodies_with_many_webhooks_do_not_stand_in_each_others_way_when_the_queue_is_full() {
+    run(async |stack| {
+        let config = stack.configure(|text| {
+            let text = replace(&quicken(text), "max_bytes = 4294967296", "max_bytes = 1048576");
+            let text = replace(&text, "batch_size = 100", "batch_size = 5");
+            format!("{}{SOURCES}", replace(&text, "prefetch = 300", "prefetch = 5"))
+        });
+        let connection = stack.broker().await;
+        Topology::new(&Config::load(&config).unwrap().queue).declare(&connection).await.unwrap();
+        let padding = "x".repeat(350);
+        let body = |body: u32| {
+            let event = |event| format!(r#"{{"sg_event_id":"{body}-{event}","event":"open","pad":"{padding}"}}"#);
+            let events: Vec<String> = (0..50).map(event).collect();
+            message("mails", "sendgrid", &format!("body-{body}"), BATCH_TOPIC, &format!("[{}]", events.join(",")))
+        };
+        let waiting = async {
+            for number in 0..150 {
+                stack.publish(&body(number)).await;
+            }
+        };
+        let working = async {
+            until("the queue is full", || async { (stack.ready(&stack.topology.webhooks()).await > 45).then_some(()) })
+                .await;
+            let worker = worker_with(&stack, &config).await;
+            processed(&stack, 150 * 50).await;
+            assert!(worker.terminate().await.success());
+        };
+        tokio::join!(waiting, working);
     })
     .await;
 }

@@ -231,3 +231,23 @@ async fn a_database_that_forgets_ambiguity_is_told_from_the_model() {
     })
     .await;
 }
+
+/// The planner may join a subquery in a way that runs it once a row. It did, with the statistics of a nearly empty table.
+#[tokio::test]
+async fn a_lease_takes_no_more_rows_than_it_may_whatever_the_planner_believes() {
+    let database = Database::migrated().await;
+    let rows = |from: i64, to: i64| {
+        format!(
+            "INSERT INTO outbox (dedupe_key, effect, kind, intent)
+             SELECT 'k' || n, 'effect', 'email', '{{}}' FROM generate_series({from}, {to}) AS n"
+        )
+    };
+    database.execute(&format!("{}; ANALYZE outbox", rows(0, 0))).await;
+    database.execute(&rows(1, 20)).await;
+    let client = database.client().await;
+    let leases = outbox::lease(&client, 8, LEASE, &["email"]).await.unwrap();
+    assert_eq!(leases.len(), 8);
+    assert_eq!(database.number("SELECT count(*) FROM outbox WHERE state = 'sending'").await, 8);
+    drop(client);
+    database.drop().await;
+}
