@@ -31,7 +31,7 @@ impl Rules {
     pub(crate) fn new(config: &Config, catalogue: Catalogue, operator: Option<String>) -> Self {
         let defence = |(name, source): (&Name, &SourceConfig)| {
             let provider = catalogue.get(source.provider.as_str())?;
-            Some((name.clone(), source.replay_defence(provider)))
+            Some((name.clone(), config.replay_defence(name, provider)))
         };
         Self {
             retention: Duration::from_secs(u64::from(config.retention.processed_days) * 24 * 3600),

@@ -42,7 +42,7 @@ pub use self::sources::{ChangedBody, ReplayDefence, SourceConfig, Verification};
 pub use self::spool::SpoolConfig;
 pub use self::worker::{DispatchConfig, WorkerConfig};
 use crate::name::Name;
-use crate::provider::{Catalogue, CatalogueError};
+use crate::provider::{Catalogue, CatalogueError, Provider};
 
 /// Everything that `oncehook.toml` says.
 #[derive(Debug, Clone, Deserialize, Validate)]
@@ -109,6 +109,16 @@ impl Config {
     /// As [`Catalogue::load`]; a file that has changed since the configuration was checked.
     pub fn catalogue(&self) -> Result<Catalogue, CatalogueError> {
         Catalogue::load(self.providers_dir.as_deref())
+    }
+
+    /// What is done with a known body under a fresh id: what the source says. If it says nothing: nothing where a business
+    /// key catches it (a route takes the source, and whatever a route does has a key from the body) or where the provider
+    /// signs the id; else [`ReplayDefence::Flag`].
+    #[must_use]
+    pub fn replay_defence(&self, source: &Name, provider: &Provider) -> ReplayDefence {
+        let routed = self.routes.values().any(|route| route.sources.contains(source));
+        let by_itself = if routed || provider.id_signed() { ReplayDefence::Off } else { ReplayDefence::Flag };
+        self.sources.get(source).and_then(|source| source.replay_defence).unwrap_or(by_itself)
     }
 
     /// Deliveries that a worker holds at once: `worker.prefetch`, or fewer, so that as many of the largest bodies that

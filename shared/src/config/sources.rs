@@ -7,7 +7,6 @@ use serde::Deserialize;
 
 use super::{SecretError, SecretRef, SourceSecret};
 use crate::name::Name;
-use crate::provider::Provider;
 use crate::verification::{Credentials, Secret};
 
 /// The largest body that any source may allow, in bytes. RabbitMQ 4 closes the channel at 16 MiB.
@@ -68,14 +67,6 @@ impl SourceConfig {
             return Err(errors);
         }
         Ok(Credentials { secrets, public_url: self.public_url.clone(), parameters: self.parameters.clone() })
-    }
-
-    /// What is done with a known body under a fresh id: what the source says, else [`ReplayDefence::Flag`] if its provider
-    /// does not sign the id, else nothing.
-    #[must_use]
-    pub fn replay_defence(&self, provider: &Provider) -> ReplayDefence {
-        let by_provider = if provider.id_signed() { ReplayDefence::Off } else { ReplayDefence::Flag };
-        self.replay_defence.unwrap_or(by_provider)
     }
 }
 

@@ -98,3 +98,37 @@ fn fewer_deliveries_are_held_where_bodies_may_be_larger() {
     assert_eq!(prefetch(&format!("{}[worker]\nin_flight_bytes = 8388608", source(8 * mib))), 1);
     assert_eq!(prefetch(""), 32, "whoever publishes without a source may publish the largest");
 }
+
+#[test]
+fn replay_defence_is_flag_unless_the_id_is_signed_a_route_has_a_key_or_the_source_says() {
+    let text = r#"
+        [sources.alone]
+        provider = "github"
+        secrets = [{ env = "X" }]
+        [sources.signed]
+        provider = "stripe"
+        secrets = [{ env = "X" }]
+        [sources.routed]
+        provider = "github"
+        secrets = [{ env = "X" }]
+        [sources.strict]
+        provider = "github"
+        secrets = [{ env = "X" }]
+        replay_defence = "drop"
+        [routes.r]
+        sources = ["routed", "strict"]
+        topics = ["*"]
+        effects = ["e"]
+        [effects.inventory.e]
+        map = "empty"
+    "#;
+    let (config, catalogue) = (Config::parse("oncehook.toml", text).unwrap(), Catalogue::built_in().unwrap());
+    let defence = |name: &str| {
+        let (name, source) = config.sources.get_key_value(name).unwrap();
+        config.replay_defence(name, catalogue.get(source.provider.as_str()).unwrap())
+    };
+    assert_eq!(["alone", "signed", "routed", "strict"].map(defence), {
+        use ReplayDefence::{Drop, Flag, Off};
+        [Flag, Off, Off, Drop]
+    });
+}
