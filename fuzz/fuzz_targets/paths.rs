@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shared::provider::{BodyPath, ElementsPath, Template};
+use webhook::provider::{BodyPath, ElementsPath, Template};
 
 fuzz_target!(|input: (&str, &[u8])| {
     let (text, body) = input;

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shared::provider::Provider;
-use shared::verification::{Credentials, Headers, Incoming, Secret, Verifier};
+use webhook::provider::Provider;
+use webhook::verification::{Credentials, Headers, Incoming, Secret, Verifier};
 use time::OffsetDateTime;
 
 fuzz_target!(|text: &str| {

@@ -7,8 +7,8 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use shared::provider::{Catalogue, MAX_ELEMENTS, MAX_KEPT_HEADER_BYTES, Provider};
-use shared::verification::{Credentials, Headers, Incoming, Secret, Verifier};
+use webhook::provider::{Catalogue, MAX_ELEMENTS, MAX_KEPT_HEADER_BYTES, Provider};
+use webhook::verification::{Credentials, Headers, Incoming, Secret, Verifier};
 use time::OffsetDateTime;
 
 /// The providers whose secrets are shared, with a verifier each.

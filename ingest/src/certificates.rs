@@ -1,14 +1,18 @@
 //! Fetches the certificates that a provider signs with, from the provider's own host, and from nowhere else.
 //!
 //! Which URLs may be asked is the provider file's to say (`shared::verification`): HTTPS, a pinned host, a plain path. No
-//! redirects, no proxy, a bounded answer, a short deadline. Anybody can name URLs that begin right, so one fetch goes at a
+//! redirects, no proxy, a bounded answer, a short deadline. The machine's authorities vouch for the host, and for the
+//! certificate that it serves (`SSL_CERT_FILE` names others). Anybody can name URLs that begin right, so one fetch goes at a
 //! time, no two within a second, and what failed is not tried again for a while: a webhook that has to wait is answered 503
 //! and comes again. A certificate that is known costs nothing.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use shared::verification::{Certificate, CertificateError, Certificates, MAX_CERTIFICATE_BYTES};
+use rustls::{ClientConfig, RootCertStore};
+use shared::error_chain::error_chain;
+use shared::verification::{Authorities, Certificate, Certificates, MAX_CERTIFICATE_BYTES};
+use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
 /// The whole fetch. On top of what any webhook may take; providers with certificates wait longer.
@@ -48,6 +52,7 @@ impl NotFetched {
 /// Fetches certificates into a store.
 pub(crate) struct Fetcher {
     client: reqwest::Client,
+    authorities: Authorities,
     store: Certificates,
     state: Mutex<State>,
 }
@@ -59,18 +64,30 @@ struct State {
 }
 
 impl Fetcher {
-    /// A fetcher for this store.
+    /// A fetcher for this store that trusts the machine's authorities.
     ///
     /// # Errors
     /// When TLS can't be set up.
     pub(crate) fn new(store: Certificates) -> reqwest::Result<Self> {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(error = error_chain(error), "some authorities can't be read");
+        }
+        let mut roots = RootCertStore::empty();
+        let (_added, _ignored) = roots.add_parsable_certificates(found.certs);
+        Self::trusting(roots, store)
+    }
+
+    fn trusting(roots: RootCertStore, store: Certificates) -> reqwest::Result<Self> {
+        let authorities = Authorities::from(roots.roots.clone());
         let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
             .https_only(true)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(DEADLINE)
             .build()?;
-        Ok(Self { client, store, state: Mutex::default() })
+        Ok(Self { client, authorities, store, state: Mutex::default() })
     }
 
     /// Fetches the certificate at a pinned URL, unless it is there already.
@@ -104,8 +121,11 @@ impl Fetcher {
                 return Err(NotFetched::Unusable);
             }
         }
-        let certificate =
-            Certificate::read(&pem, name_suffix).map_err(|_error: CertificateError| NotFetched::Unusable)?;
+        let certificate = Certificate::read(&pem, name_suffix, &self.authorities, OffsetDateTime::now_utc());
+        let certificate = certificate.map_err(|error| {
+            tracing::warn!(url, error = error_chain(&error), "a certificate is of no use");
+            NotFetched::Unusable
+        })?;
         self.store.insert(url.to_owned(), certificate);
         Ok(())
     }
@@ -133,36 +153,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fetches_are_apart_and_failures_are_remembered() {
-        let (mut state, start) = (State::default(), Instant::now());
-        let after = |ms| start + Duration::from_millis(ms);
-        assert_eq!(state.admit("a", after(0)), Ok(()));
-        assert_eq!(state.admit("b", after(999)), Err(NotFetched::Busy));
-        state.remember("a", NotFetched::Unreachable, after(1000));
-        assert_eq!(state.admit("a", after(2000)), Err(NotFetched::FailedBefore));
-        assert_eq!(state.admit("b", after(2000)), Ok(()));
-        assert_eq!(state.admit("a", after(61_000)), Ok(()));
-    }
-
-    #[test]
-    fn memory_does_not_grow_with_the_urls_that_strangers_name() {
-        let (mut state, now) = (State::default(), Instant::now());
-        for number in 0..10 * MAX_FAILURES {
-            state.remember(&number.to_string(), NotFetched::Unreachable, now);
-        }
-        assert_eq!(state.failures.len(), MAX_FAILURES);
-        state.remember("later", NotFetched::Unreachable, now + FAILED_FOR);
-        assert_eq!(state.failures.len(), 1);
-    }
-
-    #[tokio::test]
-    async fn nothing_but_https_is_asked() {
-        shared::crypto::install();
-        let fetcher = Fetcher::new(Certificates::default()).unwrap();
-        assert_eq!(fetcher.fetch("http://127.0.0.1:1/x", ".example.com").await, Err(NotFetched::Unreachable));
-    }
-}
+mod tests;

@@ -13,14 +13,10 @@ pub mod error_chain;
 pub mod failpoint;
 pub mod message;
 pub mod metrics;
-pub mod name;
 pub mod ops;
 pub mod plan;
-pub mod provider;
 pub mod shutdown;
 pub mod spool;
 pub mod telemetry;
-pub mod verification;
 
-#[cfg(test)]
-mod generated;
+pub use webhook::{name, provider, verification};

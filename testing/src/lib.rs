@@ -4,9 +4,11 @@
 //! migrated template) and a queue prefix of its own, so tests run side by side. [`run`] always
 //! cleans up and passes a panic on. A missing service is a failure with a hint, never a skip.
 
+pub mod authority;
 pub mod black_hole;
 pub mod gate;
 pub mod http_sink;
+pub mod https;
 pub mod mail;
 pub mod marker;
 pub mod orders;

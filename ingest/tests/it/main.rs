@@ -9,6 +9,8 @@ mod answers;
 #[cfg(test)]
 mod broker;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod disks;

@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 pub use self::envelope::{DecodeError, EncodeError, decode, delivery_count, encode, salvage};
 pub use self::steering::{REPLAY_MARK, Replay, ReplayMode, Steering};
 use crate::name::Name;
+pub use webhook::hash::sha256;
 
 /// The version of the envelope that this build writes, and the only one that it reads.
 pub const VERSION: i32 = 1;
@@ -59,13 +60,4 @@ impl Message {
     pub fn replay(&self) -> Option<&Replay> {
         self.steering.as_ref().and_then(|steering| steering.replay.as_ref())
     }
-}
-
-/// SHA-256 of a body.
-#[must_use]
-pub fn sha256(body: &[u8]) -> [u8; 32] {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body);
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest.as_ref());
-    bytes
 }

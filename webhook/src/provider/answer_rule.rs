@@ -1,12 +1,14 @@
 //! What a provider wants to be answered: after a webhook, to a handshake, to a `GET`.
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::BodyPath;
 
 /// What an accepted webhook is answered. The same bytes each time it is sent.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AnswerRule {
     /// The body; Oncehook's own JSON document if it is not given.
@@ -16,7 +18,8 @@ pub struct AnswerRule {
 }
 
 /// A genuine request that is answered at once and is no webhook.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Handshake {
     /// How to tell it from a webhook.
@@ -26,7 +29,8 @@ pub struct Handshake {
 }
 
 /// A field of the JSON body that has a certain value.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
     /// Where the field is.
@@ -36,7 +40,8 @@ pub struct Condition {
 }
 
 /// What a handshake is answered.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum HandshakeAnswer {
     /// The value of this field, as plain text.
@@ -48,7 +53,8 @@ pub enum HandshakeAnswer {
 }
 
 /// How a `GET` proves that the URL is ours: it carries a token that we chose, and is answered its challenge.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SubscriptionRule {
     /// The parameter of the query that holds the source's `verify_token`.

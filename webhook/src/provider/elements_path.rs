@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,9 +16,10 @@ use serde_json::value::RawValue;
 pub const MAX_ELEMENTS: usize = 10_000;
 
 /// Object keys and `*` (each element of an array) joined by dots, such as `entry.*.changes.*`; `*` alone is an array.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(try_from = "String")]
-#[schemars(with = "String")]
+#[cfg_attr(test, schemars(with = "String"))]
 pub struct ElementsPath {
     text: String,
     steps: Vec<String>,

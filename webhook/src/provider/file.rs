@@ -4,13 +4,15 @@
 //! `answer_rule.rs`. Rules that span several keys are in `check.rs`. The doc comments here are also the descriptions in
 //! `providers/schema.json`.
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{AnswerRule, BodyPath, ElementsPath, Handshake, HeaderName, SignatureRule, SubscriptionRule};
 
 /// A provider file as it stands.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ProviderFile {
     /// What people call the provider.
@@ -52,7 +54,8 @@ pub struct ProviderFile {
 }
 
 /// How sure the rules of a file are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Sure {
     /// Read in the provider's own library, or in the one that the provider's specification names.
@@ -64,7 +67,8 @@ pub enum Sure {
 }
 
 /// Where the id is, and whether the signature covers it.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IdRule {
     /// Places in the order of looking; the first that is there counts.
@@ -74,7 +78,8 @@ pub struct IdRule {
 }
 
 /// Where the topic is.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TopicRule {
     /// Places in the order of looking; the first that is there counts.
@@ -82,7 +87,8 @@ pub struct TopicRule {
 }
 
 /// One place where an id or a topic may be found.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     /// The whole value of a header.
@@ -102,7 +108,8 @@ pub enum Place {
 }
 
 /// The hash that `body_hash` takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BodyHash {
     /// SHA-256, 64 hex digits.
@@ -110,7 +117,8 @@ pub enum BodyHash {
 }
 
 /// How a body that holds several webhooks is split.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BatchRule {
     /// Paths to the elements, `*` for each element of an array; all that lead somewhere count.

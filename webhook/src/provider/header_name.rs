@@ -1,12 +1,14 @@
 //! A header's name, checked when the provider file is read, so that looking it up can't fail.
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The name of an HTTP field, as the provider writes it (RFC 9110, section 5.1). Compared without case.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(try_from = "String")]
-#[schemars(with = "String")]
+#[cfg_attr(test, schemars(with = "String"))]
 pub struct HeaderName(String);
 
 /// Why a text is no header name.

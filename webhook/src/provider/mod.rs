@@ -17,9 +17,7 @@ mod error;
 mod file;
 mod header_name;
 mod identity;
-mod manual;
 mod sample;
-mod schema;
 mod signature_rule;
 mod template;
 mod value_part;
@@ -34,9 +32,7 @@ pub use error::{Mistake, ProviderError};
 pub use file::{BatchRule, BodyHash, IdRule, Place, ProviderFile, Sure, TopicRule};
 pub use header_name::{HeaderName, HeaderNameError};
 pub use identity::{Field, Identity, IdentityError};
-pub use manual::manual;
 pub use sample::Sample;
-pub use schema::schema;
 pub use signature_rule::{
     Algorithm, BasicRule, CertificateRule, Encoding, Hash, KeyEncoding, KeyRule, SignatureRule, SignedRule,
     TimestampRule, TimestampUnit, TokenRule, UrlPort,

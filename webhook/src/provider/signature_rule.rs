@@ -3,13 +3,15 @@
 //! Four schemes sign a template (HMAC, Ed25519, ECDSA, RSA) and share one form; two only show that the sender knows a
 //! secret (token, basic). What a scheme needs beyond that is an optional key, and `check.rs` says which belongs to which.
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{BodyPath, ElementsPath, Part, Place, Template, ValuePart};
 
 /// How a webhook is signed: one variant a scheme.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(tag = "scheme", rename_all = "kebab-case")]
 pub enum SignatureRule {
     /// An HMAC over a template; `hash` says which.
@@ -27,7 +29,8 @@ pub enum SignatureRule {
 }
 
 /// A signature over a template.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SignedRule {
     /// The hash function; for `hmac` only.
@@ -56,7 +59,8 @@ pub struct SignedRule {
 }
 
 /// A certificate that the provider serves, and whose URL each webhook names.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CertificateRule {
     /// The header with the certificate's URL.
@@ -68,7 +72,8 @@ pub struct CertificateRule {
 }
 
 /// A secret that is sent as it is.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenRule {
     /// Where it is; the first that is there counts.
@@ -76,12 +81,14 @@ pub struct TokenRule {
 }
 
 /// HTTP basic authentication, in the header `Authorization`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BasicRule {}
 
 /// Where the signed time of sending is, and how far off it may be.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TimestampRule {
     /// Places in the order of looking; the first that is there counts.
@@ -93,7 +100,8 @@ pub struct TimestampRule {
 }
 
 /// How a timestamp is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TimestampUnit {
     /// Decimal seconds since 1970.
@@ -105,7 +113,8 @@ pub enum TimestampUnit {
 }
 
 /// A hash function for HMAC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Hash {
     /// SHA-1: broken for signatures, not known to be for HMAC. For providers that offer nothing else.
@@ -117,7 +126,8 @@ pub enum Hash {
 }
 
 /// How bytes are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
     /// Lower-case hexadecimal. Upper case is refused, as the providers' own libraries do.
@@ -127,7 +137,8 @@ pub enum Encoding {
 }
 
 /// How a secret, as people copy it from the provider's page, becomes a key.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeyRule {
     /// How the secret is read after the prefix.
@@ -138,7 +149,8 @@ pub struct KeyRule {
 }
 
 /// How a secret is read. A public key is the key's own bytes for Ed25519, else a SubjectPublicKeyInfo in DER.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KeyEncoding {
     /// The secret's own bytes.
@@ -152,7 +164,8 @@ pub enum KeyEncoding {
 }
 
 /// Which ports a signed URL may have been written with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum UrlPort {
     /// As `public_url` has it.

@@ -3,6 +3,7 @@
 //! A template is taken apart once, when the provider file is read. The parts are fed to the MAC one by one,
 //! so the body is never copied.
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -18,9 +19,10 @@ const KNOWN: &str =
 
 /// What is signed: any text with `{body}`, `{id}`, `{timestamp}`, `{url}`, `{form}`, `{body_crc32}`, `{header:NAME}`,
 /// `{field:PATH}` and `{parameter:NAME}` in it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(try_from = "String")]
-#[schemars(with = "String")]
+#[cfg_attr(test, schemars(with = "String"))]
 pub struct Template(Vec<Part>);
 
 /// One part of a template.

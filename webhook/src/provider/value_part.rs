@@ -1,14 +1,16 @@
 //! Part of a value: all of a header or of a field in the body, what follows a prefix, or such parts of a list.
 
+#[cfg(test)]
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{BodyPath, HeaderName};
 
 /// Where a signature, a token or a timestamp is written.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(try_from = "ValuePartFile")]
-#[schemars(with = "ValuePartFile")]
+#[cfg_attr(test, schemars(with = "ValuePartFile"))]
 pub struct ValuePart {
     place: ValuePlace,
     /// What separates the parts, if the value is a list.
@@ -24,7 +26,8 @@ enum ValuePlace {
 }
 
 /// As it stands in the file: `header` or `body`, one of them.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct ValuePartFile {
     /// The header; or `body`.

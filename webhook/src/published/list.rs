@@ -1,18 +1,20 @@
-//! `docs/providers.md`: the list of providers, made from their files. A test holds it current.
+//! `docs/providers.md`: the list of providers, made from their files. The test holds it current.
 
 use std::fmt::{self, Write};
 
-use super::{Algorithm, Catalogue, Hash, Place, Provider, SignatureRule, Sure};
+use super::assert_current;
+use crate::provider::{Algorithm, Catalogue, Hash, Place, Provider, SignatureRule, Sure};
 
 const HEAD: &str = "\
 # Providers
 
-Made from the files in [providers/](../providers); `UPDATE_GENERATED=1 cargo test -p shared` writes it anew. How to add one of
+Made from the files in [providers/](../providers); `UPDATE_GENERATED=1 cargo test -p webhook` writes it anew. How to add one of
 your own, without recompiling: [add-a-provider.md](add-a-provider.md). A source names its provider by the name in the first
 column (`provider = \"stripe\"`).
 
 *Id* is where the webhook's id is found, in the order of looking; where it is **not signed**, a captured body passes again
-under a fresh one, and `replay_defence` is `flag` unless the source says otherwise. *Time* is how far off a signed time may be.
+under a fresh one, and `replay_defence` is `flag`, unless a route takes the source (its effects have business keys) or the
+source says otherwise. *Time* is how far off a signed time may be.
 *Again* is how long the same webhook may come again; ids are kept at least as long. *Read in* tells how sure the rules are:
 in the provider's own library, in its documents, or elsewhere.
 
@@ -21,10 +23,7 @@ in the provider's own library, in its documents, or elsewhere.
 ";
 
 /// The list, as it is published.
-///
-/// # Errors
-/// Never: writing to a string does not fail.
-pub fn manual(catalogue: &Catalogue) -> Result<String, fmt::Error> {
+fn list(catalogue: &Catalogue) -> Result<String, fmt::Error> {
     let mut text = HEAD.to_owned();
     for provider in catalogue.iter() {
         writeln!(text, "| {} |", row(provider).join(" | "))?;
@@ -103,13 +102,7 @@ fn hours(hours: u32) -> String {
     if hours.is_multiple_of(24) && hours > 48 { format!("{} d", hours / 24) } else { format!("{hours} h") }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::generated::assert_current;
-
-    #[test]
-    fn the_published_list_is_current() {
-        assert_current("docs/providers.md", &manual(&Catalogue::built_in().unwrap()).unwrap());
-    }
+#[test]
+fn the_published_list_is_current() {
+    assert_current("docs/providers.md", &list(&Catalogue::built_in().unwrap()).unwrap());
 }

@@ -88,7 +88,7 @@ fn signed(
         let found = scheme.urls(request).join(" or ");
         steps.push(Step::of("url", "public_url, as the provider was given it, with the query".to_owned(), Ok(found)));
     }
-    let bytes = format!("{} bytes, SHA-256 {}", request.body.len(), hex::encode(crate::message::sha256(request.body)));
+    let bytes = format!("{} bytes, SHA-256 {}", request.body.len(), hex::encode(crate::hash::sha256(request.body)));
     steps.push(match verdict {
         Err(Refusal::NoSecretMatched) => altered(verifier, request, bytes),
         _ => Step::of("body", "the raw bytes".to_owned(), Ok(bytes)),

@@ -112,7 +112,7 @@ impl Webhook {
     /// The id that the whole body goes by.
     pub(super) fn id(&self) -> String {
         match &self.elements {
-            Some(_) => hex::encode(crate::message::sha256(self.body.as_bytes())),
+            Some(_) => hex::encode(crate::hash::sha256(self.body.as_bytes())),
             None => self.id.clone().unwrap(),
         }
     }

@@ -6,8 +6,8 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ED25519, ParsedPublicKey, RSA
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use secrecy::ExposeSecret as _;
 use secrecy::zeroize::Zeroizing;
 use x509_cert::der::{Decode as _, Encode as _};

@@ -28,7 +28,7 @@ mod token;
 
 use std::fmt;
 
-pub use certificate::{Certificate, CertificateError, Certificates, MAX_CERTIFICATE_BYTES};
+pub use certificate::{Authorities, Certificate, CertificateError, Certificates, MAX_CERTIFICATE_BYTES};
 pub use explain::{Explanation, Step};
 pub use handshake::Reply;
 pub use headers::{HeaderError, Headers};
