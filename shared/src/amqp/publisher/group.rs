@@ -6,7 +6,7 @@
 
 use std::future::Future;
 
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 
 use super::PublishError;
 use super::requests::Request;
@@ -64,16 +64,14 @@ pub(super) async fn publish(channel: &impl ConfirmChannel, group: &mut Vec<Reque
     end
 }
 
-/// Publishes every message, then waits for every confirm.
+/// Publishes every message and waits for every confirm. lapin tells when a message is written; waiting for that one by one
+/// would cost each message a turn of its thread.
 pub(super) async fn confirm_all(
     channel: &impl ConfirmChannel,
     group: &[Request],
 ) -> Result<Vec<Confirm>, SessionError> {
-    let mut confirming = Vec::with_capacity(group.len());
-    for request in group {
-        confirming.push(channel.publish(request).await?);
-    }
-    join_all(confirming).await.into_iter().collect()
+    let confirming = try_join_all(group.iter().map(|request| channel.publish(request))).await?;
+    try_join_all(confirming).await
 }
 
 /// Only an acknowledgement is success, and only in a group without a return.
