@@ -14,18 +14,13 @@ use shared::message::{REPLAY_MARK, Replay, ReplayMode, Steering};
 use shared::name::Name;
 use time::{Duration, OffsetDateTime};
 
-/// What the runs of changed bodies begin with; a person's runs do not.
-pub(crate) const CHANGED_BODY_RUN: &str = "changed-";
-/// Hexadecimal digits of a body's SHA-256 that name its run.
-const CHANGED_BODY_DIGITS: usize = 40;
-
 /// What a person says is right, having looked at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Accept {
     /// It was older than ids are kept when it was parked, and was not processed before. (If it was, it runs again;
     /// stock and mails have keys of their own.)
     TooOld,
-    /// Its id was processed with another body, and this body is to run, too: as a replay of the first.
+    /// Another body came under its id before, and this body is to run, too: as a replay of the first.
     ChangedBody,
     /// Its envelope could not be read, or the list in its body; what `show` tells of it is right, or was mended.
     Unreadable,
@@ -40,8 +35,8 @@ pub(crate) enum Refusal {
     )]
     TooOld,
     #[error(
-        "its id was processed with another body, so it would be the same duplicate again; discard it, or, to run this \
-         body, too, say --accept changed-body"
+        "another body came under its id before, so it is a duplicate; discard it, or, to run this body, too, say --accept \
+         changed-body"
     )]
     ChangedBody,
     #[error(
@@ -107,15 +102,21 @@ impl Rules {
     fn replay(&self, row: &ParkedRow) -> Result<Option<Replay>, Refusal> {
         let has_changed = row.reason == ParkReason::ChangedBody;
         match &row.replay {
-            Some(_) if has_changed => Err(Refusal::ChangedReplay),
             Some(parked) => {
                 let replay = again(parked).filter(|replay| replay.id() == row.key.webhook_id);
-                replay.map(Some).ok_or(Refusal::Unsendable)
+                let replay = replay.ok_or(Refusal::Unsendable)?;
+                if replay.is_changed_body() {
+                    self.require(Accept::ChangedBody, Refusal::ChangedBody)?;
+                } else if has_changed {
+                    return Err(Refusal::ChangedReplay);
+                }
+                Ok(Some(replay))
             }
             None if row.key.webhook_id.starts_with(REPLAY_MARK) => Err(Refusal::TooLittleSaved),
             None if has_changed => {
                 self.require(Accept::ChangedBody, Refusal::ChangedBody)?;
-                changed_body(row).map(Some).ok_or(Refusal::Unsendable)
+                let replay = Replay::of_changed_body(&row.key.webhook_id, &row.body_sha256);
+                replay.map(Some).ok_or(Refusal::Unsendable)
             }
             None => Ok(None),
         }
@@ -137,14 +138,6 @@ impl Rules {
 fn again(parked: &ParkedReplay) -> Option<Replay> {
     let run = Name::try_from(parked.run.as_str()).ok()?;
     Some(Replay { of: parked.of.clone(), run, mode: ReplayMode::from_text(&parked.mode)? })
-}
-
-/// A changed body runs as a replay of the first, in a run that is named after it: the same body runs once, however
-/// often this is said.
-fn changed_body(row: &ParkedRow) -> Option<Replay> {
-    let digits = row.body_sha256.get(..CHANGED_BODY_DIGITS)?;
-    let run = Name::try_from(format!("{CHANGED_BODY_RUN}{digits}")).ok()?;
-    Some(Replay { of: row.key.webhook_id.clone(), run, mode: ReplayMode::FillIn })
 }
 
 #[cfg(test)]
@@ -223,7 +216,17 @@ mod tests {
         let changed = row(ParkReason::ChangedBody);
         let ticket = judge(&changed, &[Accept::ChangedBody]).unwrap();
         assert_eq!(ticket.id, format!("↻changed-{}:w1", "ab".repeat(20)));
-        assert_eq!(judge(&changed, &[Accept::ChangedBody]), Ok(ticket), "the same each time");
+        assert_eq!(judge(&changed, &[Accept::ChangedBody]), Ok(ticket.clone()), "the same each time");
+
+        // Parked under that id in the first place, for whatever reason: the same run of the same webhook.
+        let key = WebhookKey { webhook_id: ticket.id.clone(), ..changed.key.clone() };
+        let run = format!("changed-{}", "ab".repeat(20));
+        let replay = ParkedReplay { of: "w1".to_owned(), run, mode: "fill-in".to_owned() };
+        for reason in [ParkReason::ChangedBody, ParkReason::Plan] {
+            let by_itself = ParkedRow { key: key.clone(), replay: Some(replay.clone()), ..row(reason) };
+            assert_eq!(judge(&by_itself, &[]), Err(Refusal::ChangedBody));
+            assert_eq!(judge(&by_itself, &[Accept::ChangedBody]), Ok(ticket.clone()));
+        }
 
         let key = WebhookKey { webhook_id: "↻again:w1".to_owned(), ..changed.key.clone() };
         let replay = ParkedReplay { of: "w1".to_owned(), run: "again".to_owned(), mode: "resend".to_owned() };

@@ -12,7 +12,7 @@ use testing::run;
 use testing::wait::{until, until_within};
 
 use crate::scene::{
-    assert_no_drift, curse, lift_curse, number, options, parked, processed, quantity, quick, quicken, stock, worker,
+    assert_no_drift, count_parked, curse, lift_curse, number, options, parked, processed, quantity, quick, quicken, stock, worker,
     worker_with,
 };
 
@@ -107,6 +107,33 @@ async fn a_parked_webhook_that_comes_again_after_the_cause_is_mended_is_resolved
         processed(&stack, 1).await;
         number(&stack, "SELECT count(*) FROM parked_webhooks WHERE state = 'resolved'", 1).await;
         assert_eq!(quantity(&stack, "LATE").await, 999);
+        drop(worker);
+    })
+    .await;
+}
+
+/// Neither of two bodies that came under one id, and both fail, is the last copy of the other.
+#[tokio::test]
+async fn what_is_parked_is_not_overwritten_by_another_body() {
+    run(async |stack| {
+        let worker = worker(&stack).await;
+        let order = |sku: &str| Order::of(8, &format!("a@{}", stack.mail_domain), &[sku]).webhook("w8");
+        stack.publish(&order("LATE")).await;
+        assert_eq!(parked(&stack, "unknown-sku", 1).await, ["w8"]);
+        stack.publish(&order("NEVER")).await;
+        parked(&stack, "unknown-sku", 2).await;
+        assert_eq!((count_parked(&stack, &order("LATE")).await, count_parked(&stack, &order("NEVER")).await), (1, 1));
+        // The same body again is the same row again.
+        stack.publish(&order("NEVER")).await;
+        stack.publish(&order("LATE")).await;
+        number(&stack, "SELECT sum(generation)::int8 FROM parked_webhooks", 4).await;
+        number(&stack, "SELECT count(*) FROM parked_webhooks WHERE replay_of = 'w8'", 1).await;
+        // What was parked first is the webhook; the other one still waits for a person.
+        stock(&stack, &["LATE"]).await;
+        stack.publish(&order("LATE")).await;
+        processed(&stack, 1).await;
+        number(&stack, "SELECT count(*) FROM parked_webhooks WHERE state = 'resolved' AND webhook_id = 'w8'", 1).await;
+        number(&stack, "SELECT count(*) FROM parked_webhooks WHERE state = 'parked' AND replay_of = 'w8'", 1).await;
         drop(worker);
     })
     .await;
