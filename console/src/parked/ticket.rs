@@ -6,13 +6,15 @@
 //! words that it is right.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use shared::config::Config;
 use shared::db::parked_webhooks::ParkReason;
 use shared::db::parked_webhooks::rows::{ParkedReplay, ParkedRow};
 use shared::message::{REPLAY_MARK, Replay, ReplayMode, Steering};
 use shared::name::Name;
-use time::{Duration, OffsetDateTime};
+use shared::provider::CatalogueError;
+use time::OffsetDateTime;
 
 /// What a person says is right, having looked at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -61,8 +63,8 @@ pub(crate) enum Refusal {
 pub(crate) struct Rules {
     /// Each source's provider.
     sources: BTreeMap<Name, Name>,
-    /// How long ids are kept.
-    retention: Duration,
+    /// How long a webhook of each source may be on its way and is still told from a duplicate.
+    on_its_way: BTreeMap<Name, Duration>,
     accepted: Vec<Accept>,
 }
 
@@ -76,9 +78,9 @@ pub(crate) struct Ticket {
 }
 
 impl Rules {
-    pub(crate) fn new(config: &Config, accepted: Vec<Accept>) -> Self {
+    pub(crate) fn new(config: &Config, accepted: Vec<Accept>) -> Result<Self, CatalogueError> {
         let sources = config.sources.iter().map(|(name, source)| (name.clone(), source.provider.clone())).collect();
-        Self { sources, retention: Duration::days(config.retention.processed_days.into()), accepted }
+        Ok(Self { sources, on_its_way: config.on_its_way(&config.catalogue()?), accepted })
     }
 
     /// As what a webhook goes back to the queue, sent at `at`.
@@ -87,7 +89,9 @@ impl Rules {
             self.require(Accept::Unreadable, Refusal::Unreadable)?;
             self.check_saved(row)?;
         }
-        if row.reason == ParkReason::TooOld || row.parked_at - row.received_at > self.retention {
+        let longest = self.on_its_way.get(row.key.source.as_str());
+        if row.reason == ParkReason::TooOld || longest.is_some_and(|longest| row.parked_at - row.received_at > *longest)
+        {
             self.require(Accept::TooOld, Refusal::TooOld)?;
         }
         let source = Name::try_from(row.key.source.as_str()).ok().filter(|name| self.sources.contains_key(name));
@@ -145,6 +149,7 @@ mod tests {
     use rstest::rstest;
     use shared::db::parked_webhooks::rows::ParkState;
     use shared::db::processed_webhooks::WebhookKey;
+    use time::Duration;
 
     use super::*;
 
@@ -174,7 +179,8 @@ mod tests {
     fn judge(row: &ParkedRow, accepted: &[Accept]) -> Result<Ticket, Refusal> {
         let name = |text: &str| Name::try_from(text).unwrap();
         let sources = BTreeMap::from([(name("shop"), name("shopify"))]);
-        let rules = Rules { sources, retention: Duration::days(30), accepted: accepted.to_vec() };
+        let on_its_way = BTreeMap::from([(name("shop"), std::time::Duration::from_secs(30 * 24 * 3600))]);
+        let rules = Rules { sources, on_its_way, accepted: accepted.to_vec() };
         rules.judge(row, row.parked_at + Duration::days(400))
     }
 
