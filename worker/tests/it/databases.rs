@@ -2,8 +2,13 @@
 
 use shared::db::processed_webhooks::{Hold, WebhookKey};
 use shared::db::{inventory, migrate, processed_webhooks, webhook_failures, webhook_payloads};
+use testing::orders::Order;
+use testing::process::Service;
+use testing::wait::until;
 use testing::{Database, run};
 use tokio_postgres::error::SqlState;
+
+use crate::scene::{number, options, processed, quick, stock, worker};
 
 #[tokio::test]
 async fn eight_workers_migrate_an_empty_database_at_once() {
@@ -38,6 +43,49 @@ async fn the_command_migrates_and_a_second_time_finds_nothing_to_do() {
         let applied = database.number("SELECT count(*) FROM oncehook_migrations").await;
         assert_eq!(usize::try_from(applied).unwrap(), migrations_in_the_checkout());
         database.drop().await;
+    })
+    .await;
+}
+
+/// During a rolling upgrade, and behind one that was taken back: the schema is newer than the program.
+#[tokio::test]
+async fn an_older_worker_starts_on_a_newer_schema() {
+    run(async |stack| {
+        let newer = "INSERT INTO oncehook_migrations (version, name, applied_on, checksum)
+                     VALUES (9999, 'from_the_future', '2030-01-01T00:00:00Z', '1')";
+        stack.database.execute(newer).await;
+        let worker = worker(&stack).await;
+        assert!(worker.terminate().await.success());
+        // One that was left out before the newest is no such thing: nothing runs on half a schema.
+        stack.database.execute("DELETE FROM oncehook_migrations WHERE version = 3").await;
+        let error = migrate::migrate(&stack.database.pool).await.unwrap_err().to_string();
+        assert!(error.contains("lacks V3__webhook_bodies"), "{error}");
+    })
+    .await;
+}
+
+/// A new worker that is not to migrate waits for whoever is.
+#[tokio::test]
+async fn a_newer_worker_waits_for_its_schema() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        stack.database.execute("ALTER TABLE oncehook_migrations RENAME TO not_yet").await;
+        stack.publish(&Order::of(1, "", &["MUG"]).webhook("w1")).await;
+        let worker = Service::spawn_worker(&stack, &options(&quick(&stack)).without_migrating());
+        let url = format!("{}/readyz", worker.ops_url);
+        until("it says what it waits for", || async {
+            let answer = reqwest::get(&url).await.ok()?;
+            assert_eq!(answer.status(), 503);
+            answer.text().await.ok()?.contains("the database is older than this worker").then_some(())
+        })
+        .await;
+        assert!(worker.log().contains("V1__initial"), "{}", worker.log());
+        assert_eq!(stack.database.number("SELECT count(*) FROM processed_webhooks").await, 0);
+        stack.database.execute("ALTER TABLE not_yet RENAME TO oncehook_migrations").await;
+        worker.wait_until_ready().await;
+        processed(&stack, 1).await;
+        number(&stack, "SELECT count(*) FROM webhook_failures", 0).await;
+        assert!(worker.terminate().await.success());
     })
     .await;
 }
