@@ -55,6 +55,8 @@ pub(crate) enum Refusal {
     UnknownSource,
     #[error("it is a replay that came again with another body, which cannot be; discard it")]
     ChangedReplay,
+    #[error("its body is purged (retention.payload_days), so there is nothing to redrive")]
+    Purged,
     #[error("it does not fit into a message; save the body (show --raw) and discard it")]
     Unsendable,
 }
@@ -85,6 +87,9 @@ impl Rules {
 
     /// As what a webhook goes back to the queue, sent at `at`.
     pub(crate) fn judge(&self, row: &ParkedRow, at: OffsetDateTime) -> Result<Ticket, Refusal> {
+        if row.is_purged {
+            return Err(Refusal::Purged);
+        }
         if row.reason == ParkReason::Unreadable {
             self.require(Accept::Unreadable, Refusal::Unreadable)?;
             self.check_saved(row)?;
@@ -165,6 +170,7 @@ mod tests {
             generation: 1,
             attempts: 5,
             body_bytes: 2,
+            is_purged: false,
             body_sha256: "ab".repeat(32),
             received_at: now,
             parked_at: now,
@@ -249,6 +255,7 @@ mod tests {
         let plan = row(ParkReason::Plan);
         let key = WebhookKey { source: "closed".to_owned(), ..plan.key.clone() };
         assert_eq!(judge(&ParkedRow { key, ..plan }, &[]), Err(Refusal::UnknownSource));
+        assert_eq!(judge(&ParkedRow { is_purged: true, ..row(ParkReason::Plan) }, &[]), Err(Refusal::Purged));
         let unread = row(ParkReason::Unreadable);
         for scrap in
             [ParkedRow { topic: String::new(), ..unread.clone() }, ParkedRow { provider: "x".to_owned(), ..unread }]

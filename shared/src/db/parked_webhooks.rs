@@ -17,6 +17,7 @@ macro_rules! waits {
     };
 }
 
+pub mod purge;
 pub mod rows;
 pub mod steer;
 
@@ -57,7 +58,8 @@ const RESOLVE: &str = "
 
 const HAS_OTHER_BODY: &str = "
     SELECT FROM parked_webhooks
-    WHERE source = $1 AND webhook_id = $2 AND body_sha256 <> $3 AND state <> 'resolved'";
+    WHERE source = $1 AND webhook_id = $2 AND body_sha256 <> $3 AND state <> 'resolved'
+      AND octet_length(body) > 0";
 
 const COUNT_BY_REASON: &str = concat!(
     "SELECT reason, count(*) AS rows, min(parked_at) AS oldest

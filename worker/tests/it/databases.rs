@@ -1,7 +1,7 @@
 //! Migrations, partitions, retention and the table constraints.
 
 use shared::db::processed_webhooks::{Hold, WebhookKey};
-use shared::db::{inventory, migrate, processed_webhooks, webhook_failures, webhook_payloads};
+use shared::db::{inventory, migrate, outbox, parked_webhooks, processed_webhooks, webhook_failures, webhook_payloads};
 use testing::orders::Order;
 use testing::process::Service;
 use testing::wait::until;
@@ -147,6 +147,48 @@ async fn ids_and_failures_are_purged_by_age_and_the_ledger_never() {
         assert_eq!(processed_webhooks::purge(&**client, 30, 1000).await.unwrap(), 23);
         assert_eq!(webhook_failures::purge(&**client, 30, 1000).await.unwrap(), 30);
         assert_eq!(stack.database.number("SELECT count(*) FROM processed_webhooks").await, 30);
+    })
+    .await;
+}
+
+/// Addresses and bodies go when they were kept for long enough; what is open keeps them, and every key stays.
+#[tokio::test]
+async fn what_is_done_with_is_emptied_by_age_and_what_is_open_never() {
+    run(async |stack| {
+        stack
+            .database
+            .execute(
+                "INSERT INTO parked_webhooks (source, webhook_id, provider, topic, reason, detail, state, discarded_because,
+                                              headers, body, body_sha256, received_at, changed_at)
+                 SELECT 's', state || age, 'p', 't', 'plan', '', state, 'a test', '{\"a\": \"b\"}', 'body', sha256('body'),
+                        now(), now() - make_interval(days => age)
+                 FROM unnest(ARRAY['parked', 'redriving', 'resolved', 'discarded']) AS state, unnest(ARRAY[29, 31]) AS age;
+                 INSERT INTO outbox (dedupe_key, effect, kind, intent, state, lease_until, created_at, settled_at)
+                 SELECT state || age, 'e', 'email', '{\"to\": \"zoe@shop.example\"}', state,
+                        CASE state WHEN 'sending' THEN now() END, now() - make_interval(days => age),
+                        CASE WHEN state IN ('sent', 'failed', 'cancelled') THEN now() - make_interval(days => age) END
+                 FROM unnest(ARRAY['pending', 'sending', 'sent', 'held', 'failed', 'cancelled']) AS state,
+                      unnest(ARRAY[29, 31]) AS age",
+            )
+            .await;
+        let client = stack.database.client().await;
+        let purged = async |limit: i64| {
+            let parked = parked_webhooks::purge::purge(&**client, 30, limit).await.unwrap();
+            (parked, outbox::purge::purge(&**client, 30, limit).await.unwrap())
+        };
+        assert_eq!([purged(1).await, purged(9).await, purged(9).await], [(1, 1), (1, 1), (0, 0)]);
+        let emptied = "SELECT count(*) FROM parked_webhooks
+            WHERE webhook_id IN ('resolved31', 'discarded31') AND body = '' AND headers = '{}' AND generation = 2";
+        assert_eq!(stack.database.number(emptied).await, 2);
+        assert_eq!(stack.database.number("SELECT count(*) FROM parked_webhooks WHERE body = 'body'").await, 6);
+        let emptied = "SELECT count(*) FROM outbox
+            WHERE dedupe_key IN ('sent31', 'cancelled31') AND intent = '{}' AND purged_at IS NOT NULL";
+        assert_eq!(stack.database.number(emptied).await, 2);
+        assert_eq!(stack.database.number("SELECT count(*) FROM outbox WHERE intent <> '{}'").await, 10);
+        let counted = outbox::count_by_state(&**client).await.unwrap();
+        let counted: Vec<_> = counted.iter().map(|count| (count.state.as_str(), count.rows)).collect();
+        let all = ["cancelled", "failed", "held", "pending", "sending", "sent"].map(|state| (state, 2));
+        assert_eq!(counted, all);
     })
     .await;
 }
