@@ -1,0 +1,50 @@
+//! The figures: each in a file, each measured beside its limit.
+
+mod ingest;
+mod worker;
+
+use crate::run::{Run, say};
+
+/// What is measured together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// ingest beside the bare handler and the bare publisher.
+    Ingest,
+    /// A worker beside pgbench.
+    Worker,
+    /// A worker beside itself at batch size 1.
+    Batch,
+}
+
+/// Which figures are measured by which group, in the order in which they are measured.
+const FIGURES: [(&str, Group); 4] = [
+    ("ingest_ratio", Group::Ingest),
+    ("broker_ratio", Group::Ingest),
+    ("worker_ratio", Group::Worker),
+    ("batch_gain", Group::Batch),
+];
+
+/// Measures one figure, with those that come with it, or all.
+///
+/// # Errors
+/// When there is no such figure, or a measurement fails.
+pub(crate) async fn measure(run: &mut Run<'_>, name: Option<&str>) -> anyhow::Result<()> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (_, group) in FIGURES.iter().filter(|(figure, _)| name.is_none_or(|name| name == *figure)) {
+        if !groups.contains(group) {
+            groups.push(*group);
+        }
+    }
+    let names: Vec<_> = FIGURES.iter().map(|(name, _)| *name).collect();
+    anyhow::ensure!(!groups.is_empty(), "there is no such figure; there are {}", names.join(", "));
+    for group in groups {
+        say(&format!("{group:?}"));
+        match group {
+            Group::Ingest => ingest::measure(run).await?,
+            Group::Worker => worker::measure(run).await?,
+            Group::Batch => worker::measure_batches(run).await?,
+        }
+        run.results.save(run.settings)?;
+    }
+    Ok(())
+}
