@@ -40,6 +40,23 @@ const RATE: &str = "
            / extract(epoch FROM last - first)::float8
     FROM bounds";
 
+/// What the tables of effects hold: rows, and bytes with their indexes.
+const SIZES: &str = "
+    SELECT (SELECT count(*) FROM processed_webhooks)::float8 AS webhooks,
+           ((SELECT count(*) FROM processed_webhooks) + (SELECT count(*) FROM inventory_ledger)
+            + (SELECT count(*) FROM outbox) + (SELECT count(*) FROM webhook_payloads))::float8 AS rows,
+           (pg_total_relation_size('processed_webhooks') + pg_total_relation_size('inventory_ledger')
+            + pg_total_relation_size('outbox')
+            + (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('webhook_payloads')))::float8 AS bytes";
+
+/// How much the tables hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    pub(crate) webhooks: f64,
+    pub(crate) rows: f64,
+    pub(crate) bytes: f64,
+}
+
 /// A database of the instance.
 pub(crate) struct Database {
     /// How the worker reaches it.
@@ -155,6 +172,15 @@ impl Database {
     pub(crate) async fn rate(&self, since: time::OffsetDateTime) -> anyhow::Result<f64> {
         let rate: Option<f64> = self.client.query_one(RATE, &[&since]).await?.try_get(0)?;
         rate.context("nothing was processed")
+    }
+
+    /// How much the tables hold.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub(crate) async fn sizes(&self) -> anyhow::Result<Sizes> {
+        let row = self.client.query_one(SIZES, &[]).await?;
+        Ok(Sizes { webhooks: row.try_get("webhooks")?, rows: row.try_get("rows")?, bytes: row.try_get("bytes")? })
     }
 
     /// Where the write-ahead log ends, in bytes.

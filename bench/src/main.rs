@@ -8,6 +8,7 @@
 
 mod database;
 mod figures;
+mod group_commit;
 mod handler;
 mod load;
 mod machine;

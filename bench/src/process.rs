@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -82,7 +82,7 @@ impl<'s> Programs<'s> {
     }
 
     async fn start_ingest(&self, amqp_url: &str, ops: SocketAddr, sign: Sign) -> anyhow::Result<Program> {
-        let (address, spool) = (free_address()?, self.settings.data.join("spool"));
+        let (address, spool) = (free_address()?, self.spool());
         let mut command = self.service("ingest", &[], ops)?;
         command.env("AMQP_URL", amqp_url).env("SPOOL_DIR", spool);
         command.env("INGEST_LISTEN", address.to_string()).env("OPS_LISTEN", ops.to_string());
@@ -90,6 +90,11 @@ impl<'s> Programs<'s> {
         command.env("GENERIC_WEBHOOK_SECRET", SECRET);
         command.env("STANDARD_WEBHOOKS_SECRET", "whsec_YmVuY2htYXJrLXNlY3JldC1vZi1uby12YWx1ZQ==");
         start(command, address, sign).await
+    }
+
+    /// Where ingest spools.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.settings.data.join("spool")
     }
 
     /// The bare handler, on an existing queue.
@@ -202,12 +207,4 @@ impl Sign {
 /// An address that nobody listens on.
 fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
-}
-
-/// Bytes of a file.
-///
-/// # Errors
-/// When it is not there.
-pub(crate) fn file_bytes(path: &Path) -> anyhow::Result<u64> {
-    Ok(std::fs::metadata(path).with_context(|| path.display().to_string())?.len())
 }

@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
@@ -61,20 +62,25 @@ impl Publisher {
     pub(crate) async fn closed(&self, shop: &mut Shop, in_flight: usize, span: Span) -> anyhow::Result<Load> {
         let bodies: Vec<_> = (0..in_flight).map(|_| shop.body()).collect();
         let mut tally = Tally::begin(span)?;
-        let one = async |number: usize| {
-            let (start, body) = (Instant::now(), bodies.get(number).cloned().unwrap_or_default());
-            self.publish(&Uuid::from_u128(fastrand::u128(..)).to_string(), &body).await?;
-            anyhow::Ok((number, start))
-        };
-        let mut publishing: FuturesUnordered<_> = (0..in_flight).map(one).collect();
+        let mut publishing = FuturesUnordered::new();
+        for body in bodies {
+            publishing.push(self.publish_again(body));
+        }
         while let Some(published) = publishing.next().await {
-            let (number, start) = published?;
+            let (body, start) = published?;
             tally.count(start, Instant::now());
             if Instant::now() < tally.end() {
-                publishing.push(one(number));
+                publishing.push(self.publish_again(body));
             }
         }
         tally.finish()
+    }
+
+    /// Publishes under a fresh id, and gives the body back with the time at which it began.
+    async fn publish_again(&self, body: Bytes) -> anyhow::Result<(Bytes, Instant)> {
+        let start = Instant::now();
+        self.publish(&Uuid::from_u128(fastrand::u128(..)).to_string(), &body).await?;
+        Ok((body, start))
     }
 
     /// Publishes at a rate, whether or not the earlier ones are confirmed.

@@ -111,3 +111,9 @@ impl Results {
 fn path(settings: &Settings) -> PathBuf {
     settings.results.join("latest.json")
 }
+
+/// Bytes as megabytes (of 1,048,576).
+#[allow(clippy::cast_precision_loss, reason = "memory is far below 2^53 bytes")]
+pub(crate) fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / (1024.0 * 1024.0)
+}

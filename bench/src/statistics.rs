@@ -13,6 +13,11 @@ pub(crate) struct Summary {
 }
 
 impl Series {
+    /// What is measured once.
+    pub(crate) fn of(value: f64) -> Self {
+        Self(vec![value])
+    }
+
     /// Adds a round.
     pub(crate) fn push(&mut self, value: f64) {
         self.0.push(value);

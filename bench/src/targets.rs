@@ -39,7 +39,7 @@ impl Goal {
 /// All figures, with their goals.
 pub(crate) fn table(results: &Results) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED).set_header(["figure", "median", "min", "max", "goal", ""]);
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["figure", "median", "min", "max", "goal", ""]);
     for (name, figure) in &results.figures {
         let goal = GOALS.iter().find(|(with_goal, _)| with_goal == name).map(|(_, goal)| *goal);
         let (wanted, verdict) = match goal {

@@ -65,6 +65,15 @@ pub(crate) fn memory(pid: u32) -> anyhow::Result<Memory> {
     Ok(Memory { resident: bytes("VmRSS")?, peak: bytes("VmHWM")? })
 }
 
+/// Bytes of a file.
+///
+/// # Errors
+/// When it is not there.
+#[allow(clippy::cast_precision_loss, reason = "files are far below 2^53 bytes")]
+pub(crate) fn file_bytes(path: &Path) -> anyhow::Result<f64> {
+    Ok(std::fs::metadata(path).with_context(|| path.display().to_string())?.len() as f64)
+}
+
 /// Bytes that went over the loopback, whoever sent them.
 ///
 /// # Errors

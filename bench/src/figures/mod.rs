@@ -1,6 +1,10 @@
 //! The figures: each in a file, each measured beside its limit.
 
+mod drain;
 mod ingest;
+mod latency;
+mod sides;
+mod spool;
 mod worker;
 
 use crate::run::{Run, say};
@@ -10,18 +14,26 @@ use crate::run::{Run, say};
 pub(crate) enum Group {
     /// ingest beside the bare handler and the bare publisher.
     Ingest,
+    /// The same by the time that an answer takes.
+    Latency,
     /// A worker beside pgbench.
     Worker,
     /// A worker beside itself at batch size 1.
     Batch,
+    /// ingest without its broker, beside a bare group commit.
+    Spool,
 }
 
 /// Which figures are measured by which group, in the order in which they are measured.
-const FIGURES: [(&str, Group); 4] = [
+const FIGURES: [(&str, Group); 8] = [
     ("ingest_ratio", Group::Ingest),
     ("broker_ratio", Group::Ingest),
+    ("memory", Group::Ingest),
+    ("ingest_p99_ratio", Group::Latency),
     ("worker_ratio", Group::Worker),
+    ("memory", Group::Worker),
     ("batch_gain", Group::Batch),
+    ("spool", Group::Spool),
 ];
 
 /// Measures one figure, with those that come with it, or all.
@@ -41,8 +53,10 @@ pub(crate) async fn measure(run: &mut Run<'_>, name: Option<&str>) -> anyhow::Re
         say(&format!("{group:?}"));
         match group {
             Group::Ingest => ingest::measure(run).await?,
+            Group::Latency => latency::measure(run).await?,
             Group::Worker => worker::measure(run).await?,
             Group::Batch => worker::measure_batches(run).await?,
+            Group::Spool => spool::measure(run).await?,
         }
         run.results.save(run.settings)?;
     }
