@@ -1,8 +1,11 @@
 //! The figures: each in a file, each measured beside its limit.
 
 mod drain;
+mod effects;
+mod growth;
 mod ingest;
 mod latency;
+mod scale;
 mod sides;
 mod spool;
 mod worker;
@@ -20,12 +23,18 @@ pub(crate) enum Group {
     Worker,
     /// A worker beside itself at batch size 1.
     Batch,
+    /// The dispatcher beside lettre and reqwest.
+    Effects,
+    /// A worker on a large database beside a small one.
+    Growth,
+    /// More workers, and one before a large backlog.
+    Scale,
     /// ingest without its broker, beside a bare group commit.
     Spool,
 }
 
 /// Which figures are measured by which group, in the order in which they are measured.
-const FIGURES: [(&str, Group); 8] = [
+const FIGURES: [(&str, Group); 12] = [
     ("ingest_ratio", Group::Ingest),
     ("broker_ratio", Group::Ingest),
     ("memory", Group::Ingest),
@@ -33,7 +42,11 @@ const FIGURES: [(&str, Group); 8] = [
     ("worker_ratio", Group::Worker),
     ("memory", Group::Worker),
     ("batch_gain", Group::Batch),
+    ("effects_ratio", Group::Effects),
+    ("scale", Group::Scale),
+    ("memory", Group::Scale),
     ("spool", Group::Spool),
+    ("growth", Group::Growth),
 ];
 
 /// Measures one figure, with those that come with it, or all.
@@ -56,6 +69,9 @@ pub(crate) async fn measure(run: &mut Run<'_>, name: Option<&str>) -> anyhow::Re
             Group::Latency => latency::measure(run).await?,
             Group::Worker => worker::measure(run).await?,
             Group::Batch => worker::measure_batches(run).await?,
+            Group::Effects => effects::measure(run).await?,
+            Group::Growth => growth::measure(run).await?,
+            Group::Scale => scale::measure(run).await?,
             Group::Spool => spool::measure(run).await?,
         }
         run.results.save(run.settings)?;
