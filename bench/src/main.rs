@@ -14,6 +14,7 @@ mod history;
 mod load;
 mod machine;
 mod pgbench;
+mod plots;
 mod process;
 mod publisher;
 mod queue;
@@ -63,6 +64,7 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
     run.results.machine = Some(Machine::here(&run.database, settings).await?);
     figures::measure(&mut run, settings.figure.as_deref()).await?;
     run.results.save(settings)?;
+    plots::draw(&run.results, &settings.results)?;
     say(&targets::table(&run.results).to_string());
     say(&format!("written to {}", settings.results.join("latest.json").display()));
     Ok(())

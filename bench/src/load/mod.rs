@@ -84,11 +84,6 @@ impl Target {
     fn connections(&self) -> impl Iterator<Item = impl Future<Output = anyhow::Result<Connection>>> {
         self.requests.iter().map(|request| Connection::open(self.address, request.clone()))
     }
-
-    /// Bytes of one request.
-    pub(crate) fn request_bytes(&self) -> usize {
-        self.requests.first().map_or(0, |request| request.bytes.len())
-    }
 }
 
 impl Request {
