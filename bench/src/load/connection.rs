@@ -21,10 +21,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Opens it and sends a first webhook: a server soon closes a connection that says nothing.
     pub(super) async fn open(address: SocketAddr, request: Request) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, request, chance: fastrand::Rng::new(), answer: vec![0; MAX_ANSWER_BYTES] })
+        let mut connection = Self { stream, request, chance: fastrand::Rng::new(), answer: vec![0; MAX_ANSWER_BYTES] };
+        connection.exchange().await?;
+        Ok(connection)
     }
 
     /// Sends a webhook under a fresh id and waits for its answer.
