@@ -4,7 +4,7 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test interop fuzz faults bench soak fmt lint clean-dev
+.PHONY: help demo up down test interop fuzz faults bench capacity soak fmt lint clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ faults: ## break everything under load and count (QUICK=1, FAULT=name, SEED=n, S
 
 bench: ## measure everything beside its limit (FIGURE=name, ROUNDS=n, QUICK=1; see bench/README.md)
 	@dev/bench
+
+capacity: ## the machines that RATE=10000 webhooks a second need (CORES=8)
+	@cargo run --quiet --locked -p bench -- capacity --rate $${RATE:?how many webhooks a second, as in RATE=10000}
 
 soak: ## 10,000 webhooks through WORKERS=4, one of them killed every second (ARGS="--seed 7")
 	@WORKERS=$${WORKERS:-4} dev/up

@@ -6,6 +6,7 @@
 //!
 //! Not promised: figures of a machine that does something else meanwhile.
 
+mod capacity;
 mod database;
 mod figures;
 mod group_commit;
@@ -29,8 +30,11 @@ mod statistics;
 mod targets;
 mod usage;
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 
+use crate::capacity::{Costs, Question};
 use crate::handler::HandlerSettings;
 use crate::machine::Machine;
 use crate::run::{Run, say};
@@ -49,6 +53,14 @@ enum Command {
     Run(Box<Settings>),
     /// Be the bare handler, one of the limits.
     Handler(HandlerSettings),
+    /// Say how many machines a rate needs.
+    Capacity {
+        #[command(flatten)]
+        question: Question,
+        /// Costs of other measurements, in the form of `bench/costs.toml`.
+        #[arg(long)]
+        costs: Option<PathBuf>,
+    },
 }
 
 #[tokio::main]
@@ -56,6 +68,10 @@ async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Run(settings) => run(&settings).await,
         Command::Handler(settings) => handler::serve(settings).await,
+        Command::Capacity { question, costs } => {
+            say(&Costs::load(costs.as_deref())?.answer(&question).text());
+            Ok(())
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::capacity::Costs;
 use crate::machine::Machine;
 use crate::settings::Settings;
 use crate::statistics::Series;
@@ -98,12 +99,19 @@ impl Results {
         self.curves.entry(plot.to_owned()).or_default().insert(line.to_owned(), points);
     }
 
-    /// Writes the file.
+    /// Writes the file, and `costs.toml` beside it, when all costs are known.
     ///
     /// # Errors
-    /// When it can't be written.
+    /// When one can't be written.
     pub(crate) fn save(&self, settings: &Settings) -> anyhow::Result<()> {
         std::fs::create_dir_all(&settings.results)?;
+        let carried = [("queue_per_second", "publisher_rate"), ("worker_per_second", "worker_rate")];
+        let carried = carried.into_iter().filter_map(|(cost, figure)| Some((cost.to_owned(), self.median(figure)?)));
+        let costs: BTreeMap<String, f64> = self.costs.clone().into_iter().chain(carried).collect();
+        let text = toml::to_string(&costs)?;
+        if toml::from_str::<Costs>(&text).is_ok() {
+            std::fs::write(settings.results.join("costs.toml"), text)?;
+        }
         Ok(std::fs::write(path(settings), serde_json::to_vec_pretty(self)?)?)
     }
 }
