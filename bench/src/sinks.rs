@@ -22,21 +22,30 @@ impl Sinks {
     /// When there is no port.
     pub(crate) fn start() -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listen = || runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
         let (smtp, http) = (listen()?, listen()?);
         let sinks = Self { smtp: smtp.local_addr()?, http: http.local_addr()? };
         std::thread::spawn(move || {
-            runtime.block_on(async { tokio::join!(accept(smtp, take_mails), accept(http, take_calls)) })
+            runtime.block_on(async { tokio::try_join!(accept(smtp, take_mails), accept(http, take_calls)) })
         });
         Ok(sinks)
     }
 }
 
-async fn accept<F>(listener: TcpListener, serve: impl Fn(TcpStream) -> F)
+/// To be handed to the sinks' own runtime.
+fn listen() -> std::io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Ends when no more connections can be taken; then whoever sends is refused, and the measurement fails.
+async fn accept<F>(listener: std::net::TcpListener, serve: impl Fn(TcpStream) -> F) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
-    while let Ok((connection, _)) = listener.accept().await {
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        let (connection, _) = listener.accept().await?;
         let serving = serve(connection);
         // Whoever speaks differently hears nothing more, and fails.
         tokio::spawn(async move { drop(serving.await) });
