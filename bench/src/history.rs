@@ -31,7 +31,7 @@ const GROW: &str = "
 const STORE: &str = "
     INSERT INTO webhook_payloads (stored_on, source, webhook_id, content_type, body)
     SELECT $1::text::date, 'shopify', gen_random_uuid()::text, 'application/json', filler.body
-    FROM generate_series(1, $2) AS n, LATERAL (
+    FROM generate_series(1, $2::int8) AS n, LATERAL (
         SELECT string_agg(sha256((n::text || '/' || part::text)::bytea), ''::bytea) AS body
         FROM generate_series(1, 64) AS part) AS filler";
 

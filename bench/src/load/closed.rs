@@ -30,7 +30,7 @@ where
 }
 
 async fn run(target: Target, span: Span) -> anyhow::Result<Load> {
-    let connections = try_join_all(target.connections()).await?;
+    let connections = target.connections().await?;
     let tally = Rc::new(RefCell::new(Tally::begin(span)?));
     let sending = connections.into_iter().map(|connection| {
         let sending = tokio::task::spawn_local(send(connection, Rc::clone(&tally)));

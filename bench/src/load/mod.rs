@@ -11,6 +11,7 @@ mod pace;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use hdrhistogram::Histogram;
 
 pub(crate) use self::closed::closed;
@@ -19,6 +20,9 @@ pub(crate) use self::open::open;
 pub(crate) use self::pace::pace;
 use crate::shop::Shop;
 use crate::usage;
+
+/// Connections that are opened side by side.
+const OPENED_AT_ONCE: usize = 16;
 
 /// How long a measurement takes.
 #[derive(Debug, Clone, Copy)]
@@ -80,9 +84,10 @@ impl Target {
         Self { address, requests: (0..connections).map(|_| Request::new(address, shop)).collect() }
     }
 
-    /// Opens them all.
-    fn connections(&self) -> impl Iterator<Item = impl Future<Output = anyhow::Result<Connection>>> {
-        self.requests.iter().map(|request| Connection::open(self.address, request.clone()))
+    /// Opens them all, few at a time: a server gives up whoever connects and is then not scheduled for a second.
+    async fn connections(&self) -> anyhow::Result<Vec<Connection>> {
+        let opening = self.requests.iter().map(|request| Connection::open(self.address, request.clone()));
+        futures_util::stream::iter(opening).buffered(OPENED_AT_ONCE).try_collect().await
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn open(target: Target, per_second: f64, span: Span) -> anyhow:
 }
 
 async fn run(target: Target, per_second: f64, span: Span) -> anyhow::Result<Load> {
-    let connections = try_join_all(target.connections()).await?;
+    let connections = target.connections().await?;
     let tally = Rc::new(RefCell::new(Tally::begin(span)?));
     let moments: Moments = Rc::new(Mutex::new(pace(per_second, span.warm_up + span.counted)));
     let sending = connections.into_iter().map(|connection| {
