@@ -30,7 +30,7 @@ fuzz: ## feed grammars, templates, paths and provider files with hostile input (
 faults: ## break everything under load and count (QUICK=1, FAULT=name, SEED=n, SEEDS=n)
 	@dev/faults
 
-bench: ## measure everything beside its limit (FIGURE=name, ROUNDS=n, QUICK=1; see bench/README.md)
+bench: ## measure everything beside its limit (FIGURE=name, ROUNDS=n, QUICK=1)
 	@dev/bench
 
 capacity: ## the machines that RATE=10000 webhooks a second need (CORES=8)
