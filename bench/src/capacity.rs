@@ -114,7 +114,8 @@ impl Costs {
             ("Postgres primaries", postgres, 1.0),
         ];
         let part = |(name, carries, least): (&'static str, f64, f64)| {
-            let needed = (rate / carries).ceil().max(least);
+            // What fits exactly, fits, however it was rounded on the way.
+            let needed = (rate / carries - 1e-9).ceil().max(least);
             Part { name, carries, needed }
         };
         Answer {
