@@ -5,7 +5,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::tcp::ReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 
 /// The running sinks; they end with the program.
@@ -96,7 +97,13 @@ async fn take_calls(mut connection: TcpStream) -> anyhow::Result<()> {
 }
 
 /// Reads a line; `false` at the end.
-async fn next_line(from: &mut (impl AsyncBufRead + Unpin), line: &mut String) -> anyhow::Result<bool> {
+///
+/// What has arrived is acknowledged at once. lettre ends a mail with a small write of its own, which the kernel holds back
+/// until the one before it is acknowledged: 40 ms, if the peer's kernel takes its time. That would be measured instead.
+async fn next_line(from: &mut BufReader<ReadHalf<'_>>, line: &mut String) -> anyhow::Result<bool> {
     line.clear();
+    if from.buffer().is_empty() {
+        from.get_ref().as_ref().set_quickack(true)?;
+    }
     Ok(from.read_line(line).await? > 0)
 }
