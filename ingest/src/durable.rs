@@ -88,6 +88,7 @@ impl NotKept {
                 PublishError::Refused => "refused",
                 PublishError::Unroutable => "unroutable",
                 PublishError::Lost => "lost",
+                PublishError::Rejected => "rejected",
                 PublishError::Stopped => "stopped",
             },
             Self::NotSpooled(error) => match error {

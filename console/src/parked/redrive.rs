@@ -115,7 +115,9 @@ impl Redrive<'_> {
                 Err(error) => {
                     unpublished.push(row);
                     match error {
-                        PublishError::Unencodable => report.refuse(&row.key, &Refusal::Unsendable),
+                        PublishError::Unencodable | PublishError::Rejected => {
+                            report.refuse(&row.key, &Refusal::Unsendable)
+                        }
                         _ => stopped_by = Some(*error),
                     }
                 }

@@ -186,7 +186,9 @@ impl Execution<'_> {
         for ((row, _message), published) in messages.iter().zip(published) {
             match published {
                 Ok(()) => report.done(&row.key.source, row.status.as_str()),
-                Err(PublishError::Unencodable) => report.refuse(&row.key, &Refusal::Unsendable),
+                Err(PublishError::Unencodable | PublishError::Rejected) => {
+                    report.refuse(&row.key, &Refusal::Unsendable)
+                }
                 Err(error) => report.stop(format!("{error}; go on with --run {}", self.run.name)),
             }
         }

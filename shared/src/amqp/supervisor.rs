@@ -11,7 +11,8 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use lapin::Connection;
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::{Connection, ErrorKind};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +48,15 @@ pub enum SessionError {
     /// The session cannot trust its connection any longer.
     #[error("{0}")]
     Broken(&'static str),
+}
+
+impl SessionError {
+    /// Whether the broker closed a channel because of a message that it was just given (406: it is too large).
+    pub(super) fn is_about_a_message(&self) -> bool {
+        let Self::Broker(error) = self else { return false };
+        let ErrorKind::ProtocolError(closed) = error.kind() else { return false };
+        *closed.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)
+    }
 }
 
 /// Runs a role's sessions until it is told to stop; returns when the last one is done.
