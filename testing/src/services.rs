@@ -71,6 +71,24 @@ impl Drop for Impatience {
     }
 }
 
+/// `RabbitMQ` closes a channel on which a larger message is published, until this is dropped.
+pub struct SmallMessages(());
+
+impl SmallMessages {
+    /// For channels that are opened from now on.
+    pub async fn of_bytes(bytes: u32) -> Self {
+        let bytes = bytes.to_string();
+        tokio::task::spawn_blocking(move || dev_services(&["message-size", &bytes])).await.unwrap();
+        Self(())
+    }
+}
+
+impl Drop for SmallMessages {
+    fn drop(&mut self) {
+        dev_services(&["message-size", "off"]);
+    }
+}
+
 fn dev_services(arguments: &[&str]) {
     let services = setting("TEST_SERVICES");
     let status = std::process::Command::new(&services)

@@ -9,6 +9,7 @@
 //! it is published once only (the claim absorbs what comes twice), an order across replicas, or that a webhook that
 //! was answered 503 is not published nevertheless. A disk that loses what it said it had synced loses webhooks.
 
+mod adoption;
 mod drainer;
 mod metrics;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::adoption::Adoption;
 use self::drainer::Drainer;
 use self::metrics::{Gauges, Metrics};
 use self::writer::{Command, Grouping, Request, Writer};
@@ -87,6 +89,7 @@ pub(crate) struct SpoolOptions {
 pub(crate) struct Spool {
     commands: SyncSender<Command>,
     store: Arc<Store<Replica>>,
+    metrics: Metrics,
 }
 
 /// The spool's thread and task.
@@ -126,8 +129,6 @@ impl Spool {
         let (written, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let drainer = Drainer {
             store: Arc::clone(&store),
-            root,
-            limits,
             publisher: outlet.publisher,
             queue: outlet.queue,
             breaker: outlet.breaker,
@@ -136,15 +137,16 @@ impl Spool {
             written: Arc::clone(&written),
             stop: stop.clone(),
         };
-        let writer = Writer { store: Arc::clone(&store), commands: receiver, grouping, metrics, written };
+        let writer =
+            Writer { store: Arc::clone(&store), commands: receiver, grouping, metrics: metrics.clone(), written };
         registry.register_collector(Box::new(Gauges { store: Arc::clone(&store), config }));
         let running = Running {
             writer: Builder::new().name("spool".into()).spawn(move || writer.run()).map_err(SpoolError::Thread)?,
-            drainer: tokio::spawn(drainer.run()),
+            drainer: tokio::spawn(drainer.run(Adoption::new(root, limits))),
             commands: commands.clone(),
             stop,
         };
-        Ok((Self { commands, store }, running))
+        Ok((Self { commands, store, metrics }, running))
     }
 
     /// Makes a webhook durable in time.
@@ -169,9 +171,13 @@ impl Spool {
         self.store.takes_more()
     }
 
-    /// Whether files wait for a person.
-    pub(crate) fn has_corrupt_files(&self) -> bool {
-        self.store.holdings().corrupt_files > 0
+    /// What a person must look at, although webhooks may be kept.
+    pub(crate) fn complaints(&self) -> Vec<&'static str> {
+        let held = self.store.holdings();
+        let corrupt = (held.corrupt_files > 0).then_some("the spool has corrupt files: see `oncehook spool verify`");
+        let deferred = held.deferred_files > 0 || self.metrics.adopted_deferred.get() > 0;
+        let deferred = deferred.then_some("the spool has files that cannot be read, published or removed: see the log");
+        corrupt.into_iter().chain(deferred).collect()
     }
 }
 

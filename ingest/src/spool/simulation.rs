@@ -2,7 +2,7 @@
 //!
 //! The disk forgets in a crash whatever was not synced: bytes are cut off anywhere, an entry that was made, moved or
 //! removed is where it was or where it went. The law: every webhook that was answered `Ok` is published, or lies in
-//! a file of `corrupt/` whose bits were flipped; and nothing is published that was not handed in, byte for byte.
+//! a file of `corrupt/` whose bits were flipped, or in one of `new/` that the disk never reads again; and nothing is published that was not handed in, byte for byte.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -30,6 +30,7 @@ enum Bug {
     RemovedBeforeConfirmed,
     UnconfirmedCountsAsConfirmed,
     DamagedIsRemoved,
+    UnreadableStopsTheRest,
 }
 
 struct SimFile {
@@ -46,6 +47,8 @@ struct World {
     files: BTreeMap<BatchName, SimFile>,
     /// Files with a flipped bit.
     rotten: BTreeSet<BatchName>,
+    /// Files that the disk never reads again.
+    unreadable: BTreeSet<BatchName>,
     published: BTreeMap<String, Message>,
     /// Steps until the end of the process.
     fuse: u64,
@@ -106,6 +109,15 @@ impl World {
             self.rotten.insert(*name);
         }
     }
+
+    /// The oldest file that waits lies on a bad sector from now on.
+    fn wear_out(&mut self) {
+        let waiting = |(_, file): &(&BatchName, &SimFile)| file.synced && file.live == Some(Folder::New);
+        if let Some(name) = self.files.iter().find(waiting).map(|(name, _)| *name) {
+            self.log.note("a file can be read no more", || format!("{name}"));
+            self.unreadable.insert(name);
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -118,6 +130,7 @@ impl SimDisk {
             bug,
             files: BTreeMap::new(),
             rotten: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
             published: BTreeMap::new(),
             fuse: u64::MAX,
             crashed: false,
@@ -169,7 +182,11 @@ impl Disk for SimDisk {
     }
 
     fn read(&self, name: BatchName) -> io::Result<Batch> {
-        let world = self.world();
+        let mut world = self.world();
+        world.step("a file is read", |_| {})?;
+        if world.unreadable.contains(&name) {
+            return Err(io::Error::other("input/output error"));
+        }
         let file = world.files.get(&name).filter(|file| file.live == Some(Folder::New));
         let file = file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         Ok(Batch::decode(Bytes::copy_from_slice(&file.bytes)))
@@ -186,9 +203,10 @@ impl Disk for SimDisk {
     }
 }
 
-/// Publishes until it is confirmed, as the drainer does; `false` when the process ended meanwhile.
+/// Publishes until it is confirmed, or was lost too often, as the drainer does; `false` then, and when the process
+/// ended meanwhile.
 fn confirm(disk: &SimDisk, message: &Message) -> bool {
-    loop {
+    for _ in 0..3 {
         let mut world = disk.world();
         let (lands, confirmed) = match world.random(10) {
             0 => (false, false),
@@ -206,22 +224,37 @@ fn confirm(disk: &SimDisk, message: &Message) -> bool {
             _ => {}
         }
     }
+    false
 }
 
 /// What the drainer does with one file.
 fn drain(disk: &SimDisk, store: &Store<SimDisk>, bug: Bug) {
     let Some(name) = store.oldest() else { return };
-    let Ok(batch) = store.read(name) else { return store.forget(name) };
+    let batch = match store.read(name) {
+        Ok(batch) => batch,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return store.forget(name),
+        Err(_) if bug == Bug::UnreadableStopsTheRest => return,
+        Err(_) => {
+            store.defer(name, None);
+            return;
+        }
+    };
     let settlement = match bug {
         Bug::DamagedIsRemoved => Settlement::Remove,
         _ => Settlement::of(&batch, 0),
     };
-    let settle = || while !disk.world().crashed && store.settle(name, settlement).is_err() {};
     if bug == Bug::RemovedBeforeConfirmed {
-        settle();
+        return drop(store.settle(name, settlement));
     }
-    if batch.messages.iter().all(|message| confirm(disk, message)) && bug != Bug::RemovedBeforeConfirmed {
-        settle();
+    let mut progress = store.progress(name, &batch);
+    let mut lost = false;
+    for (record, message) in batch.messages.iter().enumerate() {
+        if progress.is_open(record) {
+            if confirm(disk, message) { progress.confirm(record) } else { lost = true }
+        }
+    }
+    if lost || store.settle(name, settlement).is_err() {
+        store.defer(name, Some(progress));
     }
 }
 
@@ -266,6 +299,8 @@ fn live(seed: u64, bug: Bug, log: Log) -> Life {
                     }
                     10..19 if store.oldest().is_some() => drain(&disk, &store, bug),
                     19 if seed.is_multiple_of(2) => disk.world().rot(),
+                    19 if seed.is_multiple_of(3) => disk.world().wear_out(),
+                    19 => store.pass_round(),
                     _ => drop(disk.world().step("nothing is done", |_| {})),
                 }
             }
@@ -274,8 +309,10 @@ fn live(seed: u64, bug: Bug, log: Log) -> Life {
     }
     (disk.world().fuse, disk.world().failing) = (u64::MAX, 0);
     let store = Store::open(disk.clone(), Limits::NONE).unwrap();
-    while store.oldest().is_some() {
-        drain(&disk, &store, bug);
+    // With a disk that fails no more, each file's turn comes; what still waits is not asked for without end.
+    for _ in 0..40 {
+        (0..=store.holdings().files).for_each(|_| drain(&disk, &store, bug));
+        store.pass_round();
     }
     let mut world = disk.world();
     let broken = law(&world, &answered).err();
@@ -286,7 +323,11 @@ fn law(world: &World, answered: &BTreeSet<String>) -> Result<(), String> {
     let aside =
         world.files.iter().filter(|(name, file)| file.live == Some(Folder::Corrupt) && world.rotten.contains(name));
     let aside: BTreeSet<&String> = aside.flat_map(|(_, file)| &file.ids).collect();
-    if let Some(lost) = answered.iter().find(|id| !world.published.contains_key(*id) && !aside.contains(id)) {
+    let is_unreadable = |name, file: &&SimFile| file.live == Some(Folder::New) && world.unreadable.contains(name);
+    let unreadable = world.files.iter().filter(|(name, file)| is_unreadable(name, file));
+    let unreadable: BTreeSet<&String> = unreadable.flat_map(|(_, file)| &file.ids).collect();
+    let somewhere = |id: &String| world.published.contains_key(id) || aside.contains(id) || unreadable.contains(id);
+    if let Some(lost) = answered.iter().find(|id| !somewhere(id)) {
         return Err(format!("{lost} was answered and is lost"));
     }
     match world.published.values().find(|published| message(published.id[1..].parse().unwrap()) != **published) {
@@ -299,7 +340,10 @@ fn law(world: &World, answered: &BTreeSet<String>) -> Result<(), String> {
 fn what_was_answered_is_never_lost_wherever_it_crashes() {
     let test = "spool::simulation::what_was_answered_is_never_lost_wherever_it_crashes";
     let Some(lived) = hold("ingest", test, 0..3_000, |seed, log| live(seed, Bug::None, log)) else { return };
-    lived.assert_seen(1_000_000, &["a file is removed", "a file is moved", "a folder is synced"]);
+    lived.assert_seen(
+        1_000_000,
+        &["a file is removed", "a file is moved", "a folder is synced", "a file can be read no more"],
+    );
 }
 
 #[test]
@@ -310,6 +354,7 @@ fn every_planted_bug_is_found() {
     found(Bug::RemovedBeforeConfirmed, "was answered and is lost");
     found(Bug::UnconfirmedCountsAsConfirmed, "was answered and is lost");
     found(Bug::DamagedIsRemoved, "was answered and is lost");
+    found(Bug::UnreadableStopsTheRest, "was answered and is lost");
 }
 
 /// A writer on a disk, handed some webhooks and told to stop; what each was answered, and the files.

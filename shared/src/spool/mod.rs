@@ -21,6 +21,7 @@ mod disk;
 mod name;
 mod record;
 mod store;
+mod trouble;
 
 #[cfg(test)]
 mod tests;
@@ -31,3 +32,4 @@ pub use self::disk::Disk;
 pub use self::name::BatchName;
 pub use self::record::RecordError;
 pub use self::store::{Holdings, Limits, Settlement, Store, StoreError};
+pub use self::trouble::{Deferral, Progress};
