@@ -14,6 +14,8 @@ mod drainer;
 mod metrics;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::PathBuf;
@@ -37,6 +39,7 @@ use self::drainer::Drainer;
 use self::metrics::{Gauges, Metrics};
 use self::writer::{Command, Grouping, Request, Writer};
 use crate::breaker::Breaker;
+use crate::room;
 
 /// Why the spool can't be used at start.
 #[derive(Debug, thiserror::Error)]
@@ -149,13 +152,13 @@ impl Spool {
         Ok((Self { commands, store, metrics }, running))
     }
 
-    /// Makes a webhook durable in time.
+    /// Makes a webhook durable in time. Its room is given back with its body, however late the disk lets go of it.
     ///
     /// # Errors
     /// When it is not known to be durable, for whatever reason.
-    pub(crate) async fn keep(&self, message: Message, answer_by: Instant) -> Result<(), NotSpooled> {
+    pub(crate) async fn keep(&self, message: Message, room: room::Bytes, answer_by: Instant) -> Result<(), NotSpooled> {
         let (done, kept) = oneshot::channel();
-        let request = Box::new(Request { message, done });
+        let request = Box::new(Request { message, _room: room, done });
         self.commands.try_send(Command::Keep(request)).map_err(|error| match error {
             TrySendError::Full(_) => NotSpooled::Busy,
             TrySendError::Disconnected(_) => NotSpooled::Stopped,

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc::sync_channel};
 use std::time::Duration;
 
 use bytes::Bytes;
+use prometheus_client::registry::Registry;
+use shared::config::IngestConfig;
 use shared::message::{Message, sha256};
 use shared::name::Name;
 use shared::spool::{Batch, BatchBuilder, BatchFile, BatchName, Disk, Folder, Limits, Settlement, Store, StoreError};
@@ -20,6 +22,7 @@ use tokio::sync::{Notify, oneshot};
 use super::NotSpooled;
 use super::metrics::Metrics;
 use super::writer::{Command, Grouping, Request, Writer};
+use crate::room::Room;
 
 /// What is built wrong on purpose, to see that the law finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,7 +261,7 @@ fn drain(disk: &SimDisk, store: &Store<SimDisk>, bug: Bug) {
     }
 }
 
-fn message(number: u64) -> Message {
+pub(super) fn message(number: u64) -> Message {
     let body = Bytes::from(format!("body {number}").repeat(usize::try_from(number % 7).unwrap()));
     Message {
         source: Name::try_from("shop").unwrap(),
@@ -361,10 +364,14 @@ fn every_planted_bug_is_found() {
 fn write(disk: &SimDisk, limits: Limits, webhooks: u64) -> (Vec<Result<(), NotSpooled>>, usize) {
     let (commands, receiver) = sync_channel(100);
     let store = Arc::new(Store::open(disk.clone(), limits).unwrap());
+    let ingest = IngestConfig::default();
+    let room = Room::new(&ingest, crate::metrics::Metrics::register(&mut Registry::default(), &ingest));
     let mut answers = Vec::new();
     for number in 0..webhooks {
         let (done, answer) = oneshot::channel();
-        commands.send(Command::Keep(Box::new(Request { message: message(number), done }))).unwrap();
+        commands
+            .send(Command::Keep(Box::new(Request { message: message(number), _room: room.bytes(), done })))
+            .unwrap();
         answers.push(answer);
     }
     commands.send(Command::Stop).unwrap();
