@@ -33,7 +33,7 @@ use crate::receive::{self, Inbox};
 use crate::room::Room;
 use crate::settings::Settings;
 use crate::sources::{Sources, SourcesError};
-use crate::spool::{Outlet, Running, Spool, SpoolError, SpoolOptions};
+use crate::spool::{Ended, Outlet, Running, Spool, SpoolError, SpoolOptions};
 
 /// Connections waiting in the kernel to be accepted.
 const BACKLOG: u32 = 1024;
@@ -98,6 +98,9 @@ pub enum RunError {
     /// A server ended by itself.
     #[error("the server ended by itself")]
     Ended,
+    /// The publisher or the spool ended by itself: webhooks would be answered 503, or kept and not published.
+    #[error("the {0} ended by itself")]
+    Part(&'static str),
     /// A task of the service panicked.
     #[error("a task of the service panicked")]
     Panicked(#[from] tokio::task::JoinError),
@@ -170,25 +173,28 @@ impl Application {
     /// Runs until `stop` resolves, then answers what is in flight and returns what `stop` gave.
     ///
     /// # Errors
-    /// [`RunError`] if a server ends by itself.
+    /// [`RunError`] if a server, the publisher or a part of the spool ends by itself.
     pub async fn run_until_stopped<T>(self, stop: impl Future<Output = T>) -> Result<T, RunError> {
         self.announce();
         let (handle, ops_handle) = (self.server.handle(), self.ops.handle());
         let mut server = tokio::spawn(self.server);
         let mut ops = tokio::spawn(self.ops);
+        let (mut publisher, mut spool) = (self.publisher, self.spool);
         let stopped = tokio::select! {
             stopped = stop => stopped,
             ended = &mut server => return Err(ended_early(ended)),
             ended = &mut ops => return Err(ended_early(ended)),
+            ended = &mut publisher => return Err(part_ended("publisher", ended)),
+            error = spool_ended(&mut spool) => return Err(error),
         };
         self.stopping.cancel();
         handle.stop(true).await;
         server.await?.map_err(RunError::Server)?;
-        if let Some(spool) = self.spool {
+        if let Some(spool) = spool {
             spool.stop().await?;
         }
         self.stop.cancel();
-        self.publisher.await?;
+        publisher.await?;
         ops_handle.stop(true).await;
         ops.await?.map_err(RunError::Server)?;
         Ok(stopped)
@@ -200,6 +206,21 @@ fn ended_early(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> Ru
         Ok(Ok(())) => RunError::Ended,
         Ok(Err(error)) => RunError::Server(error),
         Err(panicked) => panicked.into(),
+    }
+}
+
+fn part_ended(part: &'static str, ended: Result<(), tokio::task::JoinError>) -> RunError {
+    ended.map_or_else(RunError::Panicked, |()| RunError::Part(part))
+}
+
+/// Waits for the spool's end, if there is a spool: nothing of it ends before it is told to.
+async fn spool_ended(spool: &mut Option<Running>) -> RunError {
+    match spool {
+        Some(spool) => match spool.ended().await {
+            Ended::Drainer(ended) => part_ended("spool's drainer", ended),
+            Ended::Writer => RunError::Part("spool's writer"),
+        },
+        None => std::future::pending().await,
     }
 }
 

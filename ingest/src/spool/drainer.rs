@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use shared::amqp::{LinkState, PublishError, Publisher};
 use shared::backoff::Backoff;
+use shared::failpoint;
 use shared::message::Message;
 use shared::spool::{Batch, BatchName, Deferral, Progress, Replica, Settlement, Store};
 use tokio::sync::Notify;
@@ -126,6 +127,7 @@ impl Drainer {
                 Sent::Lost => lost += 1,
             }
         }
+        failpoint::reach("spool.published");
         if lost > 0 {
             defer(store, name, Some(progress), &format!("the connection is lost with {lost} of its webhooks"));
             return Ok(());

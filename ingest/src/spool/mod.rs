@@ -18,6 +18,7 @@ mod simulation;
 mod tests;
 mod writer;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -99,9 +100,17 @@ pub(crate) struct Spool {
 pub(crate) struct Running {
     /// A thread of its own: one of the runtime's would keep a failed service from ending.
     writer: std::thread::JoinHandle<()>,
+    /// Closed when that thread ends, however it does.
+    writing: oneshot::Receiver<Infallible>,
     drainer: JoinHandle<()>,
     commands: SyncSender<Command>,
     stop: CancellationToken,
+}
+
+/// What of the spool has ended.
+pub(crate) enum Ended {
+    Drainer(Result<(), JoinError>),
+    Writer,
 }
 
 /// Where the drainer publishes.
@@ -143,8 +152,14 @@ impl Spool {
         let writer =
             Writer { store: Arc::clone(&store), commands: receiver, grouping, metrics: metrics.clone(), written };
         registry.register_collector(Box::new(Gauges { store: Arc::clone(&store), config }));
+        let (writes, writing) = oneshot::channel();
+        let write = move || {
+            let _until_it_ends: oneshot::Sender<Infallible> = writes;
+            writer.run();
+        };
         let running = Running {
-            writer: Builder::new().name("spool".into()).spawn(move || writer.run()).map_err(SpoolError::Thread)?,
+            writer: Builder::new().name("spool".into()).spawn(write).map_err(SpoolError::Thread)?,
+            writing,
             drainer: tokio::spawn(drainer.run(Adoption::new(root, limits))),
             commands: commands.clone(),
             stop,
@@ -185,6 +200,14 @@ impl Spool {
 }
 
 impl Running {
+    /// Waits until one of its parts has ended, which none does by itself.
+    pub(crate) async fn ended(&mut self) -> Ended {
+        tokio::select! {
+            ended = &mut self.drainer => Ended::Drainer(ended),
+            _closed = &mut self.writing => Ended::Writer,
+        }
+    }
+
     /// Finishes the group in hand, and ends. What is spooled stays for the next start.
     pub(crate) async fn stop(self) -> Result<(), JoinError> {
         self.stop.cancel();

@@ -14,6 +14,7 @@ use super::PublisherConfig;
 use super::group::{self, Confirm, ConfirmChannel};
 use super::requests::{GroupLimits, Request, Requests};
 use crate::amqp::{LinkState, Session, SessionError, Topology};
+use crate::failpoint;
 
 /// What the publisher does with a connection.
 pub(super) struct PublishSession {
@@ -77,6 +78,7 @@ async fn publish_groups(
         if group.is_empty() {
             return Ok(());
         }
+        failpoint::reach("publisher.group");
         group::publish(channel, &mut group).await?;
     }
 }
