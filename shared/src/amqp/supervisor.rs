@@ -22,6 +22,8 @@ use crate::error_chain::error_chain;
 
 /// A session that lived this long had a healthy broker: the next pause is short again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+/// How long declaring the queues and opening channels may take: quorum queues wait for elections.
+const SET_UP_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long closing a connection politely may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -95,6 +97,32 @@ pub async fn supervise(
     }
 }
 
+/// A session's first steps, with a deadline: a broker may send heartbeats and never answer. `None`: told to stop
+/// meanwhile.
+///
+/// # Errors
+/// When a step fails, or all of them take longer than 30 s.
+pub async fn set_up<T>(
+    stop: &CancellationToken,
+    steps: impl Future<Output = Result<T, SessionError>>,
+) -> Result<Option<T>, SessionError> {
+    set_up_within(SET_UP_TIMEOUT, stop, steps).await
+}
+
+async fn set_up_within<T>(
+    timeout: Duration,
+    stop: &CancellationToken,
+    steps: impl Future<Output = Result<T, SessionError>>,
+) -> Result<Option<T>, SessionError> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Ok(None),
+        done = tokio::time::timeout(timeout, steps) => {
+            done.unwrap_or(Err(SessionError::Broken("the broker does not answer"))).map(Some)
+        }
+    }
+}
+
 /// Whose turn it is of the broker's addresses, for one role.
 struct Turn {
     broker: Broker,
@@ -130,5 +158,21 @@ async fn close(connection: &Connection) {
             Ok(Err(error)) => tracing::debug!(%error, "the connection was gone before it was closed"),
             Err(_elapsed) => tracing::debug!("the broker did not confirm the close in time"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_broker_that_never_answers_holds_up_neither_the_next_address_nor_the_end() {
+        let stop = CancellationToken::new();
+        let silent = set_up_within(Duration::from_millis(10), &stop, pending::<Result<(), _>>()).await;
+        assert!(matches!(silent, Err(SessionError::Broken(_))), "{silent:?}");
+        stop.cancel();
+        assert!(matches!(set_up(&stop, pending::<Result<(), _>>()).await, Ok(None)));
     }
 }
