@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,10 @@ use prometheus_client::registry::Registry;
 use secrecy::ExposeSecret as _;
 use shared::amqp::{AddressesError, Broker, Publisher, PublisherConfig, Topology};
 use shared::config::{Config, ConfigError, IngestConfig};
+use shared::error_chain::error_chain;
 use shared::ops;
 use shared::provider::CatalogueError;
+use shared::spool::waiting_files;
 use shared::verification::Certificates;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -84,6 +87,17 @@ pub enum BuildError {
     /// The spool can't be used.
     #[error("the spool can't be used; spool.enabled = false does without it")]
     Spool(#[from] SpoolError),
+    /// Webhooks that were answered 2xx would never be published.
+    #[error(
+        "spool.enabled = false, and {files} spooled files wait in {}: start with the spool until they are published, or run `oncehook spool drain`",
+        root.display()
+    )]
+    Stranded {
+        /// Where the spool was.
+        root: PathBuf,
+        /// Files in the `new/` of all replicas.
+        files: usize,
+    },
     /// A server can't be set up.
     #[error("cannot set up the server")]
     Server(#[source] std::io::Error),
@@ -238,22 +252,30 @@ fn start_spool(
     settings: &Settings,
     outlet: Outlet,
     registry: &mut Registry,
-) -> Result<Option<(Spool, Running)>, SpoolError> {
+) -> Result<Option<(Spool, Running)>, BuildError> {
+    let root = settings.spool_dir.clone().unwrap_or_else(|| config.spool.directory.clone());
     if !config.spool.enabled {
-        return Ok(None);
+        return refuse_stranded(root).map(|()| None);
     }
-    let options = SpoolOptions {
-        config: config.spool.clone(),
-        root: settings.spool_dir.clone().unwrap_or_else(|| config.spool.directory.clone()),
-        queue: config.ingest.max_in_flight as usize,
-    };
-    Spool::start(options, outlet, registry).map(Some)
+    let options = SpoolOptions { config: config.spool.clone(), root, queue: config.ingest.max_in_flight as usize };
+    Ok(Some(Spool::start(options, outlet, registry)?))
+}
+
+/// Does without a spool only where none was left behind. Refusing is noticed when the setting is changed; what is
+/// stranded in silence would be noticed by whoever misses it.
+fn refuse_stranded(root: PathBuf) -> Result<(), BuildError> {
+    match waiting_files(&root) {
+        Ok(0) => Ok(()),
+        Ok(files) => Err(BuildError::Stranded { root, files }),
+        Err(error) => {
+            tracing::warn!(directory = %root.display(), error = error_chain(&error), "cannot look for spooled files");
+            Ok(())
+        }
+    }
 }
 
 fn serve(listener: TcpListener, inbox: Inbox, limits: &IngestConfig) -> std::io::Result<Server> {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    // actix counts connections per worker.
-    let connections = (limits.max_connections as usize).div_ceil(workers);
+    let (workers, connections) = (connections::workers(), connections::per_worker(limits.max_connections));
     let (head_timeout, keep_alive) = (
         Duration::from_millis(limits.head_timeout_ms + IngestConfig::HEAD_SLACK_MS),
         Duration::from_secs(limits.keep_alive_s),

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::harness::{Broker, Program, Webhook, program, run, spool_dir, until};
+use crate::harness::{Broker, Program, Webhook, configuration, program, run, spool_dir, until};
 use crate::spool::leave;
 use rstest::rstest;
-use shared::spool::{BatchName, Replica};
+use shared::spool::{BatchName, Folder, Replica};
 use time::OffsetDateTime;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -155,5 +155,25 @@ async fn it_ends_when_a_part_of_it_has_ended(#[case] failpoint: &str, #[case] wh
     .await;
     let ended = program.child.wait().await.unwrap();
     assert!(!ended.success(), "{ended}");
+    broker.clean_up().await;
+}
+
+/// What was answered 2xx is not left behind in silence.
+#[tokio::test]
+async fn it_refuses_to_do_without_a_spool_in_which_files_wait() {
+    let broker = Broker::connect().await;
+    let replica = Replica::claim(&spool_dir(&broker.prefix)).unwrap();
+    leave(&replica, BatchName::default().next(OffsetDateTime::now_utc()), "spooled");
+    let config = configuration(&broker.prefix, "[spool]\nenabled = false\n");
+    let mut refused = Program::start(&broker, |program| {
+        program.env("ONCEHOOK_CONFIG", &config);
+    });
+    assert!(!refused.child.wait().await.unwrap().success());
+    assert!(refused.log().contains("1 spooled files wait"), "{}", refused.log());
+    std::fs::remove_dir_all(replica.folder(Folder::New)).unwrap();
+    let accepted = Program::start(&broker, |program| {
+        program.env("ONCEHOOK_CONFIG", &config);
+    });
+    accepted.up().await;
     broker.clean_up().await;
 }

@@ -27,7 +27,7 @@ mod trouble;
 mod tests;
 
 pub use self::batch::{Batch, BatchBuilder, Damage, MAX_BATCH_BYTES, MAX_RECORD_BYTES};
-pub use self::directory::{BatchFile, DirectoryError, Folder, Replica, batches, replicas};
+pub use self::directory::{BatchFile, DirectoryError, Folder, Replica, batches, replicas, waiting_files};
 pub use self::disk::Disk;
 pub use self::name::BatchName;
 pub use self::record::RecordError;
