@@ -74,7 +74,7 @@ fn every_webhook_ends_once_wherever_workers_end() {
 }
 
 fn found(bug: Bug, law: &str) {
-    find(bug, law, 0..3_000, |seed, bug| live(seed, Some(bug), Log::default()));
+    find(bug, law, 0..30_000, |seed, bug| live(seed, Some(bug), Log::default()));
 }
 
 #[test]
