@@ -9,6 +9,7 @@ use shared::spool::{BatchName, Folder, Replica};
 use time::OffsetDateTime;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::process::Command;
 
 #[tokio::test]
 async fn metrics_count_what_happened() {
@@ -164,16 +165,14 @@ async fn it_refuses_to_do_without_a_spool_in_which_files_wait() {
     let broker = Broker::connect().await;
     let replica = Replica::claim(&spool_dir(&broker.prefix)).unwrap();
     leave(&replica, BatchName::default().next(OffsetDateTime::now_utc()), "spooled");
-    let config = configuration(&broker.prefix, "[spool]\nenabled = false\n");
-    let mut refused = Program::start(&broker, |program| {
-        program.env("ONCEHOOK_CONFIG", &config);
-    });
+    let without_spool = |program: &mut Command| {
+        program.env("ONCEHOOK_CONFIG", configuration(&broker.prefix, "[spool]\nenabled = false\n"));
+    };
+    let mut refused = Program::start(&broker, without_spool);
     assert!(!refused.child.wait().await.unwrap().success());
     assert!(refused.log().contains("1 spooled files wait"), "{}", refused.log());
     std::fs::remove_dir_all(replica.folder(Folder::New)).unwrap();
-    let accepted = Program::start(&broker, |program| {
-        program.env("ONCEHOOK_CONFIG", &config);
-    });
+    let accepted = Program::start(&broker, without_spool);
     accepted.up().await;
     broker.clean_up().await;
 }
