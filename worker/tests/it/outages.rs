@@ -98,7 +98,7 @@ async fn a_batch_that_takes_too_long_is_tried_in_halves() {
     run(async |stack| {
         stock(&stack, &["MUG"]).await;
         let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
-                 $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
+                 $$ BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END $$;
              CREATE TRIGGER slow BEFORE INSERT ON inventory_ledger FOR EACH ROW EXECUTE FUNCTION slow()";
         stack.database.execute(slow).await;
         for id in 1..=20 {
