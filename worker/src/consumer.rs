@@ -244,8 +244,7 @@ impl LaneConsumer {
     fn taken(&self, delivery: Delivery) -> Taken<Receipt> {
         let deliveries = message::delivery_count(&delivery.properties);
         let body = Bytes::from(delivery.data);
-        let in_batches = matches!(self.lane, Lane::Work | Lane::Elements);
-        let place = in_batches.then(|| Place::take(&self.pipeline.metrics, body.len()));
+        let place = self.lane.takes_batches().then(|| Place::take(&self.pipeline.metrics, body.len()));
         let dead = (self.lane == Lane::Dead).then_some(Defect::DeadLettered);
         let arrival = match message::decode(&delivery.properties, body.clone()) {
             Ok(message) => Arrival { message, defect: dead },

@@ -12,7 +12,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use serde::Serialize;
-use shared::amqp::PublishError;
 use shared::error_chain::error_chain;
 use shared::spool::{self, Batch, BatchName, Limits, Replica, Settlement, Store};
 
@@ -120,7 +119,7 @@ impl Drain<'_> {
                 anyhow::ensure!(self.pace.turn(1).await == Turn::Go, "interrupted; {name} stays");
                 match self.outlet.publish(message).await {
                     Ok(()) => drained.webhooks += 1,
-                    Err(PublishError::Unencodable | PublishError::Rejected) => unpublishable += 1,
+                    Err(error) if error.is_for_good() => unpublishable += 1,
                     Err(error) => return Err(error).with_context(|| format!("{name} stays; drain again")),
                 }
             }

@@ -170,7 +170,7 @@ impl Drainer {
                     self.breaker.succeeded();
                     return Ok(Sent::Confirmed);
                 }
-                Err(PublishError::Unencodable | PublishError::Rejected) => return Ok(Sent::Unpublishable),
+                Err(error) if error.is_for_good() => return Ok(Sent::Unpublishable),
                 Err(PublishError::Stopped) => return Err(Stopped),
                 Err(error) => {
                     tracing::debug!(%error, "the broker does not take a spooled webhook yet");

@@ -11,7 +11,7 @@ use shared::message::{Message, sha256};
 use shared::name::Name;
 use shared::spool::{BatchBuilder, BatchName, Folder, Replica, batches};
 use testing::gate::Gate;
-use testing::services::SmallMessages;
+use testing::services::Upset;
 use time::OffsetDateTime;
 use tokio::process::Command;
 
@@ -293,7 +293,7 @@ async fn a_file_that_cannot_be_read_holds_up_no_other_and_is_drained_when_it_can
 /// A fresh one, and one in a file between others: it is kept for a person, and everything else passes.
 #[tokio::test]
 async fn exclusive_a_message_that_the_broker_never_takes_holds_up_no_other() {
-    let small = SmallMessages::of_bytes(20_000).await;
+    let small = Upset::message_size(20_000).await;
     let broker = Broker::connect().await;
     let replica = Replica::claim(&spool_dir(&broker.prefix)).unwrap();
     let mut batch = BatchBuilder::default();

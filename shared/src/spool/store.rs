@@ -9,7 +9,7 @@
 //! it again, which the claim absorbs. One that cannot be read, published or taken away waits, and those behind it go
 //! first (`trouble`).
 //!
-//! Blocking: called from threads that may wait. Proved by simulated crashes in `ingest/src/spool/simulation.rs`.
+//! Blocking: called from threads that may wait. Proved by simulated crashes in `ingest/src/spool/simulation`.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -59,6 +59,14 @@ pub enum PublishError {
     Stopped,
 }
 
+impl PublishError {
+    /// Whether the message will never be published, however often it is tried.
+    #[must_use]
+    pub fn is_for_good(self) -> bool {
+        matches!(self, Self::Unencodable | Self::Rejected)
+    }
+}
+
 /// How a publisher works.
 #[derive(Debug, Clone)]
 pub struct PublisherConfig {

@@ -7,11 +7,11 @@ use tokio_postgres::{Error, GenericClient};
 const PURGE: &str = "
     UPDATE outbox
     SET intent = '{}', last_error = NULL, purged_at = now()
-    WHERE id IN (
+    WHERE id = ANY (ARRAY(
         SELECT id FROM outbox
         WHERE state IN ('sent', 'cancelled') AND purged_at IS NULL AND settled_at < now() - make_interval(days => $1)
         LIMIT $2
-        FOR UPDATE SKIP LOCKED)";
+        FOR UPDATE SKIP LOCKED))";
 
 /// Empties up to `limit` rows that were sent or cancelled more than `days` ago; returns how many.
 ///
