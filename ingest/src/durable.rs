@@ -49,22 +49,22 @@ impl Keeper {
     /// given back when the body is let go of, which a disk that hangs may put off for longer than the answer.
     pub(crate) async fn keep(
         &self,
-        message: Message,
+        message: &Message,
         room: room::Bytes,
         answer_by: tokio::time::Instant,
     ) -> Result<Kept, NotKept> {
-        let Some(spool) = &self.spool else { return self.publish(&message).await.map_err(NotKept::NotPublished) };
+        let Some(spool) = &self.spool else { return self.publish(message).await.map_err(NotKept::NotPublished) };
         if self.may_publish() {
-            match self.publish(&message).await {
+            match self.publish(message).await {
                 Ok(kept) => return Ok(kept),
                 Err(PublishError::Unencodable) => return Err(NotKept::Unencodable),
                 Err(error) => tracing::debug!(webhook.id = message.id, %error, "not published, spooling"),
             }
-        } else if message::encode(&message).is_err() {
+        } else if message::encode(message).is_err() {
             // What can never be published is told to its sender, not kept.
             return Err(NotKept::Unencodable);
         }
-        spool.keep(message, room, answer_by).await.map(|()| Kept::Spooled).map_err(NotKept::NotSpooled)
+        spool.keep(message.clone(), room, answer_by).await.map(|()| Kept::Spooled).map_err(NotKept::NotSpooled)
     }
 
     /// Whether there is any point in asking the broker.

@@ -1,8 +1,6 @@
 //! The W3C trace context (<https://www.w3.org/TR/trace-context/>): taken over from the request or begun here,
 //! so that one webhook can be followed through queue and worker.
 
-use std::fmt::Write as _;
-
 use aws_lc_rs::rand;
 use shared::verification::Headers;
 
@@ -30,18 +28,10 @@ fn is_well_formed(text: &str) -> bool {
 
 /// A fresh, sampled trace; `None` if the system has no randomness, which is no reason to refuse a webhook.
 fn begin() -> Option<String> {
-    let mut random = [0; 24];
-    rand::fill(&mut random).ok()?;
-    let mut text = String::with_capacity(55);
-    text.push_str("00-");
-    for (position, byte) in random.iter().enumerate() {
-        if position == 16 {
-            text.push('-');
-        }
-        write!(text, "{byte:02x}").ok()?;
-    }
-    text.push_str("-01");
-    Some(text)
+    let (mut trace, mut parent) = ([0; 16], [0; 8]);
+    rand::fill(&mut trace).ok()?;
+    rand::fill(&mut parent).ok()?;
+    Some(format!("00-{:032x}-{:016x}-01", u128::from_ne_bytes(trace), u64::from_ne_bytes(parent)))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub(super) trait ConfirmChannel: Sync {
     type Confirming: Future<Output = Result<Confirm, SessionError>> + Send;
 
     /// Hands one message to the broker.
-    fn publish(&self, request: &Request) -> impl Future<Output = Result<Self::Confirming, SessionError>> + Send;
+    fn publish(&self, request: &mut Request) -> impl Future<Output = Result<Self::Confirming, SessionError>> + Send;
 
     /// Ends when a group that begins now has taken too long.
     fn too_late(&self) -> impl Future<Output = ()> + Send;
@@ -71,10 +71,14 @@ pub(super) async fn publish(channel: &impl ConfirmChannel, group: &mut Vec<Reque
 /// would cost each message a turn of its thread.
 pub(super) async fn confirm_all(
     channel: &impl ConfirmChannel,
-    group: &[Request],
+    group: &mut [Request],
 ) -> Result<Vec<Confirm>, SessionError> {
-    let confirming = try_join_all(group.iter().map(|request| channel.publish(request))).await?;
-    try_join_all(confirming).await
+    let confirming = try_join_all(group.iter_mut().map(|request| channel.publish(request))).await?;
+    let mut confirms = Vec::with_capacity(confirming.len());
+    for confirm in confirming {
+        confirms.push(confirm.await?); // what fails one of them fails the channel, and so the first
+    }
+    Ok(confirms)
 }
 
 /// Only an acknowledgement is success, and only in a group without a return.

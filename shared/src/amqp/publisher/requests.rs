@@ -22,7 +22,8 @@ pub(super) enum Company {
 pub(super) struct Request {
     pub(super) company: Company,
     pub(super) queue: Arc<str>,
-    pub(super) properties: BasicProperties,
+    /// Large, and moved often: into the queue, out of it, into a group.
+    pub(super) properties: Box<BasicProperties>,
     pub(super) body: Bytes,
     /// Closed when nobody waits for it any more.
     pub(super) done: oneshot::Sender<Result<(), PublishError>>,
@@ -58,17 +59,19 @@ pub(super) fn requests(capacity: usize) -> (Submissions, Requests) {
 impl Submissions {
     /// Hands a message in and waits until its group is settled. Dropped meanwhile, the message may
     /// still be published.
-    pub(super) async fn submit(
+    pub(super) fn submit(
         &self,
         company: Company,
         queue: &str,
         properties: BasicProperties,
         body: Bytes,
-    ) -> Result<(), PublishError> {
+    ) -> impl Future<Output = Result<(), PublishError>> + use<'_> {
         let (done, settled) = oneshot::channel();
-        let request = Request { company, queue: queue.into(), properties, body, done };
-        self.0.send(request).await.map_err(|_closed| PublishError::Stopped)?;
-        settled.await.unwrap_or(Err(PublishError::Lost))
+        let request = Request { company, queue: queue.into(), properties: Box::new(properties), body, done };
+        async move {
+            self.0.send(request).await.map_err(|_closed| PublishError::Stopped)?;
+            settled.await.unwrap_or(Err(PublishError::Lost))
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::{BoxFuture, Map, try_join_all};
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{Channel, Confirmation, Connection, Event};
+use lapin::{Channel, Confirmation, Connection, Event, PublisherConfirm};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -105,13 +105,13 @@ struct LapinChannel {
 }
 
 impl ConfirmChannel for LapinChannel {
-    type Confirming = BoxFuture<'static, Result<Confirm, SessionError>>;
+    type Confirming = Map<PublisherConfirm, fn(lapin::Result<Confirmation>) -> Result<Confirm, SessionError>>;
 
-    async fn publish(&self, request: &Request) -> Result<Self::Confirming, SessionError> {
+    async fn publish(&self, request: &mut Request) -> Result<Self::Confirming, SessionError> {
         let options = BasicPublishOptions { mandatory: true, immediate: false };
-        let (queue, properties) = (request.queue.as_ref().into(), request.properties.clone());
+        let (queue, properties) = (request.queue.as_ref().into(), std::mem::take(request.properties.as_mut()));
         let confirming = self.channel.basic_publish("".into(), queue, options, &request.body, properties).await?;
-        Ok(confirming.map(|confirmation| Ok(read(&confirmation?))).boxed())
+        Ok(confirming.map(|confirmation| Ok(read(&confirmation?))))
     }
 
     /// While the broker blocks publishers it is never too late, although the requesters have long been told: the

@@ -160,7 +160,7 @@ impl Link {
 impl ConfirmChannel for ModelChannel {
     type Confirming = Confirming;
 
-    async fn publish(&self, request: &Request) -> Result<Confirming, SessionError> {
+    async fn publish(&self, request: &mut Request) -> Result<Confirming, SessionError> {
         let (link, message) = (&self.link, request.body[0]);
         link.step();
         if !lock(&link.channels[self.number]).unsettled.is_empty() {

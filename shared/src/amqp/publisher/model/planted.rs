@@ -39,7 +39,7 @@ pub(super) async fn publish_all(
         let confirming = async {
             tokio::select! {
                 biased;
-                confirms = confirm_all(channel, &group) => confirms,
+                confirms = confirm_all(channel, &mut group) => confirms,
                 () = impatience(), if bug == Bug::GroupsOverlap => Ok(Vec::new()),
                 () = channel.too_late() => match bug {
                     Bug::LateChannelsGoOn => Ok(Vec::new()),
