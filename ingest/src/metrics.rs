@@ -94,6 +94,7 @@ pub(crate) struct Metrics {
     durations: Family<SourceLabels, Histogram, fn() -> Histogram>,
     refusals: Family<RefusalLabels, Counter>,
     secrets: Family<SecretLabels, Gauge>,
+    failed_in_a_row: Family<SourceLabels, Gauge>,
     pub(crate) in_flight: Gauge,
     pub(crate) in_flight_bytes: Gauge,
     pub(crate) connections: Gauge,
@@ -107,6 +108,7 @@ impl Metrics {
             durations: Family::new_with_constructor(durations),
             refusals: Family::default(),
             secrets: Family::default(),
+            failed_in_a_row: Family::default(),
             in_flight: Gauge::default(),
             in_flight_bytes: Gauge::default(),
             connections: Gauge::default(),
@@ -131,6 +133,11 @@ impl Metrics {
             "webhook_secret_last_used_timestamp_seconds",
             "When a webhook was last signed with this secret, by its position in sources.NAME.secrets; not there if never",
             metrics.secrets.clone(),
+        );
+        registry.register(
+            "webhook_failed_answers_in_a_row",
+            "Answers other than 2xx since the last 2xx: some providers end a subscription after a few",
+            metrics.failed_in_a_row.clone(),
         );
         registry.register(
             "webhook_requests_in_flight",
@@ -164,6 +171,11 @@ impl Metrics {
     /// One request has ended.
     pub(crate) fn ended(&self, source: &str, outcome: Outcome, seconds: f64) {
         self.requests.get_or_create(&RequestLabels { source: source.to_owned(), outcome }).inc();
+        let in_a_row = self.failed_in_a_row.get_or_create(&SourceLabels { source: source.to_owned() });
+        match outcome {
+            Outcome::Accepted | Outcome::Handshake => in_a_row.set(0),
+            _ => in_a_row.inc(),
+        };
         self.durations.get_or_create(&SourceLabels { source: source.to_owned() }).observe(seconds);
     }
 

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Pool};
 use shared::config::{DispatchConfig, RetentionConfig};
-use shared::db::{self, outbox, processed_webhooks, webhook_bodies, webhook_failures, webhook_payloads};
+use shared::db::{
+    self, outbox, processed_webhooks, webhook_bodies, webhook_failures, webhook_payloads, webhook_search_keys,
+};
 use shared::error_chain::error_chain;
 use tokio_util::sync::CancellationToken;
 
@@ -109,6 +111,7 @@ async fn purge_all(pool: &Pool, retention: &RetentionConfig) -> Result<(), Maint
         while processed_webhooks::purge(&***client, days(retention.processed_days), PURGE_ROWS).await? > 0 {}
         while webhook_bodies::purge(&***client, days(retention.processed_days), PURGE_ROWS).await? > 0 {}
         while webhook_failures::purge(&***client, days(retention.failure_days), PURGE_ROWS).await? > 0 {}
+        while webhook_search_keys::purge(&***client, days(retention.payload_days), PURGE_ROWS).await? > 0 {}
         Ok::<_, tokio_postgres::Error>(())
     };
     Ok(db::answer_within(HOUSEKEEPING_INTERVAL, pool.get().await?, purge).await??)

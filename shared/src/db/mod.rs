@@ -4,15 +4,20 @@
 //! read by name. Sessions run READ COMMITTED with timeouts, so that a frozen worker's transaction
 //! is ended by the database and its late COMMIT fails.
 
+pub mod console_audit;
+pub mod console_sessions;
+pub mod console_tokens;
 pub mod inventory;
 pub mod inventory_ledger;
 pub mod migrate;
 pub mod outbox;
 pub mod parked_webhooks;
+pub mod paused_effects;
 pub mod processed_webhooks;
 pub mod webhook_bodies;
 pub mod webhook_failures;
 pub mod webhook_payloads;
+pub mod webhook_search_keys;
 
 mod content;
 mod failure;

@@ -29,14 +29,15 @@ use crate::message::Message;
 const PARK: &str = "
     INSERT INTO parked_webhooks
         (source, webhook_id, provider, topic, reason, detail, attempts, content_type, headers, body, body_sha256,
-         received_at, replay_of, replay_run, replay_mode)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $11, $12, $13, $14, $15)
+         received_at, replay_of, replay_run, replay_mode, trace_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $11, $12, $13, $14, $15, $16)
     ON CONFLICT (source, webhook_id) DO UPDATE
     SET provider = excluded.provider, topic = excluded.topic, reason = excluded.reason,
         detail = excluded.detail, state = 'parked', generation = parked_webhooks.generation + 1,
         attempts = excluded.attempts, content_type = excluded.content_type, headers = excluded.headers,
         body = excluded.body, body_sha256 = excluded.body_sha256, received_at = excluded.received_at,
         replay_of = excluded.replay_of, replay_run = excluded.replay_run, replay_mode = excluded.replay_mode,
+        trace_id = excluded.trace_id,
         redriven_at = NULL, discarded_because = NULL, changed_at = now()";
 
 const RESOLVE: &str = "
@@ -163,6 +164,7 @@ pub async fn park(
                 &replay.map(|replay| &replay.of),
                 &replay.map(|replay| replay.run.as_str()),
                 &replay.map(|replay| replay.mode.as_str()),
+                &message.trace_id(),
             ],
         )
         .await?;

@@ -4,9 +4,10 @@
 //! conflicting insert waits for the other transaction, is skipped after its commit and goes
 //! through after its rollback. Rows are inserted in key order, so that two batches with the same
 //! webhooks cannot wait for each other in a circle. A replay is claimed under an id of its own; what can be
-//! replayed is looked up in [`replays`].
+//! replayed is looked up in [`replays`], and what a person looks for in [`search`].
 
 pub mod replays;
+pub mod search;
 
 use std::collections::{HashMap, HashSet};
 
