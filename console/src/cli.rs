@@ -10,10 +10,11 @@ use crate::output::{Output, show};
 use crate::parked::arguments::ParkedCommand;
 use crate::replay::command::ReplayArgs;
 use crate::send::SendArgs;
+use crate::server::command::ConsoleArgs;
 use crate::settings::{HEADING, Settings};
 use crate::spool::command::SpoolCommand;
 use crate::verify::VerifyArgs;
-use crate::{inventory, parked, providers, replay, send, spool, status, verify};
+use crate::{inventory, parked, providers, replay, send, server, spool, status, verify};
 
 /// Sees and steers an Oncehook installation.
 #[derive(Debug, Parser)]
@@ -50,6 +51,8 @@ enum Command {
     /// What ingest keeps on its disk while the broker is away; run it where that disk is.
     #[command(subcommand)]
     Spool(SpoolCommand),
+    /// Serve the pages and the JSON API, until told to stop.
+    Console(Box<ConsoleArgs>),
     /// Queue depths, outbox, parked webhooks, workers. Exit code 3 when something needs a person.
     Status,
 }
@@ -101,6 +104,7 @@ pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
             show(&verdict, cli.output, out)?;
             return Ok(if verdict.is_fine() { ExitCode::SUCCESS } else { ExitCode::from(3) });
         }
+        Command::Console(arguments) => return server::command::run(&arguments, settings, out).await,
         Command::Status => {
             let status = status::gather(settings).await?;
             show(&status, cli.output, out)?;

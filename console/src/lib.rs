@@ -1,8 +1,9 @@
-//! The command line `oncehook`: sees and steers an installation.
+//! The command line `oncehook`, and the console that it serves: both see and steer an installation.
 //!
 //! One module a group of commands, whose functions return what they found or did as data ([`output::Shown`]) and never
 //! print; [`output`] turns it into a table or JSON. Where a group is a folder, its `command` holds the arguments.
 //! What acts on many webhooks shares [`steering`]: consent, pace, a publisher, a report.
+//! [`server`] shows and does the same by HTTP.
 
 pub mod cli;
 
@@ -13,6 +14,7 @@ mod parked;
 mod providers;
 mod replay;
 mod send;
+mod server;
 mod settings;
 mod spool;
 mod spool_gauges;

@@ -20,7 +20,8 @@ pub(crate) const CHANGED_BODY_RUN: &str = "changed-";
 const CHANGED_BODY_DIGITS: usize = 40;
 
 /// What a person says is right, having looked at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Accept {
     /// It was older than ids are kept when it was parked, and was not processed before. (If it was, it runs again;
     /// stock and mails have keys of their own.)
