@@ -3,21 +3,17 @@
 //! Invariant: what changes in a breaking way gets another version. Lists are paged by cursors that are opaque to callers.
 //! Errors are RFC 9457 documents ([`super::problem`]).
 
-use std::sync::{Arc, LazyLock};
-
 use actix_web::http::header;
-use actix_web::web::{self, Json, JsonConfig, Path, QueryConfig};
-use actix_web::{HttpResponse, error::ResponseError};
+use actix_web::HttpResponse;
+use actix_web::web::{self, Json, JsonConfig, QueryConfig};
+use askama::Template;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
-use utoipa_swagger_ui::Config;
 
 use super::access::Caller;
+use super::page::{self, AssetPaths};
 use super::problem::Problem;
 use super::{audit, jobs, outbox, overview, parked, sources, webhooks};
-
-/// Where the description is.
-const DESCRIPTION: &str = "/api/v1/openapi.json";
 
 /// The API's description.
 #[derive(OpenApi)]
@@ -74,7 +70,7 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
                 .route("/audit", web::get().to(audit::api)),
         )
         .route("/api/docs", web::get().to(to_docs))
-        .route("/api/docs/{file:.*}", web::get().to(docs));
+        .route("/api/docs/", web::get().to(docs));
 }
 
 async fn description(_caller: Caller) -> Json<utoipa::openapi::OpenApi> {
@@ -85,17 +81,15 @@ async fn to_docs() -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, "/api/docs/")).finish()
 }
 
+#[derive(Template)]
+#[template(path = "docs.html")]
+struct Docs {
+    assets: AssetPaths,
+}
+
 /// Swagger UI, embedded. A person comes here by the session; the description is fetched with its cookie.
-async fn docs(_caller: Caller, file: Path<String>) -> Result<HttpResponse, Problem> {
-    static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| Arc::new(Config::from(DESCRIPTION)));
-    match utoipa_swagger_ui::serve(&file, Arc::clone(&CONFIG)) {
-        Ok(Some(found)) => Ok(HttpResponse::Ok().content_type(found.content_type).body(found.bytes.to_vec())),
-        Ok(None) => Err(Problem::NotFound),
-        Err(error) => {
-            tracing::error!(%error, "cannot serve Swagger UI");
-            Ok(Problem::Unavailable.error_response())
-        }
-    }
+async fn docs(_caller: Caller) -> Result<HttpResponse, Problem> {
+    page::html(&Docs { assets: AssetPaths })
 }
 
 #[cfg(test)]

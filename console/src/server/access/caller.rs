@@ -94,13 +94,13 @@ impl Caller {
             let person = person.map_or_else(|| "api".to_owned(), named);
             return Ok(Self { role, person, peer, door: Door::Bearer });
         }
-        let cookie = request.cookie(COOKIE).ok_or(Problem::Unauthenticated)?;
+        let cookie = cookie(&request).ok_or(Problem::Unauthenticated)?;
         let client = console.database().await?;
-        let session = console_sessions::find(&client, &sha256(cookie.value().as_bytes())).await?;
+        let session = console_sessions::find(&client, &sha256(cookie.as_bytes())).await?;
         let session = session.ok_or(Problem::Unauthenticated)?;
         // What the token was worth at the login does not count.
         let role = console.tokens.role_of_hash(&session.token_sha256).ok_or(Problem::Unauthenticated)?;
-        Ok(Self { role, person: session.person, peer, door: Door::Session(CsrfToken::of(cookie.value())) })
+        Ok(Self { role, person: session.person, peer, door: Door::Session(CsrfToken::of(&cookie)) })
     }
 }
 
@@ -111,6 +111,13 @@ impl FromRequest for Caller {
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         Box::pin(Self::tell(request.clone()))
     }
+}
+
+/// The session's cookie, if there is one.
+pub(crate) fn cookie(request: &HttpRequest) -> Option<String> {
+    let headers = request.headers().get_all(header::COOKIE).filter_map(|value| value.to_str().ok());
+    let mut cookies = headers.flat_map(|header| header.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
+    cookies.find(|(name, _value)| *name == COOKIE).map(|(_name, value)| value.to_owned())
 }
 
 /// The address of the other end.

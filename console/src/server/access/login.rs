@@ -1,6 +1,5 @@
 //! The login: a token is shown once, and the browser gets a session for it.
 
-use actix_web::cookie::{Cookie, SameSite, time};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
@@ -9,15 +8,15 @@ use shared::db::console_audit::{self, Actor, Outcome};
 use shared::db::console_sessions::{self, Session};
 use shared::message::sha256;
 
-use super::caller::{COOKIE, named, peer};
+use super::caller::{COOKIE, cookie, named, peer};
 use super::csrf::is_from_elsewhere;
 use super::tokens::random_text;
 use crate::server::page::{self, AssetPaths};
 use crate::server::problem::Problem;
 use crate::server::state::{Console, Shared};
 
-/// Half a day: the cookie goes when the session has.
-const COOKIE_AGE: time::Duration = time::Duration::days(7);
+/// A week, in seconds: the cookie goes when no session can be left.
+const COOKIE_AGE_S: u32 = 7 * 86_400;
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -88,7 +87,7 @@ pub(crate) async fn login(
     console_sessions::begin(&client, &sha256(cookie.as_bytes()), &session).await?;
     console_audit::finish(&client, audit, Outcome::Done, "").await?;
     Ok(HttpResponse::SeeOther()
-        .cookie(session_cookie(&request, cookie, COOKIE_AGE))
+        .insert_header((header::SET_COOKIE, set_cookie(&request, &cookie, COOKIE_AGE_S)))
         .insert_header((header::LOCATION, ours(&form.next)))
         .finish())
 }
@@ -98,11 +97,11 @@ pub(crate) async fn logout(request: HttpRequest, console: Shared) -> Result<Http
     if is_from_elsewhere(&request) {
         return Err(Problem::CrossSite);
     }
-    if let Some(cookie) = request.cookie(COOKIE) {
-        end(&console, cookie.value()).await?;
+    if let Some(cookie) = cookie(&request) {
+        end(&console, &cookie).await?;
     }
     Ok(HttpResponse::SeeOther()
-        .cookie(session_cookie(&request, String::new(), time::Duration::ZERO))
+        .insert_header((header::SET_COOKIE, set_cookie(&request, "", 0)))
         .insert_header((header::LOCATION, "/login"))
         .finish())
 }
@@ -133,11 +132,10 @@ fn ours(next: &str) -> &str {
 }
 
 /// Behind TLS, which a proxy in front of us tells of, the cookie is sent over TLS only.
-fn session_cookie(request: &HttpRequest, value: String, age: time::Duration) -> Cookie<'static> {
+fn set_cookie(request: &HttpRequest, value: &str, age_s: u32) -> String {
     let proto = request.headers().get("x-forwarded-proto").and_then(|value| value.to_str().ok());
-    let secure = proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
-    let cookie = Cookie::build(COOKIE, value).path("/").http_only(true).same_site(SameSite::Strict);
-    cookie.max_age(age).secure(secure).finish()
+    let secure = if proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https")) { "; Secure" } else { "" };
+    format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age_s}{secure}")
 }
 
 #[cfg(test)]
