@@ -3,8 +3,8 @@
 //! Invariant: what changes in a breaking way gets another version. Lists are paged by cursors that are opaque to callers.
 //! Errors are RFC 9457 documents ([`super::problem`]).
 
-use actix_web::http::header;
 use actix_web::HttpResponse;
+use actix_web::http::header;
 use actix_web::web::{self, Json, JsonConfig, QueryConfig};
 use askama::Template;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};

@@ -29,6 +29,8 @@ pub(crate) struct Series {
     pub(crate) parked: Vec<f64>,
     /// Messages ready in the work queue.
     pub(crate) ready: Vec<Option<u32>>,
+    /// Files in all spools.
+    pub(crate) spool_files: Vec<u64>,
     /// Milliseconds; `null` where no webhook was processed.
     pub(crate) p50_ms: Vec<Option<f64>>,
     pub(crate) p95_ms: Vec<Option<f64>>,
@@ -73,6 +75,7 @@ pub(crate) async fn series(
         let counts = point.iter().fold(Counts::default(), |sum, tick| sum.plus(&tick.counts));
         series.push(last.at, &counts, point.len() as f64 * INTERVAL.as_secs_f64());
         series.ready.push(last.ready);
+        series.spool_files.push(last.spool_files);
     }
     Ok(Json(series))
 }
@@ -88,6 +91,7 @@ impl Series {
             retried: Vec::new(),
             parked: Vec::new(),
             ready: Vec::new(),
+            spool_files: Vec::new(),
             p50_ms: Vec::new(),
             p95_ms: Vec::new(),
             p99_ms: Vec::new(),

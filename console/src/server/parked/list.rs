@@ -74,8 +74,9 @@ impl ParkedQuery {
 
     /// Whether it takes everything that waits.
     pub(crate) fn takes_all(&self) -> bool {
-        let Self { state: _, source, reason, topic, since, until, after: _ } = self;
-        [source, reason, topic, since, until].into_iter().all(|field| field.trim().is_empty())
+        let Self { state, source, reason, topic, since, until, after: _ } = self;
+        matches!(state.as_str(), "" | "waiting" | "parked")
+            && [source, reason, topic, since, until].into_iter().all(|field| field.trim().is_empty())
     }
 }
 

@@ -5,7 +5,7 @@ use shared::db::parked_webhooks::ParkReason;
 use testing::run;
 use testing::wait::until;
 
-use super::{Console, OPERATOR, VIEWER, json};
+use super::{Console, OPERATOR, VIEWER, form, json};
 use crate::scene::{orders, park};
 
 const PAGES: [&str; 6] = ["/", "/webhooks", "/parked", "/outbox", "/sources", "/audit"];
@@ -83,7 +83,10 @@ async fn a_viewer_sees_everything_and_changes_nothing() {
         let fields = [("csrf", browser.csrf.as_str()), ("key", "shopify/w1"), ("do", "discard"), ("because", "x")];
         assert_eq!(browser.form("/parked/act", &fields).send().await.unwrap().status(), 403);
         let actions = [
-            ("/parked/discard", serde_json::json!({ "webhooks": [{ "source": "shopify", "webhook_id": "w1" }], "because": "x" })),
+            (
+                "/parked/discard",
+                serde_json::json!({ "webhooks": [{ "source": "shopify", "webhook_id": "w1" }], "because": "x" }),
+            ),
             ("/parked/redrive", serde_json::json!({ "filter": {} })),
             ("/replays", serde_json::json!({ "source": "shopify", "webhook_id": "w1" })),
             ("/outbox/cancel", serde_json::json!({ "ids": [1] })),
@@ -114,8 +117,11 @@ async fn what_another_site_makes_a_browser_send_is_refused() {
             browser.form("/parked/act", &[&bare[..], &[("csrf", "guessed")]].concat()),
             browser.form("/parked/act", &with_token).header("origin", "https://evil.example"),
             browser.form("/parked/act", &with_token).header("sec-fetch-site", "cross-site"),
-            console.post("/api/v1/parked/redrive").header(COOKIE, &browser.cookie).json(&serde_json::json!({ "filter": {} })),
-            console.post("/login").header("origin", "https://evil.example").form(&[("token", OPERATOR)]),
+            console
+                .post("/api/v1/parked/redrive")
+                .header(COOKIE, &browser.cookie)
+                .json(&serde_json::json!({ "filter": {} })),
+            form(console.post("/login").header("origin", "https://evil.example"), &[("token", OPERATOR)]),
         ];
         for request in forged {
             assert_eq!(request.send().await.unwrap().status(), 403);
@@ -131,11 +137,12 @@ async fn wrong_tokens_are_limited_and_written_down() {
         let console = Console::start(&stack).await;
         let mut answers = Vec::new();
         for _ in 0..11 {
-            let form = [("token", "wrong"), ("person", "Mallory")];
-            answers.push(console.post("/login").form(&form).send().await.unwrap().status().as_u16());
+            let wrong = form(console.post("/login"), &[("token", "wrong"), ("person", "Mallory")]);
+            answers.push(wrong.send().await.unwrap().status().as_u16());
         }
         assert_eq!(answers, [&[401; 10][..], &[429]].concat());
-        let refused = "SELECT count(*) FROM console_audit WHERE action = 'login' AND outcome = 'refused' AND person = 'Mallory'";
+        let refused =
+            "SELECT count(*) FROM console_audit WHERE action = 'login' AND outcome = 'refused' AND person = 'Mallory'";
         assert_eq!(stack.database.number(refused).await, 10);
     })
     .await;
@@ -162,7 +169,8 @@ async fn the_first_start_prints_a_token_once_and_keeps_its_hash() {
         // A configured token takes its place.
         let third = Console::start(&stack).await;
         assert_eq!(third.get("/api/v1/sources").bearer_auth(&token).send().await.unwrap().status(), 401);
-        let dump = stack.database.number("SELECT count(*) FROM console_tokens WHERE octet_length(token_sha256) = 32").await;
+        let dump =
+            stack.database.number("SELECT count(*) FROM console_tokens WHERE octet_length(token_sha256) = 32").await;
         assert_eq!(dump, 1);
     })
     .await;
@@ -174,8 +182,8 @@ async fn a_session_ends_with_its_token_and_is_secure_behind_tls() {
         let console = Console::start(&stack).await;
         let browser = console.log_in(OPERATOR).await;
         let cookie = browser.cookie.clone();
-        let form = [("token", OPERATOR)];
-        let answer = console.post("/login").header("x-forwarded-proto", "https").form(&form).send().await.unwrap();
+        let login = console.post("/login").header("x-forwarded-proto", "https");
+        let answer = form(login, &[("token", OPERATOR)]).send().await.unwrap();
         assert!(answer.headers()[SET_COOKIE].to_str().unwrap().contains("Secure"));
         let other = Console::start_with(&stack, &[("CONSOLE_OPERATOR_TOKEN", "another-token-for-operators")]).await;
         assert_eq!(other.get("/").header(COOKIE, &cookie).send().await.unwrap().status(), 303);

@@ -11,7 +11,8 @@ use crate::scene::{Worker, orders, park};
 async fn told(console: &Console, concern: &str, expected: bool) {
     until(&format!("{concern:?} is told: {expected}"), || async {
         let overview = console.api("/overview").await;
-        let is_known = !overview["queues"].as_array().unwrap().is_empty() && !overview["outbox"].as_array().unwrap().is_empty();
+        let is_known =
+            !overview["queues"].as_array().unwrap().is_empty() && !overview["outbox"].as_array().unwrap().is_empty();
         let is_told = overview["concerns"].to_string().contains(concern);
         (is_known && is_told == expected).then_some(())
     })
@@ -49,7 +50,11 @@ async fn an_ingest_that_does_not_answer_and_a_spool_that_fills_are_told() {
     run(async |stack| {
         let console = Console::start_with(
             &stack,
-            &[("CONSOLE_OPERATOR_TOKEN", OPERATOR), ("INGEST_OPS_URL", "http://127.0.0.1:1"), ("WORKER_OPS_URL", "http://localhost:1")],
+            &[
+                ("CONSOLE_OPERATOR_TOKEN", OPERATOR),
+                ("INGEST_OPS_URL", "http://127.0.0.1:1"),
+                ("WORKER_OPS_URL", "http://localhost:1"),
+            ],
         )
         .await;
         told(&console, "ingest at 127.0.0.1:1: it is not there", true).await;

@@ -28,14 +28,18 @@ async fn a_filter_is_tried_then_redriven_and_the_rest_stays() {
         let tried = console.job(&tried).await;
         assert_eq!((&tried["total"], &tried["report"]["tense"]), (&120.into(), &"would".into()));
         assert_eq!(stack.database.number(OPEN).await, 121);
-        let job = console.act("/parked/redrive", json!({ "filter": { "reason": "unknown-sku" }, "rate": 0 }), 202).await;
+        let job =
+            console.act("/parked/redrive", json!({ "filter": { "reason": "unknown-sku" }, "rate": 0 }), 202).await;
         let job = console.job(&job).await;
         assert_eq!((&job["done"], &job["state"]), (&120.into(), &"ended".into()), "{job}");
         queued(&stack, 120).await;
         assert_eq!(stack.database.number(OPEN).await, 1);
         let audit = console.api("/audit").await;
         let row = &audit["actions"][0];
-        assert_eq!((&row["action"], &row["person"], &row["outcome"]), (&"parked.redrive".into(), &"ada".into(), &"done".into()));
+        assert_eq!(
+            (&row["action"], &row["person"], &row["outcome"]),
+            (&"parked.redrive".into(), &"ada".into(), &"done".into())
+        );
         assert_eq!(row["subject"], "reason=unknown-sku");
         assert!(row["detail"].as_str().unwrap().contains("120 webhooks redriven"), "{row}");
     })
@@ -48,7 +52,13 @@ async fn a_selection_is_discarded_with_its_reason_and_can_be_brought_back() {
         park(&stack, &orders(&stack, 3), ParkReason::Plan).await;
         let console = Console::start(&stack).await;
         let browser = console.log_in(OPERATOR).await;
-        let fields = [("key", "shopify/w1"), ("key", "shopify/w3"), ("do", "discard"), ("because", "a test order"), ("run", "do")];
+        let fields = [
+            ("key", "shopify/w1"),
+            ("key", "shopify/w3"),
+            ("do", "discard"),
+            ("because", "a test order"),
+            ("run", "do"),
+        ];
         let job = browser.submit("/parked/act", &fields).await;
         let job = console.job(&json!({ "id": job.strip_prefix("/jobs/").unwrap().parse::<u64>().unwrap() })).await;
         assert!(job["text"].as_str().unwrap().contains("2 webhooks discarded"), "{job}");
@@ -79,7 +89,12 @@ async fn what_is_refused_is_refused_here_too_until_it_is_accepted() {
         let taken = console.act("/parked/redrive", json!({ "webhooks": keys, "accept": ["too-old"] }), 202).await;
         assert_eq!(console.job(&taken).await["done"], 1);
         queued(&stack, 1).await;
-        for bad in [json!({}), json!({ "webhooks": keys, "filter": {} }), json!({ "filter": { "reason": "boredom" } }), json!({ "unknown": 1 })] {
+        for bad in [
+            json!({}),
+            json!({ "webhooks": keys, "filter": {} }),
+            json!({ "filter": { "reason": "boredom" } }),
+            json!({ "unknown": 1 }),
+        ] {
             let problem = console.act("/parked/redrive", bad, 400).await;
             assert_eq!(problem["type"], "urn:oncehook:problem:malformed");
         }

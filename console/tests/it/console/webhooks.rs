@@ -29,7 +29,14 @@ async fn a_webhook_is_found_by_id_key_and_text_and_its_life_is_told() {
         testing::state::number(&stack, "SELECT count(*) FROM outbox WHERE state = 'sent'", 1).await;
         let console = Console::start(&stack).await;
         let customer = format!("q=zoe%40{}", stack.mail_domain);
-        for query in ["q=gid%3A%2F%2Fshop%2F1", "q=%231001", &customer, "text=Thing+1&since=1h", "topic=orders%2Fpaid", "status=duplicated"] {
+        for query in [
+            "q=gid%3A%2F%2Fshop%2F1",
+            "q=%231001",
+            &customer,
+            "text=Thing+1&since=1h",
+            "topic=orders%2Fpaid",
+            "status=duplicated",
+        ] {
             let found = console.api(&format!("/webhooks?{query}")).await;
             assert_eq!(found["webhooks"].as_array().unwrap().len(), 1, "{query}: {found}");
             assert_eq!(found["webhooks"][0]["webhook_id"], "gid://shop/1");
@@ -43,7 +50,8 @@ async fn a_webhook_is_found_by_id_key_and_text_and_its_life_is_told() {
         assert_eq!(story["headers"], serde_json::json!({ "x-api-token": "***", "x-shop": "a" }));
         assert_eq!(story["effects"][0]["state"], "sent");
         assert!(story["body"].as_str().unwrap().contains("\n  \"name\": \"#1001\""));
-        let life: Vec<&str> = story["timeline"].as_array().unwrap().iter().map(|moment| moment["what"].as_str().unwrap()).collect();
+        let life: Vec<&str> =
+            story["timeline"].as_array().unwrap().iter().map(|moment| moment["what"].as_str().unwrap()).collect();
         assert_eq!(life[0], "received and answered 2xx");
         assert!(life.contains(&"processed: completed") && life.contains(&"order-confirmation sent"), "{life:?}");
         let browser = console.log_in(OPERATOR).await;
