@@ -1,5 +1,6 @@
 //! What ingest counts. Labels come from closed sets: configured sources, outcomes, reason codes.
 
+use crate::connections;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -162,8 +163,8 @@ impl Metrics {
         registry.register("webhook_connections", "Open connections", metrics.connections.clone());
         registry.register(
             "webhook_connections_limit",
-            "Beyond this many, connections wait (ingest.max_connections)",
-            limit(limits.max_connections.into()),
+            "Beyond this many, connections wait (ingest.max_connections, rounded up to a multiple of the cores)",
+            limit((connections::per_worker(limits.max_connections) * connections::workers()) as u64),
         );
         metrics
     }
