@@ -5,6 +5,8 @@
 //! names the fence of its lease; a worker that lost its lease settles nothing.
 
 pub mod purge;
+pub mod rows;
+pub mod steer;
 
 use deadpool_postgres::Transaction;
 use std::time::Duration;

@@ -24,6 +24,12 @@ const PURGE: &str = "
         LIMIT $2
         FOR UPDATE SKIP LOCKED))";
 
+const COUNT_EXPIRED: &str = "
+    SELECT count(*) AS rows FROM webhook_failures WHERE occurred_at < now() - make_interval(days => $1)";
+
+const COUNT_WITHIN: &str = "
+    SELECT count(*) AS rows FROM webhook_failures WHERE occurred_at >= now() - make_interval(secs => $1)";
+
 /// What became of a webhook after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureOutcome {
@@ -79,6 +85,22 @@ pub async fn list(client: &Client, key: &WebhookKey) -> Result<Vec<FailureRow>, 
             Ok(FailureRow { attempt, outcome, error: row.try_get("error")?, occurred_at: row.try_get("occurred_at")? })
         })
         .collect()
+}
+
+/// How many attempts have failed within the last seconds.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_within(client: &Client, seconds: f64) -> Result<i64, Error> {
+    client.query_one(&client.prepare_cached(COUNT_WITHIN).await?, &[&seconds]).await?.try_get("rows")
+}
+
+/// How many rows are older than `days`.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_expired(client: &impl GenericClient, days: i32) -> Result<i64, Error> {
+    client.query_one(COUNT_EXPIRED, &[&days]).await?.try_get("rows")
 }
 
 /// Deletes up to `limit` rows older than `days`; returns how many.
