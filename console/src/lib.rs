@@ -7,10 +7,14 @@
 pub mod cli;
 
 mod connect;
+mod doctor;
+mod exit_codes;
 mod inventory;
 mod output;
 mod parked;
 mod providers;
+mod purge;
+mod queues;
 mod replay;
 mod send;
 mod settings;

@@ -8,9 +8,9 @@
 pub(crate) mod arguments;
 pub(crate) mod command;
 
-mod body;
+pub(crate) mod body;
 mod discard;
-mod list;
+pub(crate) mod list;
 mod redrive;
 mod selection;
 mod show;

@@ -3,9 +3,15 @@
 #[cfg(test)]
 mod add_provider;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod inventory;
 #[cfg(test)]
 mod parked;
+#[cfg(test)]
+mod purge;
+#[cfg(test)]
+mod queues;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
