@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::doctor::command::DoctorArgs;
+use crate::outbox::arguments::OutboxCommand;
 use crate::output::{Output, show};
 use crate::parked::arguments::ParkedCommand;
 use crate::purge::PurgeArgs;
@@ -15,8 +16,13 @@ use crate::replay::command::ReplayArgs;
 use crate::send::SendArgs;
 use crate::settings::{HEADING, Settings};
 use crate::spool::command::SpoolCommand;
+use crate::top::command::TopArgs;
 use crate::verify::VerifyArgs;
-use crate::{doctor, exit_codes, inventory, parked, providers, purge, queues, replay, send, spool, status, verify};
+use crate::webhooks::command::WebhooksCommand;
+use crate::{
+    doctor, exit_codes, inventory, outbox, parked, providers, purge, queues, replay, send, sources, spool, status, top,
+    verify, webhooks,
+};
 
 /// Sees and steers an Oncehook installation.
 #[derive(Debug, Parser)]
@@ -52,6 +58,9 @@ enum Command {
     /// Stock per SKU.
     #[command(subcommand)]
     Inventory(InventoryCommand),
+    /// Effects that leave the database: what waits to be sent, and what a person must decide on.
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
     /// Webhooks that could not be processed and wait for a person.
     #[command(subcommand)]
     Parked(ParkedCommand),
@@ -68,6 +77,8 @@ enum Command {
     Queues,
     /// Send a sample webhook, signed as its provider signs. Exit code 3 when it is not accepted.
     Send(SendArgs),
+    /// Who is configured to send, and what has come of late. Exit code 3 when something needs a person.
+    Sources,
     /// Explain why a request of a source passes or not. Exit code 3 when it does not.
     Verify(VerifyArgs),
     /// What ingest keeps on its disk while the broker is away; run it where that disk is.
@@ -75,6 +86,12 @@ enum Command {
     Spool(SpoolCommand),
     /// Queue depths, outbox, parked webhooks, workers. Exit code 3 when something needs a person.
     Status,
+    /// What goes on now, every second, what is wrong first; without a terminal, one look. Exit code 3 then when something
+    /// needs a person.
+    Top(TopArgs),
+    /// Find webhooks, and tell the story of one.
+    #[command(subcommand)]
+    Webhooks(WebhooksCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -113,8 +130,16 @@ pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
             show(&inventory::import(settings, &file).await?, cli.output, out)?;
         }
         Command::Inventory(InventoryCommand::Show) => show(&inventory::list(settings).await?, cli.output, out)?,
+        Command::Outbox(command) => return outbox::command::run(command, settings, cli.output, out).await,
         Command::Parked(command) => return parked::command::run(command, settings, cli.output, out).await,
         Command::Replay(arguments) => return replay::command::run(arguments, settings, cli.output, out).await,
+        Command::Sources => {
+            let sources = sources::look(settings).await?;
+            show(&sources, cli.output, out)?;
+            return Ok(if sources.is_fine() { ExitCode::SUCCESS } else { ExitCode::from(3) });
+        }
+        Command::Top(arguments) => return top::command::run(&arguments, settings, cli.output, out).await,
+        Command::Webhooks(command) => return webhooks::command::run(command, settings, cli.output, out).await,
         Command::Spool(command) => return spool::command::run(command, settings, cli.output, out).await,
         Command::Providers => show(&providers::list(settings)?, cli.output, out)?,
         Command::Purge(arguments) => {

@@ -7,6 +7,8 @@ mod doctor;
 #[cfg(test)]
 mod inventory;
 #[cfg(test)]
+mod outbox;
+#[cfg(test)]
 mod parked;
 #[cfg(test)]
 mod purge;
@@ -22,3 +24,7 @@ mod scene;
 mod spool;
 #[cfg(test)]
 mod status;
+#[cfg(test)]
+mod top;
+#[cfg(test)]
+mod webhooks;
