@@ -8,18 +8,26 @@
 pub mod cli;
 
 mod connect;
+mod doctor;
+mod exit_codes;
 mod inventory;
+mod outbox;
 mod output;
 mod parked;
 mod providers;
+mod purge;
+mod queues;
 mod replay;
 mod send;
 mod server;
 mod settings;
+mod sources;
 mod spool;
 mod spool_gauges;
 mod status;
 mod steering;
+mod top;
 mod verify;
+mod webhooks;
 
 pub use cli::{Cli, run};

@@ -14,12 +14,13 @@ use shared::config::Config;
 use shared::db::{self, DatabaseConfig, migrate, webhook_payloads};
 use shared::ops::{self, Readiness};
 use shared::plan::Planner;
+use shared::smtp::SmtpConfig;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::consumer::{LaneConsumer, LaneLimits};
-use crate::dispatch::{AttemptRules, Dispatcher, EmailPerformer, HttpPerformer, Perform, SmtpConfig, SmtpPool};
+use crate::dispatch::{AttemptRules, Dispatcher, EmailPerformer, HttpPerformer, Perform, SmtpPool};
 use crate::error::WorkerError;
 use crate::ladder::Ladder;
 use crate::lane::Lane;

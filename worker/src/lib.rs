@@ -37,6 +37,6 @@ mod transaction;
 mod simulation;
 
 pub use application::{Application, migrate_only};
-pub use dispatch::{HttpEffectError, SmtpUrlError};
+pub use dispatch::HttpEffectError;
 pub use error::WorkerError;
 pub use settings::Settings;

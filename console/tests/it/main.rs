@@ -5,9 +5,17 @@ mod add_provider;
 #[cfg(test)]
 mod console;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod inventory;
 #[cfg(test)]
+mod outbox;
+#[cfg(test)]
 mod parked;
+#[cfg(test)]
+mod purge;
+#[cfg(test)]
+mod queues;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
@@ -18,3 +26,7 @@ mod scene;
 mod spool;
 #[cfg(test)]
 mod status;
+#[cfg(test)]
+mod top;
+#[cfg(test)]
+mod webhooks;

@@ -9,6 +9,8 @@ pub mod rows;
 pub mod steer;
 
 pub mod purge;
+pub mod rows;
+pub mod steer;
 
 use deadpool_postgres::Transaction;
 use std::time::Duration;

@@ -23,7 +23,7 @@ pub mod steer;
 
 use std::fmt;
 
-use deadpool_postgres::Transaction;
+use deadpool_postgres::{Client, Transaction};
 use time::OffsetDateTime;
 use tokio_postgres::types::{FromSql, Type, accepts};
 use tokio_postgres::{Error, GenericClient};
@@ -67,6 +67,12 @@ const COUNT_BY_REASON: &str = concat!(
      FROM parked_webhooks WHERE state IN ('parked', 'redriving') AND ",
     waits!(),
     " GROUP BY reason ORDER BY reason"
+);
+
+const COUNT_BY_SOURCE: &str = concat!(
+    "SELECT source, count(*) AS rows FROM parked_webhooks WHERE state IN ('parked', 'redriving') AND ",
+    waits!(),
+    " GROUP BY source ORDER BY source"
 );
 
 /// Why a webhook is parked: a closed list, as the column's CHECK says.
@@ -227,4 +233,13 @@ pub async fn count_by_reason(client: &impl GenericClient) -> Result<Vec<ReasonCo
             Ok(ReasonCount { reason, rows: count, oldest: row.try_get("oldest")? })
         })
         .collect()
+}
+
+/// How many wait for a person, by source.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_by_source(client: &Client) -> Result<Vec<(String, i64)>, Error> {
+    let rows = client.query(&client.prepare_cached(COUNT_BY_SOURCE).await?, &[]).await?;
+    rows.iter().map(|row| Ok((row.try_get("source")?, row.try_get("rows")?))).collect()
 }

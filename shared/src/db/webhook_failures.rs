@@ -37,6 +37,12 @@ const PURGE: &str = "
         LIMIT $2
         FOR UPDATE SKIP LOCKED))";
 
+const COUNT_EXPIRED: &str = "
+    SELECT count(*) AS rows FROM webhook_failures WHERE occurred_at < now() - make_interval(days => $1)";
+
+const COUNT_WITHIN: &str = "
+    SELECT count(*) AS rows FROM webhook_failures WHERE occurred_at >= now() - make_interval(secs => $1)";
+
 /// What became of a webhook after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureOutcome {
@@ -117,6 +123,22 @@ pub async fn retrying(client: &Client, limit: i64) -> Result<Vec<RetryingRow>, E
             Ok(RetryingRow { key, attempts: row.try_get("attempts")?, last_failed_at: row.try_get("last_failed_at")? })
         })
         .collect()
+}
+
+/// How many attempts have failed within the last seconds.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_within(client: &Client, seconds: f64) -> Result<i64, Error> {
+    client.query_one(&client.prepare_cached(COUNT_WITHIN).await?, &[&seconds]).await?.try_get("rows")
+}
+
+/// How many rows are older than `days`.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_expired(client: &impl GenericClient, days: i32) -> Result<i64, Error> {
+    client.query_one(COUNT_EXPIRED, &[&days]).await?.try_get("rows")
 }
 
 /// Deletes up to `limit` rows older than `days`; returns how many.

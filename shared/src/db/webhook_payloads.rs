@@ -143,6 +143,29 @@ pub async fn make_partitions(client: &mut Client) -> Result<usize, Error> {
     Ok(missing.len())
 }
 
+/// The partitions of days older than `days`, whether they are still attached or not.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn partitions_before(client: &Client, days: i32) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for statement in [PARTITIONS_BEFORE, DETACHED_BEFORE] {
+        for row in client.query(statement, &[&days]).await? {
+            names.push(row.try_get("name")?);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The days, of today and the next [`DAYS_AHEAD`], that have no partition.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn missing_days(client: &Client) -> Result<Vec<Date>, Error> {
+    client.query(MISSING_DAYS, &[&DAYS_AHEAD]).await?.iter().map(|row| row.try_get("day")).collect()
+}
+
 /// The statements for one day. Dates are ours, so nothing needs quoting.
 fn create_partition(day: Date) -> String {
     let compact = format_description!("[year][month][day]");

@@ -32,6 +32,9 @@ const PURGE: &str = "
         LIMIT $2
         FOR UPDATE SKIP LOCKED))";
 
+const COUNT_EXPIRED: &str = "
+    SELECT count(*) AS rows FROM webhook_search_keys WHERE stored_on < (now() AT TIME ZONE 'UTC')::date - $1::int4";
+
 /// Stores the keys of claimed webhooks.
 ///
 /// # Errors
@@ -53,6 +56,14 @@ pub async fn insert(transaction: &Transaction<'_>, keys: &[(&WebhookKey, &Search
 pub async fn find(client: &Client, value: &str, source: Option<&str>) -> Result<Vec<WebhookKey>, Error> {
     let rows = client.query(&client.prepare_cached(FIND).await?, &[&value, &source]).await?;
     rows.iter().map(processed_webhooks::key).collect()
+}
+
+/// How many rows were stored more than `days` ago.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_expired(client: &impl GenericClient, days: i32) -> Result<i64, Error> {
+    client.query_one(COUNT_EXPIRED, &[&days]).await?.try_get("rows")
 }
 
 /// Deletes up to `limit` rows that were stored more than `days` ago; returns how many.

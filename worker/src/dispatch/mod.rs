@@ -36,8 +36,7 @@ pub(crate) use self::attempt::{AttemptRules, Performance};
 pub(crate) use self::email::EmailPerformer;
 pub use self::http::HttpEffectError;
 pub(crate) use self::http::HttpPerformer;
-pub use self::smtp::SmtpUrlError;
-pub(crate) use self::smtp::{SmtpConfig, SmtpPool};
+pub(crate) use self::smtp::SmtpPool;
 use crate::metrics::{Metrics, PanicPlace};
 use crate::panics::panic_text;
 

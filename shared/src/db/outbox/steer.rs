@@ -1,7 +1,7 @@
 //! What a person does with rows of the outbox: send again, hold, cancel.
 //!
 //! What is being sent is nobody's but its worker's: it is left alone, and so is what was sent. A worker that settles
-//! late names the fence of a lease that has ended, and hits nothing.
+//! late names the fence of a lease that has ended, and hits nothing. What retention has emptied holds nothing to be sent.
 
 use deadpool_postgres::Client;
 use tokio_postgres::Error;
@@ -13,7 +13,7 @@ macro_rules! locked {
             "WITH locked AS (
                 SELECT id FROM outbox WHERE id = ANY ($1::int8[]) AND state IN (",
             $states,
-            ") ORDER BY id FOR UPDATE
+            ") AND purged_at IS NULL ORDER BY id FOR UPDATE
             ) UPDATE outbox SET "
         )
     };
