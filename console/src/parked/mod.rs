@@ -15,5 +15,3 @@ pub(crate) mod redrive;
 pub(crate) mod selection;
 mod show;
 pub(crate) mod ticket;
-
-pub(crate) use self::ticket::CHANGED_BODY_RUN;

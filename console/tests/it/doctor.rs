@@ -3,7 +3,7 @@
 use serde_json::Value;
 use testing::black_hole::BlackHole;
 use testing::http_sink::HttpSink;
-use testing::services::{Alarm, setting};
+use testing::services::{Upset, setting};
 use testing::wait::until;
 use testing::{Stack, run};
 use tokio::process::Command;
@@ -154,7 +154,7 @@ async fn a_configuration_with_mistakes_ends_what_needs_it_and_nothing_else() {
 async fn exclusive_an_alarm_of_the_broker_is_told() {
     run(async |stack| {
         stack.publish(&crate::scene::orders(&stack, 1).remove(0)).await;
-        let alarm = Alarm::raise("memory").await;
+        let alarm = Upset::alarm("memory").await;
         let (found, code) = findings(doctor(&stack, &[])).await;
         alarm.end().await;
         assert_eq!(code, 2);

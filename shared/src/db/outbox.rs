@@ -5,9 +5,6 @@
 //! names the fence of its lease; a worker that lost its lease settles nothing. How rows are looked at is in [`rows`],
 //! what a person does with them in [`steer`].
 
-pub mod rows;
-pub mod steer;
-
 pub mod purge;
 pub mod rows;
 pub mod steer;

@@ -135,7 +135,7 @@ async fn redrive(
     stop: CancellationToken,
 ) -> anyhow::Result<Report> {
     let client = console.pool.get().await?;
-    let rules = Rules::new(&console.config, action.accept);
+    let rules = Rules::new(&console.config, action.accept)?;
     let survey = redrive::survey(&client, &selection, &rules).await?;
     job.expect(survey.total());
     if action.dry_run {
