@@ -34,14 +34,12 @@ pub(crate) async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<BoxBody>>, actix_web::Error> {
-    let (asked, wants_document) = (request.request().clone(), request.path().starts_with("/api/"));
-    let answer = match next.call(request).await {
-        Ok(answer) => answer.map_into_boxed_body(),
-        Err(error) => ServiceResponse::from_err(error, asked.clone()),
-    };
+    let answer = next.call(request).await?.map_into_boxed_body();
+    // Not taken from the request on its way in: while it is routed, nobody else may hold it.
+    let asked = answer.request().clone();
     let problem = answer.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
     let mut answer = match problem {
-        Some(problem) if !wants_document => ServiceResponse::new(asked.clone(), shown(&asked, &problem)),
+        Some(problem) if !asked.path().starts_with("/api/") => answer.into_response(shown(&asked, &problem)),
         _ => answer,
     };
     let policy = if asked.path().starts_with("/api/docs") { DOCS_POLICY } else { POLICY };
