@@ -9,10 +9,16 @@ mod parked;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod receiver;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]
+mod send;
+#[cfg(test)]
 mod spool;
 #[cfg(test)]
 mod status;
+#[cfg(test)]
+mod verify;
