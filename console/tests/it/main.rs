@@ -19,14 +19,20 @@ mod queues;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod receiver;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod scene;
+#[cfg(test)]
+mod send;
 #[cfg(test)]
 mod spool;
 #[cfg(test)]
 mod status;
 #[cfg(test)]
 mod top;
+#[cfg(test)]
+mod verify;
 #[cfg(test)]
 mod webhooks;
