@@ -14,7 +14,7 @@ use actix_web::http::KeepAlive;
 use actix_web::{App, HttpServer, middleware, web};
 use prometheus_client::registry::Registry;
 use secrecy::ExposeSecret as _;
-use shared::amqp::{AddressesError, Broker, Publisher, PublisherConfig, Topology};
+use shared::amqp::{AddressesError, Broker, MessagingMetrics, Publisher, PublisherConfig, Topology};
 use shared::config::{Config, ConfigError, IngestConfig};
 use shared::ops;
 use shared::provider::CatalogueError;
@@ -121,7 +121,7 @@ impl Application {
         let broker = Broker::new(amqp_url.expose_secret(), "ingest", config.queue.heartbeat_s)?;
         let topology = Topology::new(&config.queue);
         let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry, limits);
+        let metrics = Metrics::register(&mut registry, limits, &sources);
         topology.register(&mut registry);
         let listener = listen(settings.listen)?;
         let ops_listener = listen(settings.ops_listen)?;
@@ -130,6 +130,7 @@ impl Application {
         let (stopping, stop) = (CancellationToken::new(), CancellationToken::new());
         let queue: Arc<str> = topology.webhooks().into();
         let publishing = PublisherConfig::new(&config.queue, limits.publish_timeout());
+        let publishing = publishing.counted_by(messaging(&queue, &mut registry));
         let (publisher, publisher_task) = Publisher::spawn(broker, topology, &publishing, stop.clone());
         let breaker = Arc::new(Breaker::default());
         let outlet = Outlet { publisher: publisher.clone(), queue: Arc::clone(&queue), breaker: Arc::clone(&breaker) };
@@ -209,6 +210,13 @@ fn listen(address: SocketAddr) -> Result<TcpListener, BuildError> {
 
 fn port(listener: &TcpListener) -> Result<u16, BuildError> {
     listener.local_addr().map(|address| address.port()).map_err(BuildError::Server)
+}
+
+fn messaging(queue: &str, registry: &mut Registry) -> MessagingMetrics {
+    let messaging = MessagingMetrics::default();
+    messaging.register(registry);
+    messaging.expect(queue);
+    messaging
 }
 
 /// The spool, unless the configuration does without.

@@ -17,6 +17,7 @@ use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
+use prometheus_client::metrics::counter::Counter;
 use shared::amqp::{LinkState, Publisher, Session, SessionError, Topology};
 use shared::failpoint;
 use shared::message::{self, Message};
@@ -46,6 +47,8 @@ pub(crate) struct LaneConsumer {
     pub(crate) topology: Topology,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) publisher: Publisher,
+    /// Deliveries taken from the lane's queue.
+    pub(crate) consumed: Counter,
     pub(crate) limits: LaneLimits,
 }
 
@@ -107,12 +110,7 @@ impl LaneConsumer {
     }
 
     fn queue(&self) -> String {
-        match self.lane {
-            Lane::Work => self.topology.webhooks(),
-            Lane::Elements => self.topology.elements(),
-            Lane::Suspect => self.topology.suspect(),
-            Lane::Dead => self.topology.dead(),
-        }
+        queue(self.lane, &self.topology)
     }
 
     /// Hands deliveries on until the consumer ends. Told that it is enough, it cancels the consumer and
@@ -202,6 +200,9 @@ impl LaneConsumer {
             self.note_isolated(&isolated.message);
             moves.push(self.relocation(isolated).run(stop).boxed());
         }
+        // The other lanes are slow on purpose: how old their webhooks are tells nothing.
+        let take = || self.pipeline.metrics.in_hand.take(batch.prepared.oldest());
+        let _in_hand = (self.lane == Lane::Work).then(take);
         let verdicts = self.pipeline.process(batch.prepared).await;
         let settled = desk.settle(batch.held, verdicts);
         for retried in settled.moves {
@@ -236,6 +237,7 @@ impl LaneConsumer {
     }
 
     fn taken(&self, delivery: Delivery) -> Taken<Receipt> {
+        self.consumed.inc();
         let deliveries = message::delivery_count(&delivery.properties);
         let body = Bytes::from(delivery.data);
         let in_batches = matches!(self.lane, Lane::Work | Lane::Elements);
@@ -249,6 +251,16 @@ impl LaneConsumer {
             },
         };
         Taken { acker: Receipt::new(delivery.acker, place), arrival, deliveries }
+    }
+}
+
+/// The queue that a lane takes from.
+pub(crate) fn queue(lane: Lane, topology: &Topology) -> String {
+    match lane {
+        Lane::Work => topology.webhooks(),
+        Lane::Elements => topology.elements(),
+        Lane::Suspect => topology.suspect(),
+        Lane::Dead => topology.dead(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod connect;
+mod metrics;
 mod publisher;
 mod supervisor;
 mod topology;
@@ -14,6 +15,7 @@ use lapin::ConnectionProperties;
 use self::addresses::Addresses;
 pub use self::addresses::AddressesError;
 pub use self::connect::{BrokerConnection, ConnectError};
+pub use self::metrics::MessagingMetrics;
 pub use self::publisher::{PublishError, Publisher, PublisherConfig};
 pub use self::supervisor::{Session, SessionError, supervise};
 pub use self::topology::{QueueDepth, Topology, TopologyError};

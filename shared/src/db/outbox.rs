@@ -4,6 +4,8 @@
 //! row whose lease ran out may or may not have reached its peer and is marked ambiguous. Settling
 //! names the fence of its lease; a worker that lost its lease settles nothing.
 
+pub mod backlog;
+
 use deadpool_postgres::Transaction;
 use std::time::Duration;
 use time::OffsetDateTime;

@@ -16,11 +16,14 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::Performance;
+use super::{PeerCertificates, Performance};
 use shared::error_chain::error_chain;
 
 /// Servers close idle sessions (RFC 5321 asks them for 5 minutes, many give less).
 const MAX_IDLE: Duration = Duration::from_secs(20);
+
+/// What metrics call the mail server.
+const PEER: &str = "smtp";
 
 /// Where mail goes: from `SMTP_URL`.
 #[derive(Clone)]
@@ -95,12 +98,16 @@ pub(crate) struct SmtpPool {
     hello: ClientId,
     /// How long connecting, MAIL, RCPT and DATA may take together.
     begin_timeout: Duration,
+    certificates: PeerCertificates,
     idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
 }
 
 impl SmtpPool {
-    pub(crate) fn new(config: SmtpConfig, begin_timeout: Duration) -> Self {
-        Self { config, hello: ClientId::default(), begin_timeout, idle: Mutex::default() }
+    pub(crate) fn new(config: SmtpConfig, begin_timeout: Duration, certificates: PeerCertificates) -> Self {
+        if config.tls != Tls::None {
+            certificates.expect(PEER);
+        }
+        Self { config, hello: ClientId::default(), begin_timeout, certificates, idle: Mutex::default() }
     }
 
     /// Sends one mail.
@@ -162,6 +169,11 @@ impl SmtpPool {
             AsyncSmtpConnection::connect_tokio1(address, Some(self.begin_timeout), &self.hello, wrapper, None).await?;
         if *tls == Tls::Required {
             session.starttls(parameters()?, &self.hello).await?;
+        }
+        if *tls != Tls::None
+            && let Ok(der) = session.peer_certificate()
+        {
+            self.certificates.seen(PEER, &der);
         }
         if let Some(credentials) = credentials {
             session.auth(&[Mechanism::Plain, Mechanism::Login], credentials).await?;
