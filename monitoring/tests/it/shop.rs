@@ -89,7 +89,7 @@ impl<'s> Shop<'s> {
             .await
     }
 
-    async fn post(&self, order: u64, signer: &Signer, body: &[u8]) -> u16 {
+    async fn post(&self, order: u64, signer: &Signer<'_>, body: &[u8]) -> u16 {
         let (id, at) = (format!("w-{order}"), OffsetDateTime::now_utc());
         let signed = signer.sign(Outgoing { id: &id, topic: "orders/paid", body, at }).unwrap();
         let url = format!("http://127.0.0.1:{}/webhooks/shopify", self.ingest_port);
