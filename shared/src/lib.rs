@@ -6,7 +6,6 @@
 pub mod address;
 pub mod amqp;
 pub mod backoff;
-pub mod certificate;
 pub mod config;
 pub mod crypto;
 pub mod db;

@@ -7,7 +7,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use shared::certificate::valid_until_unix;
+use x509_cert::der::Decode as _;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PeerLabel {
@@ -36,5 +36,24 @@ impl PeerCertificates {
         if let Some(end) = valid_until_unix(der) {
             self.0.get_or_create(&PeerLabel { peer: peer.to_owned() }).set(end);
         }
+    }
+}
+
+/// The end of a certificate's validity, in unix seconds; `None` if it cannot be read. Whether it is to be trusted was
+/// decided by rustls.
+fn valid_until_unix(der: &[u8]) -> Option<i64> {
+    let certificate = x509_cert::Certificate::from_der(der).ok()?;
+    i64::try_from(certificate.tbs_certificate.validity.not_after.to_unix_duration().as_secs()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_certificate_is_read_and_anything_else_has_none() {
+        let roots = rustls_native_certs::load_native_certs().certs;
+        assert!(roots.iter().any(|der| valid_until_unix(der).is_some_and(|end| end > 1_800_000_000)));
+        assert_eq!(valid_until_unix(b"no certificate"), None);
     }
 }
