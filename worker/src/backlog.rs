@@ -2,7 +2,7 @@
 //!
 //! Every worker asks for itself, every few seconds, whether it is scraped or not: a scrape never waits for Postgres, and
 //! the answer does not depend on which worker lives. All of them say the same; whoever adds up takes the maximum
-//! ([ADR 15](../../../docs/adr/0015-every-worker-tells-the-backlog.md)). What is older than three rounds is not told at all.
+//! (`docs/adr/0015-every-worker-tells-the-backlog.md`). What is older than three rounds is not told at all.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
