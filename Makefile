@@ -4,7 +4,7 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test interop fuzz faults soak fmt lint clean-dev
+.PHONY: help demo up down test interop fuzz faults bench capacity soak fmt lint clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,12 @@ fuzz: ## feed grammars, templates, paths and provider files with hostile input (
 faults: ## break everything under load and count (QUICK=1, FAULT=name, SEED=n, SEEDS=n)
 	@dev/faults
 
+bench: ## measure everything beside its limit (FIGURE=name, ROUNDS=n, QUICK=1)
+	@dev/bench
+
+capacity: ## the machines that RATE=10000 webhooks a second need (CORES=8)
+	@cargo run --quiet --locked -p bench -- capacity --rate $${RATE:?how many webhooks a second, as in RATE=10000}
+
 soak: ## 10,000 webhooks through WORKERS=4, one of them killed every second (ARGS="--seed 7")
 	@WORKERS=$${WORKERS:-4} dev/up
 	@dev/soak $(ARGS)
@@ -39,9 +45,10 @@ fmt: ## format the code
 
 lint: ## the lints alone
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck -xP SCRIPTDIR dev/install dev/services dev/supervise dev/up dev/down dev/test dev/interop dev/fuzz dev/faults .ci/run; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -xP SCRIPTDIR dev/install dev/services dev/supervise dev/up dev/down dev/test dev/interop dev/fuzz dev/faults dev/bench .ci/run; fi
 
 clean-dev: ## stop everything and delete its data
 	@dev/services down --wipe --instance test
 	@dev/services down --wipe --instance faults
+	@dev/services down --wipe --instance bench
 	@dev/down --wipe

@@ -18,6 +18,8 @@ use uuid::Uuid;
 use crate::output::{Shown, table};
 use crate::settings::Settings;
 
+const JSON: &str = "application/json";
+
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -101,16 +103,19 @@ pub(crate) async fn send(settings: &Settings, args: &SendArgs) -> anyhow::Result
     let topic = args.topic.clone().unwrap_or(sample.topic);
     let url = format!("{}/webhooks/{name}", args.to.trim_end_matches('/'));
     let signer = Signer::new(provider, credentials).context("cannot sign")?;
-    let content_type = sample.content_type.unwrap_or_else(|| "application/json".to_owned());
+    let content_type = sample.content_type.unwrap_or_else(|| JSON.to_owned());
     let sign = || -> anyhow::Result<SignedWebhook> {
         let outgoing = Outgoing { id: &id, topic: &topic, body: sample.body.as_bytes(), at: OffsetDateTime::now_utc() };
         let body = signer.named(outgoing);
         let mut signed = signer.sign(Outgoing { body: &body, ..outgoing })?;
-        signed.headers.push(("Content-Type".to_owned(), content_type.clone()));
+        // A form's provider signs the hash of what is JSON, in the query.
+        let content_type = if signed.query.is_some() { JSON } else { &content_type };
+        signed.headers.push(("Content-Type".to_owned(), content_type.to_owned()));
         Ok(signed)
     };
     if args.print {
-        let SignedWebhook { headers, body } = sign()?;
+        let SignedWebhook { headers, body, query } = sign()?;
+        let url = with_query(&url, query.as_deref());
         let body = String::from_utf8(body).context("the body is not text, which --print wants")?;
         return Ok(Sent::Request(Request { url, headers, body }));
     }
@@ -128,7 +133,7 @@ async fn post(
     webhook: SignedWebhook,
     (id, topic): (&str, &str),
 ) -> anyhow::Result<Answer> {
-    let mut request = client.post(url).body(webhook.body);
+    let mut request = client.post(with_query(url, webhook.query.as_deref())).body(webhook.body);
     for (name, value) in webhook.headers {
         request = request.header(name, value);
     }
@@ -136,6 +141,10 @@ async fn post(
     let status = answer.status().as_u16();
     let answer = answer.text().await.context("the answer broke off")?;
     Ok(Answer { id: id.to_owned(), topic: topic.to_owned(), status, answer })
+}
+
+fn with_query(url: &str, query: Option<&str>) -> String {
+    query.map_or_else(|| url.to_owned(), |query| format!("{url}?{query}"))
 }
 
 fn source<'c>(config: &'c Config, args: &SendArgs) -> anyhow::Result<(&'c Name, &'c SourceConfig)> {

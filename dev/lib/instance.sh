@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 # Where an instance of the stack keeps its things. Sourced; call `use_instance NAME` first.
 #
-# An instance is a private Postgres, RabbitMQ and mail sink: `dev` (make up), `test` (make test) or `faults`
-# (make faults).
+# An instance is a private Postgres, RabbitMQ and mail sink: `dev` (make up), `test` (make test), `faults`
+# (make faults) or `bench` (make bench).
 # Its data lies under /var/lib, because the clone may be where the service users cannot go (/root);
 # what people and scripts read lies in the clone:
 #
 #   .dev/env, .dev/run/NAME.pid, .dev/log/NAME.log, .dev/data -> /var/lib/oncehook-dev/…
-#   .dev/test/…, .dev/faults/…                           the same for the instances `test` and `faults`
+#   .dev/test/…, .dev/faults/…, .dev/bench/…             the same for the other instances
 #
 # Removing .dev (git clean) loses nothing: processes, ports and secrets are remembered beside the data.
 
@@ -21,8 +21,8 @@ use_instance() {
     INSTANCE=$1
     case $INSTANCE in
         dev) HERE=$REPO/.dev ;;
-        test | faults) HERE=$REPO/.dev/$INSTANCE ;;
-        *) die "no instance '$INSTANCE' (there are: dev, test, faults)" ;;
+        test | faults | bench) HERE=$REPO/.dev/$INSTANCE ;;
+        *) die "no instance '$INSTANCE' (there are: dev, test, faults, bench)" ;;
     esac
     ((EUID == 0)) || die "run as root: Postgres and RabbitMQ run as their own users"
     DATA=$ROOT/$INSTANCE

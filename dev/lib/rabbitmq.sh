@@ -108,6 +108,13 @@ rabbitmq_patience() {
         application:set_env(rabbit, channel_tick_interval, $tick)." >/dev/null
 }
 
+# rabbitmq_message_size BYTES|off: for channels that are opened from now on.
+rabbitmq_message_size() {
+    local bytes=134217728
+    if [[ $1 != off ]]; then bytes=$1; fi
+    rabbitmq_control eval "application:set_env(rabbit, max_message_size, $bytes)." >/dev/null
+}
+
 rabbitmq_control() {
     "${as_rabbitmq[@]}" env -i -C "$DATA/rabbitmq" HOME="$DATA/rabbitmq" PATH="$PATH" LANG=C.UTF-8 \
         ERL_EPMD_PORT="$(port EPMD_PORT)" RABBITMQ_CONF_ENV_FILE=/dev/null \

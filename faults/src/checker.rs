@@ -80,9 +80,21 @@ pub(crate) fn check(evidence: &Evidence<'_>) -> Findings {
     webhooks(evidence, &mut findings);
     let took_effect = orders_that_took_effect(evidence);
     stock(evidence, &took_effect, &mut findings);
-    let mails = Sends { what: "mail", effect: "order-confirmation", arrived: evidence.mails, to: |order| &order.email };
+    let mails = Sends {
+        what: "mail",
+        effect: "order-confirmation",
+        arrived: evidence.mails,
+        to: |order| &order.email,
+        left_unknown: &[],
+    };
     findings.ambiguous_mails = sends(&mails, &evidence.books.outbox, &took_effect, &mut findings);
-    let calls = Sends { what: "call", effect: "tell-warehouse", arrived: evidence.calls, to: |order| &order.id };
+    let calls = Sends {
+        what: "call",
+        effect: "tell-warehouse",
+        arrived: evidence.calls,
+        to: |order| &order.id,
+        left_unknown: &FLAKY,
+    };
     findings.ambiguous_calls = sends(&calls, &evidence.books.outbox, &took_effect, &mut findings);
     let allowed = evidence.books.outbox.len() * evidence.doubts.percent() / 100;
     if findings.in_doubt.len() > allowed {
@@ -108,8 +120,9 @@ fn webhooks(evidence: &Evidence<'_>, findings: &mut Findings) {
     if evidence.destroyed.is_some_and(|destroyed| findings.destroyed.len() > destroyed.at_most) {
         findings.lost.append(&mut findings.destroyed);
     }
-    let is_kept =
-        |id: &&String| history.webhooks.get(*id).is_none_or(|sent| books.bodies.get(*id) == Some(&sent.body.to_vec()));
+    let is_kept = |id: &&String| {
+        history.webhooks.get(*id).is_none_or(|sent| books.bodies.get(*id).is_some_and(|body| sent.body == *body))
+    };
     findings.altered.extend(books.processed.iter().filter(|id| !is_kept(id)).cloned());
     findings.processed_and_parked.extend(books.parked.keys().filter(|id| books.processed.contains(*id)).cloned());
     findings.invented.extend(books.processed.iter().filter(|id| !history.webhooks.contains_key(*id)).cloned());
@@ -158,6 +171,8 @@ struct Sends<'r> {
     effect: &'static str,
     arrived: &'r Arrived,
     to: fn(&Order) -> &String,
+    /// What the id begins with of sends whose outcome the peer leaves unknown by itself.
+    left_unknown: &'static [char],
 }
 
 /// What the first digit of a call's idempotency key must be for the flaky service to leave its outcome unknown (it hangs
@@ -181,8 +196,9 @@ fn sends(sends: &Sends<'_>, outbox: &[OutboxRow], orders: &BTreeMap<&str, &Order
         let ids = sends.arrived.get(to).map_or(0, BTreeMap::len);
         let ambiguous = row.is_some_and(|row| row.ambiguous);
         let waits_for_a_person = row.is_some_and(|row| matches!(row.state.as_str(), "held" | "failed"));
-        let by_flaky = sends.arrived.get(to).is_some_and(|by_id| by_id.keys().any(|id| id.starts_with(FLAKY)));
-        if (ambiguous || waits_for_a_person) && !(sends.what == "call" && by_flaky) {
+        let by_itself =
+            sends.arrived.get(to).is_some_and(|by_id| by_id.keys().any(|id| id.starts_with(sends.left_unknown)));
+        if (ambiguous || waits_for_a_person) && !by_itself {
             findings.in_doubt.push(format!("{} to {to}", sends.what));
         }
         if copies == 0 && !waits_for_a_person {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::checker::{Evidence, check};
-use crate::faults::{Answers, Destroyed, Fault, Injected, POISON};
+use crate::faults::{Answers, Destroyed, Fault, Injected, POISON, POISONED};
 use crate::report::Run;
 use crate::services::Services;
 use crate::setup::Setup;
@@ -23,8 +23,6 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(300);
 /// What ingest promises for an answer, whatever happens (`ingest.accept_timeout_ms` and the head's time), with what the
 /// client and a busy machine add.
 const LONGEST_ANSWER: Duration = Duration::from_millis(4_500);
-/// The fault whose webhooks end their workers.
-const POISONED: u8 = 22;
 
 /// Runs a fault; what goes wrong is in the result.
 pub(crate) async fn run(services: &Services, fault: &Fault, seed: u64) -> Run {

@@ -1,5 +1,5 @@
 //! Any request to any provider: header grammars, templates, timestamps, encodings, bodies. Nothing panics, nothing passes,
-//! and whatever has a name fits an AMQP short string.
+//! whatever has a name fits an AMQP short string, and what is allocated is bounded by the request: no header can claim more.
 //!
 //! Input: the provider's number, then lines ("Name: value") up to an empty one, then the body.
 #![no_main]
@@ -7,30 +7,40 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use oncehook_fuzz::bounded;
+use time::OffsetDateTime;
 use webhook::provider::{Catalogue, MAX_ELEMENTS, MAX_KEPT_HEADER_BYTES, Provider};
 use webhook::verification::{Credentials, Headers, Incoming, Secret, Verifier};
-use time::OffsetDateTime;
 
 /// The providers whose secrets are shared, with a verifier each.
 static PROVIDERS: LazyLock<Vec<(Provider, Verifier)>> = LazyLock::new(|| {
     let catalogue = Catalogue::built_in().unwrap();
     let verifier = |provider: &Provider| {
         // One of these is of the provider's form.
-        ["bm90IGZvdW5kIGJ5IGNoYW5jZQ==", "6e6f7420666f756e64", "user:not found by chance"].into_iter().find_map(|secret| {
-            let credentials = Credentials {
-                secrets: vec![Secret { text: secret.into(), not_after: None }],
-                public_url: Some("https://hooks.example.com/webhooks/any".to_owned()),
-                parameters: [("webhook-id".to_owned(), "1".to_owned())].into(),
-            };
-            Verifier::new(provider, credentials).ok()
-        })
+        ["bm90IGZvdW5kIGJ5IGNoYW5jZQ==", "6e6f7420666f756e64", "user:not found by chance"].into_iter().find_map(
+            |secret| {
+                let credentials = Credentials {
+                    secrets: vec![Secret { text: secret.into(), not_after: None }],
+                    public_url: Some("https://hooks.example.com/webhooks/any".to_owned()),
+                    parameters: [("webhook-id".to_owned(), "1".to_owned())].into(),
+                };
+                Verifier::new(provider, credentials).ok()
+            },
+        )
     };
     catalogue.iter().filter_map(|provider| Some((provider.clone(), verifier(provider)?))).collect()
 });
 
+/// Bytes allocated for each byte of the request.
+const EACH: usize = 512;
+
 fuzz_target!(|input: &[u8]| {
     let Some((number, rest)) = input.split_first() else { return };
     let Some((provider, verifier)) = PROVIDERS.get(usize::from(*number) % PROVIDERS.len()) else { return };
+    bounded(rest.len(), EACH, || receive(provider, verifier, rest));
+});
+
+fn receive(provider: &Provider, verifier: &Verifier, rest: &[u8]) {
     let (mut pairs, mut body) = (Vec::new(), rest);
     while let Some(end) = body.iter().position(|byte| *byte == b'\n') {
         let (line, after) = body.split_at(end);
@@ -59,4 +69,4 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     assert!(provider.kept_headers(&headers).iter().all(|(_, value)| value.len() <= MAX_KEPT_HEADER_BYTES));
-});
+}

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,10 @@ use prometheus_client::registry::Registry;
 use secrecy::ExposeSecret as _;
 use shared::amqp::{AddressesError, Broker, MessagingMetrics, Publisher, PublisherConfig, Topology};
 use shared::config::{Config, ConfigError, IngestConfig};
+use shared::error_chain::error_chain;
 use shared::ops;
 use shared::provider::CatalogueError;
+use shared::spool::waiting_files;
 use shared::verification::Certificates;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +36,7 @@ use crate::receive::{self, Inbox};
 use crate::room::Room;
 use crate::settings::Settings;
 use crate::sources::{Sources, SourcesError};
-use crate::spool::{Outlet, Running, Spool, SpoolError, SpoolOptions};
+use crate::spool::{Ended, Outlet, Running, Spool, SpoolError, SpoolOptions};
 
 /// Connections waiting in the kernel to be accepted.
 const BACKLOG: u32 = 1024;
@@ -84,6 +87,17 @@ pub enum BuildError {
     /// The spool can't be used.
     #[error("the spool can't be used; spool.enabled = false does without it")]
     Spool(#[from] SpoolError),
+    /// Webhooks that were answered 2xx would never be published.
+    #[error(
+        "spool.enabled = false, and {files} spooled files wait in {}: start with the spool until they are published, or run `oncehook spool drain`",
+        root.display()
+    )]
+    Stranded {
+        /// Where the spool was.
+        root: PathBuf,
+        /// Files in the `new/` of all replicas.
+        files: usize,
+    },
     /// A server can't be set up.
     #[error("cannot set up the server")]
     Server(#[source] std::io::Error),
@@ -98,6 +112,9 @@ pub enum RunError {
     /// A server ended by itself.
     #[error("the server ended by itself")]
     Ended,
+    /// The publisher or the spool ended by itself: webhooks would be answered 503, or kept and not published.
+    #[error("the {0} ended by itself")]
+    Part(&'static str),
     /// A task of the service panicked.
     #[error("a task of the service panicked")]
     Panicked(#[from] tokio::task::JoinError),
@@ -121,7 +138,8 @@ impl Application {
         let broker = Broker::new(amqp_url.expose_secret(), "ingest", config.queue.heartbeat_s)?;
         let topology = Topology::new(&config.queue);
         let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry, limits, &sources);
+        let metrics = Metrics::register(&mut registry, limits);
+        metrics.expect(&sources);
         topology.register(&mut registry);
         let listener = listen(settings.listen)?;
         let ops_listener = listen(settings.ops_listen)?;
@@ -171,25 +189,28 @@ impl Application {
     /// Runs until `stop` resolves, then answers what is in flight and returns what `stop` gave.
     ///
     /// # Errors
-    /// [`RunError`] if a server ends by itself.
+    /// [`RunError`] if a server, the publisher or a part of the spool ends by itself.
     pub async fn run_until_stopped<T>(self, stop: impl Future<Output = T>) -> Result<T, RunError> {
         self.announce();
         let (handle, ops_handle) = (self.server.handle(), self.ops.handle());
         let mut server = tokio::spawn(self.server);
         let mut ops = tokio::spawn(self.ops);
+        let (mut publisher, mut spool) = (self.publisher, self.spool);
         let stopped = tokio::select! {
             stopped = stop => stopped,
             ended = &mut server => return Err(ended_early(ended)),
             ended = &mut ops => return Err(ended_early(ended)),
+            ended = &mut publisher => return Err(part_ended("publisher", ended)),
+            error = spool_ended(&mut spool) => return Err(error),
         };
         self.stopping.cancel();
         handle.stop(true).await;
         server.await?.map_err(RunError::Server)?;
-        if let Some(spool) = self.spool {
+        if let Some(spool) = spool {
             spool.stop().await?;
         }
         self.stop.cancel();
-        self.publisher.await?;
+        publisher.await?;
         ops_handle.stop(true).await;
         ops.await?.map_err(RunError::Server)?;
         Ok(stopped)
@@ -201,6 +222,21 @@ fn ended_early(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> Ru
         Ok(Ok(())) => RunError::Ended,
         Ok(Err(error)) => RunError::Server(error),
         Err(panicked) => panicked.into(),
+    }
+}
+
+fn part_ended(part: &'static str, ended: Result<(), tokio::task::JoinError>) -> RunError {
+    ended.map_or_else(RunError::Panicked, |()| RunError::Part(part))
+}
+
+/// Waits for the spool's end, if there is a spool: nothing of it ends before it is told to.
+async fn spool_ended(spool: &mut Option<Running>) -> RunError {
+    match spool {
+        Some(spool) => match spool.ended().await {
+            Ended::Drainer(ended) => part_ended("spool's drainer", ended),
+            Ended::Writer => RunError::Part("spool's writer"),
+        },
+        None => std::future::pending().await,
     }
 }
 
@@ -225,22 +261,30 @@ fn start_spool(
     settings: &Settings,
     outlet: Outlet,
     registry: &mut Registry,
-) -> Result<Option<(Spool, Running)>, SpoolError> {
+) -> Result<Option<(Spool, Running)>, BuildError> {
+    let root = settings.spool_dir.clone().unwrap_or_else(|| config.spool.directory.clone());
     if !config.spool.enabled {
-        return Ok(None);
+        return refuse_stranded(root).map(|()| None);
     }
-    let options = SpoolOptions {
-        config: config.spool.clone(),
-        root: settings.spool_dir.clone().unwrap_or_else(|| config.spool.directory.clone()),
-        queue: config.ingest.max_in_flight as usize,
-    };
-    Spool::start(options, outlet, registry).map(Some)
+    let options = SpoolOptions { config: config.spool.clone(), root, queue: config.ingest.max_in_flight as usize };
+    Ok(Some(Spool::start(options, outlet, registry)?))
+}
+
+/// Does without a spool only where none was left behind. Refusing is noticed when the setting is changed; what is
+/// stranded in silence would be noticed by whoever misses it.
+fn refuse_stranded(root: PathBuf) -> Result<(), BuildError> {
+    match waiting_files(&root) {
+        Ok(0) => Ok(()),
+        Ok(files) => Err(BuildError::Stranded { root, files }),
+        Err(error) => {
+            tracing::warn!(directory = %root.display(), error = error_chain(&error), "cannot look for spooled files");
+            Ok(())
+        }
+    }
 }
 
 fn serve(listener: TcpListener, inbox: Inbox, limits: &IngestConfig) -> std::io::Result<Server> {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    // actix counts connections per worker.
-    let connections = (limits.max_connections as usize).div_ceil(workers);
+    let (workers, connections) = (connections::workers(), connections::per_worker(limits.max_connections));
     let (head_timeout, keep_alive) = (
         Duration::from_millis(limits.head_timeout_ms + IngestConfig::HEAD_SLACK_MS),
         Duration::from_secs(limits.keep_alive_s),

@@ -27,6 +27,17 @@ use tokio::task::JoinHandle;
 /// How long a closing connection's sender may take to see the answer.
 pub(crate) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The server's workers, one a core.
+pub(crate) fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// How many connections each worker may have open: the server counts them per worker, so what is allowed in all is a
+/// multiple of the workers.
+pub(crate) fn per_worker(max_connections: u32) -> usize {
+    (max_connections as usize).div_ceil(workers())
+}
+
 /// What every connection is watched by.
 #[derive(Clone)]
 pub(crate) struct Watch {

@@ -10,6 +10,7 @@ use shared::amqp::{LinkState, PublishError, Publisher};
 use shared::message::{self, Message};
 
 use crate::breaker::Breaker;
+use crate::room;
 use crate::spool::{NotSpooled, Spool};
 
 /// Makes webhooks durable. Cheap to clone.
@@ -44,8 +45,14 @@ pub(crate) enum NotKept {
 }
 
 impl Keeper {
-    /// Makes a webhook durable: publishing has a budget of its own, the spool all the time that is left.
-    pub(crate) async fn keep(&self, message: Message, answer_by: tokio::time::Instant) -> Result<Kept, NotKept> {
+    /// Makes a webhook durable: publishing has a budget of its own, the spool all the time that is left. `room` is
+    /// given back when the body is let go of, which a disk that hangs may put off for longer than the answer.
+    pub(crate) async fn keep(
+        &self,
+        message: Message,
+        room: room::Bytes,
+        answer_by: tokio::time::Instant,
+    ) -> Result<Kept, NotKept> {
         let Some(spool) = &self.spool else { return self.publish(&message).await.map_err(NotKept::NotPublished) };
         if self.may_publish() {
             match self.publish(&message).await {
@@ -57,7 +64,7 @@ impl Keeper {
             // What can never be published is told to its sender, not kept.
             return Err(NotKept::Unencodable);
         }
-        spool.keep(message, answer_by).await.map(|()| Kept::Spooled).map_err(NotKept::NotSpooled)
+        spool.keep(message, room, answer_by).await.map(|()| Kept::Spooled).map_err(NotKept::NotSpooled)
     }
 
     /// Whether there is any point in asking the broker.

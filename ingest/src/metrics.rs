@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 use shared::config::IngestConfig;
 use shared::metrics::{durations, register_build};
 
+use crate::connections;
 use crate::outcome::Outcome;
 use crate::sources::Sources;
 use crate::standing::Standing;
@@ -55,7 +56,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Registers all of them, and the limits beside what they limit.
-    pub(crate) fn register(registry: &mut Registry, limits: &IngestConfig, sources: &Sources) -> Self {
+    pub(crate) fn register(registry: &mut Registry, limits: &IngestConfig) -> Self {
         register_build(registry, "ingest");
         let metrics = Self {
             requests: Family::default(),
@@ -70,7 +71,6 @@ impl Metrics {
         metrics.register_requests(registry);
         metrics.register_room(registry, limits);
         metrics.standing.register(registry);
-        metrics.expect(sources);
         metrics
     }
 
@@ -122,13 +122,13 @@ impl Metrics {
         registry.register("webhook_connections", "Open connections", self.connections.clone());
         registry.register(
             "webhook_connections_limit",
-            "Beyond this many, connections wait (ingest.max_connections)",
-            limit(limits.max_connections.into()),
+            "Beyond this many, connections wait (ingest.max_connections, rounded up to a multiple of the cores)",
+            limit((connections::per_worker(limits.max_connections) * connections::workers()) as u64),
         );
     }
 
     /// Lets the configured sources' series exist before their first request.
-    fn expect(&self, sources: &Sources) {
+    pub(crate) fn expect(&self, sources: &Sources) {
         for source in sources.iter() {
             for outcome in Outcome::OF_SOURCES {
                 drop(self.requests.get_or_create(&RequestLabels { source: source.name.to_string(), outcome }));

@@ -127,7 +127,7 @@ async fn accept(
     observation.identity(&identity);
     let _place = inbox.room.place()?;
     let message = message(source, &headers, &identity, received_at, body);
-    let kept = inbox.keeper.keep(message, answer_by).await.map_err(Refused::NotKept)?;
+    let kept = inbox.keeper.keep(message, bytes, answer_by).await.map_err(Refused::NotKept)?;
     failpoint::reach("ingest.kept");
     Ok(Accepted::Webhook(answer::accepted(&source.provider.file().answer, &identity.id), kept))
 }

@@ -29,12 +29,12 @@ pub(crate) struct Standing {
 impl Standing {
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register(
-            "webhook_answers_failed_in_row",
+            "webhook_failed_answers_in_a_row",
             "Genuine webhooks that were not answered 2xx since the last one that was",
             self.failed.clone(),
         );
         registry.register(
-            "webhook_answers_failed_in_row_tolerated",
+            "webhook_failed_answers_tolerated",
             "After this many the provider ends the subscription; not there where that is not known",
             self.tolerated.clone(),
         );
@@ -49,7 +49,7 @@ impl Standing {
     pub(crate) fn expect(&self, source: &Source) {
         let label = label(source.name.as_str());
         self.failed.get_or_create(&label).set(0);
-        if let Some(tolerated) = source.provider.file().failures_in_row_tolerated {
+        if let Some(tolerated) = source.provider.failures_tolerated() {
             self.tolerated.get_or_create(&label).set(tolerated.into());
         }
     }

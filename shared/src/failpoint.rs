@@ -34,12 +34,21 @@ pub fn reach_for(place: &str, subject: &str) {
 /// When `FAILPOINTS` says so, and never otherwise.
 #[inline]
 pub fn check(place: &str) -> std::io::Result<()> {
+    check_for(place, "")
+}
+
+/// Reaches a place that may also fail, on behalf of a subject, such as a file's name.
+///
+/// # Errors
+/// When `FAILPOINTS` says so, and never otherwise.
+#[inline]
+pub fn check_for(place: &str, subject: &str) -> std::io::Result<()> {
     #[cfg(debug_assertions)]
-    if armed::reach(place, "") == armed::Passage::Fails {
+    if armed::reach(place, subject) == armed::Passage::Fails {
         return Err(std::io::Error::other(format!("failpoint {place}")));
     }
     #[cfg(not(debug_assertions))]
-    let _ = place;
+    let _ = (place, subject);
     Ok(())
 }
 

@@ -30,44 +30,40 @@ pub async fn restart(service: &str) {
     tokio::task::spawn_blocking(move || dev_services(&["restart", &service])).await.unwrap();
 }
 
-/// `RabbitMQ` is short of memory or disk, or believes so, until this is dropped: it takes no messages from anybody.
-pub struct Alarm(());
+/// Something about `RabbitMQ` that is otherwise until this is dropped.
+pub struct Upset(&'static str);
 
-impl Alarm {
-    /// Raises the alarm about `memory` or `disk`.
-    pub async fn raise(about: &'static str) -> Self {
-        tokio::task::spawn_blocking(move || dev_services(&["alarm", about])).await.unwrap();
-        Self(())
+impl Upset {
+    /// It is short of `memory` or `disk`, or believes so: it takes no messages from anybody.
+    pub async fn alarm(about: &'static str) -> Self {
+        Self::set("alarm", about.to_owned()).await
+    }
+
+    /// It closes a channel whose delivery is not acknowledged within seconds; with half an hour, as it comes, no test could
+    /// wait for that. For channels that are opened from now on.
+    pub async fn patience(seconds: u32) -> Self {
+        Self::set("patience", seconds.to_string()).await
+    }
+
+    /// It closes a channel on which a message of more bytes is published. For channels that are opened from now on.
+    pub async fn message_size(bytes: u32) -> Self {
+        Self::set("message-size", bytes.to_string()).await
     }
 
     /// Ends it.
     pub async fn end(self) {
         tokio::task::spawn_blocking(move || drop(self)).await.unwrap();
     }
-}
 
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        dev_services(&["alarm", "off"]);
+    async fn set(what: &'static str, to: String) -> Self {
+        tokio::task::spawn_blocking(move || dev_services(&[what, &to])).await.unwrap();
+        Self(what)
     }
 }
 
-/// `RabbitMQ` closes a channel whose delivery is not acknowledged within seconds, until this is dropped; with half an
-/// hour, as it comes, no test could wait for that.
-pub struct Impatience(());
-
-impl Impatience {
-    /// For channels that are opened from now on.
-    pub async fn of_seconds(seconds: u32) -> Self {
-        let seconds = seconds.to_string();
-        tokio::task::spawn_blocking(move || dev_services(&["patience", &seconds])).await.unwrap();
-        Self(())
-    }
-}
-
-impl Drop for Impatience {
+impl Drop for Upset {
     fn drop(&mut self) {
-        dev_services(&["patience", "off"]);
+        dev_services(&[self.0, "off"]);
     }
 }
 

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
@@ -29,7 +28,7 @@ use crate::ladder::Ladder;
 use crate::lane::Lane;
 use crate::maintenance;
 use crate::metrics::Metrics;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, WaitsFor};
 use crate::planning::WatchedPlanner;
 use crate::rules::Rules;
 use crate::settings::Settings;
@@ -75,7 +74,7 @@ impl Application {
             rules: Rules::new(&config, config.catalogue()?, settings.operator_email.as_ref().map(ToString::to_string)),
             metrics: Arc::clone(&metrics),
             outbox_bell: Arc::clone(&bell),
-            waiting: AtomicBool::new(false),
+            waits_for: watch::Sender::new(WaitsFor::Nothing),
         });
         let patience = config.worker.transaction_timeout();
         let (dispatch, rules) = (config.dispatch.clone(), AttemptRules::new(&config.dispatch));
@@ -271,15 +270,17 @@ fn performers(
     Ok(performers)
 }
 
-/// Ready while it takes from the queues and the last batch found the database.
+/// Ready while it takes from the queues and the last batch found the database, as new as it must be.
 fn probe(links: Vec<watch::Receiver<LinkState>>, pipeline: Arc<Pipeline>) -> ops::Probe {
     Arc::new(move || {
         let mut missing = Vec::new();
         if links.iter().any(|link| *link.borrow() != LinkState::Up) {
             missing.push("no connection to the broker");
         }
-        if pipeline.waits_for_database() {
-            missing.push("the database is away or busy; what was taken waits");
+        match pipeline.waits_for() {
+            WaitsFor::Nothing => {}
+            WaitsFor::Database => missing.push("the database is away or busy; what was taken waits"),
+            WaitsFor::Schema => missing.push("the database is older than this worker; run worker migrate"),
         }
         Readiness::needing(missing)
     })

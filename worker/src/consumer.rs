@@ -18,7 +18,7 @@ use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 use prometheus_client::metrics::counter::Counter;
-use shared::amqp::{LinkState, Publisher, Session, SessionError, Topology};
+use shared::amqp::{LinkState, Publisher, Session, SessionError, Topology, set_up};
 use shared::failpoint;
 use shared::message::{self, Message};
 use tokio::sync::{mpsc, watch};
@@ -74,7 +74,8 @@ impl Session for LaneConsumer {
         link: &watch::Sender<LinkState>,
         stop: &CancellationToken,
     ) -> Result<(), SessionError> {
-        self.topology.declare(connection).await?;
+        let declared = async { Ok(self.topology.declare(connection).await?) };
+        let Some(()) = set_up(stop, declared).await? else { return Ok(()) };
         tokio::select! {
             () = self.pipeline.database_ready() => {}
             () = stop.cancelled() => return Ok(()),
@@ -96,10 +97,7 @@ impl LaneConsumer {
         link: &watch::Sender<LinkState>,
         stop: &CancellationToken,
     ) -> Result<(), SessionError> {
-        let channel = connection.create_channel().await?;
-        channel.basic_qos(self.limits.prefetch, BasicQosOptions::default()).await?;
-        let options = BasicConsumeOptions::default();
-        let consumer = channel.basic_consume(self.queue().into(), "".into(), options, FieldTable::default()).await?;
+        let Some((channel, consumer)) = set_up(stop, self.open(connection)).await? else { return Ok(()) };
         link.send_replace(LinkState::Up);
         let (arrived, waiting) = mpsc::channel(self.limits.prefetch.into());
         let enough = stop.child_token();
@@ -107,6 +105,14 @@ impl LaneConsumer {
         tokio::try_join!(receiving, self.work(waiting, &enough, stop))?;
         channel.close(200, "done, or quiet for long".into()).await?;
         Ok(())
+    }
+
+    async fn open(&self, connection: &Connection) -> Result<(Channel, Consumer), SessionError> {
+        let channel = connection.create_channel().await?;
+        channel.basic_qos(self.limits.prefetch, BasicQosOptions::default()).await?;
+        let options = BasicConsumeOptions::default();
+        let consumer = channel.basic_consume(self.queue().into(), "".into(), options, FieldTable::default()).await?;
+        Ok((channel, consumer))
     }
 
     fn queue(&self) -> String {
@@ -200,9 +206,7 @@ impl LaneConsumer {
             self.note_isolated(&isolated.message);
             moves.push(self.relocation(isolated).run(stop).boxed());
         }
-        // The other lanes are slow on purpose: how old their webhooks are tells nothing.
-        let take = || self.pipeline.metrics.in_hand.take(batch.prepared.oldest());
-        let _in_hand = (self.lane == Lane::Work).then(take);
+        let _in_hand = self.pipeline.metrics.in_hand.take(self.lane, batch.prepared.oldest());
         let verdicts = self.pipeline.process(batch.prepared).await;
         let settled = desk.settle(batch.held, verdicts);
         for retried in settled.moves {
@@ -240,8 +244,7 @@ impl LaneConsumer {
         self.consumed.inc();
         let deliveries = message::delivery_count(&delivery.properties);
         let body = Bytes::from(delivery.data);
-        let in_batches = matches!(self.lane, Lane::Work | Lane::Elements);
-        let place = in_batches.then(|| Place::take(&self.pipeline.metrics, body.len()));
+        let place = self.lane.takes_batches().then(|| Place::take(&self.pipeline.metrics, body.len()));
         let dead = (self.lane == Lane::Dead).then_some(Defect::DeadLettered);
         let arrival = match message::decode(&delivery.properties, body.clone()) {
             Ok(message) => Arrival { message, defect: dead },

@@ -17,6 +17,11 @@ use crate::batch::{Planned, Trouble, Verdict};
 use crate::ladder::{Fate, Ladder};
 use crate::splitter::{Split, Splitter};
 
+/// How often a webhook that stands alone and takes too long is tried, before that counts as a failed attempt. More than
+/// once, since the database may just be slow; and seldom, since each try takes `statement_timeout`, and all that its lane
+/// holds waits for it.
+const TRIES_ALONE: u32 = 3;
+
 /// A webhook that was not processed: its position among the arrivals, itself, and why.
 pub(crate) type Unprocessed = (usize, Message, Trouble);
 
@@ -26,6 +31,8 @@ pub(crate) struct Course {
     splitter: Splitter,
     /// What is being committed.
     trying: Range<usize>,
+    /// How often what is being tried stood alone and took too long.
+    tries_alone: u32,
     /// To be written down, in this order, when nothing is left to commit.
     unprocessed: VecDeque<Unprocessed>,
     /// In the order of the arrivals.
@@ -49,7 +56,7 @@ pub(crate) enum Step<'c> {
 pub(crate) enum BatchError {
     /// Not its fault: try it whole again.
     Away(String),
-    /// Perhaps its fault: try it in halves, and what stands alone again.
+    /// Perhaps its fault: try it in halves, and what stands alone a few times more.
     TooSlow(String),
     /// A webhook in it is at fault; this becomes of it when it stands alone.
     Spoiled(Trouble),
@@ -71,6 +78,7 @@ impl Course {
             splitter: Splitter::new(planned.len()),
             planned,
             trying: 0..0,
+            tries_alone: 0,
             unprocessed: unprocessed.into(),
             verdicts: vec![Verdict::Ack; arrivals],
         }
@@ -92,6 +100,7 @@ impl Course {
     /// position in the transaction.
     pub(crate) fn committed(&mut self, troubles: Vec<(usize, Trouble)>) {
         let range = std::mem::take(&mut self.trying);
+        self.tries_alone = 0;
         for (offset, trouble) in troubles {
             self.trouble(range.start + offset, trouble);
         }
@@ -105,14 +114,21 @@ impl Course {
                 self.splitter.again(range);
                 Pace::Pause
             }
-            BatchError::TooSlow(_) => match self.splitter.split(range.clone()) {
+            BatchError::TooSlow(error) => match self.splitter.split(range.clone()) {
                 Split::Halved => Pace::GoOn,
-                Split::Alone(_) => {
-                    self.splitter.again(range);
-                    Pace::Pause
+                Split::Alone(index) => {
+                    self.tries_alone += 1;
+                    if self.tries_alone < TRIES_ALONE {
+                        self.splitter.again(range);
+                        return Pace::Pause;
+                    }
+                    self.tries_alone = 0;
+                    self.trouble(index, Trouble::Retry(error));
+                    Pace::GoOn
                 }
             },
             BatchError::Spoiled(trouble) => {
+                self.tries_alone = 0;
                 if let Split::Alone(index) = self.splitter.split(range) {
                     self.trouble(index, trouble);
                 }

@@ -27,6 +27,13 @@ pub(crate) enum Lane {
     Dead,
 }
 
+impl Lane {
+    /// Whether it takes whatever has arrived, and not one message at a time.
+    pub(crate) fn takes_batches(self) -> bool {
+        matches!(self, Self::Work | Self::Elements)
+    }
+}
+
 /// A delivery as it was taken.
 #[derive(Debug)]
 pub(crate) struct Taken<A> {
@@ -132,8 +139,7 @@ impl Sorter {
     /// A crash burns the delivery count of every prefetched neighbour alike; so what was delivered
     /// often is not judged, it is run alone. What cannot be read is parked anyway, unplanned.
     fn is_suspect(self, arrival: &Arrival, deliveries: i64) -> bool {
-        let may_isolate = matches!(self.lane, Lane::Work | Lane::Elements);
-        may_isolate && arrival.defect.is_none() && deliveries >= self.suspect_after
+        self.lane.takes_batches() && arrival.defect.is_none() && deliveries >= self.suspect_after
     }
 }
 

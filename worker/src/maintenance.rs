@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Pool};
 use shared::config::{DispatchConfig, RetentionConfig};
-use shared::db::{self, outbox, processed_webhooks, webhook_bodies, webhook_failures, webhook_payloads};
+use shared::db::{
+    self, outbox, parked_webhooks, processed_webhooks, webhook_bodies, webhook_failures, webhook_payloads,
+};
 use shared::error_chain::error_chain;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +21,7 @@ const LEASES_WITHIN: Duration = Duration::from_secs(30);
 const SETTLE_FIRST: Duration = Duration::from_secs(15);
 /// How often partitions are made and dropped, and old rows are deleted.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(3600);
-/// Rows deleted in one statement, so that no purge holds locks for long.
+/// Rows deleted or emptied in one statement, so that no purge holds locks for long.
 const PURGE_ROWS: i64 = 5_000;
 
 /// Why maintenance did not get through; tried again at its next turn.
@@ -80,7 +82,41 @@ pub(crate) async fn keep_house(pool: Pool, retention: RetentionConfig, stop: Can
 async fn housekeeping(pool: &Pool, retention: &RetentionConfig) {
     report("make partitions", make_partitions(pool).await);
     report("drop old partitions", drop_partitions(pool, retention).await);
-    report("purge", purge_all(pool, retention).await);
+    for what in Purge::ALL {
+        report(what.step(), purge(pool, what, retention).await);
+    }
+}
+
+/// What is kept for a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purge {
+    Claims,
+    Bodies,
+    Failures,
+    ParkedContents,
+    SentIntents,
+}
+
+impl Purge {
+    const ALL: [Self; 5] = [Self::Claims, Self::Bodies, Self::Failures, Self::ParkedContents, Self::SentIntents];
+
+    fn step(self) -> &'static str {
+        match self {
+            Self::Claims => "purge ids",
+            Self::Bodies => "purge hashes of bodies",
+            Self::Failures => "purge failures",
+            Self::ParkedContents => "empty webhooks that were resolved or discarded",
+            Self::SentIntents => "empty effects that were sent or cancelled",
+        }
+    }
+
+    fn days(self, retention: &RetentionConfig) -> i32 {
+        days(match self {
+            Self::Claims | Self::Bodies => retention.processed_days,
+            Self::Failures => retention.failure_days,
+            Self::ParkedContents | Self::SentIntents => retention.payload_days,
+        })
+    }
 }
 
 fn report(step: &'static str, outcome: Result<(), MaintenanceError>) {
@@ -104,14 +140,25 @@ async fn drop_partitions(pool: &Pool, retention: &RetentionConfig) -> Result<(),
     Ok(())
 }
 
-async fn purge_all(pool: &Pool, retention: &RetentionConfig) -> Result<(), MaintenanceError> {
+async fn purge(pool: &Pool, what: Purge, retention: &RetentionConfig) -> Result<(), MaintenanceError> {
+    let days = what.days(retention);
     let purge = async |client: &mut Client| {
-        while processed_webhooks::purge(&***client, days(retention.processed_days), PURGE_ROWS).await? > 0 {}
-        while webhook_bodies::purge(&***client, days(retention.processed_days), PURGE_ROWS).await? > 0 {}
-        while webhook_failures::purge(&***client, days(retention.failure_days), PURGE_ROWS).await? > 0 {}
+        while purge_some(client, what, days).await? > 0 {}
         Ok::<_, tokio_postgres::Error>(())
     };
     Ok(db::answer_within(HOUSEKEEPING_INTERVAL, pool.get().await?, purge).await??)
+}
+
+/// Returns how many rows it found.
+async fn purge_some(client: &Client, what: Purge, days: i32) -> Result<u64, tokio_postgres::Error> {
+    let client = &***client;
+    match what {
+        Purge::Claims => processed_webhooks::purge(client, days, PURGE_ROWS).await,
+        Purge::Bodies => webhook_bodies::purge(client, days, PURGE_ROWS).await,
+        Purge::Failures => webhook_failures::purge(client, days, PURGE_ROWS).await,
+        Purge::ParkedContents => parked_webhooks::purge::purge(client, days, PURGE_ROWS).await,
+        Purge::SentIntents => outbox::purge::purge(client, days, PURGE_ROWS).await,
+    }
 }
 
 fn days(days: u32) -> i32 {

@@ -4,17 +4,16 @@
 //! arrival has one; while the database is away it waits and tries again, and no attempt is counted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Pool};
 use shared::backoff::Backoff;
 use shared::db::parked_webhooks::ParkReason;
-use shared::db::{self, webhook_payloads};
+use shared::db::{self, migrate, webhook_payloads};
 use shared::error_chain::error_chain;
 use shared::message::Message;
 use time::OffsetDateTime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::batch::{Arrival, Outcome, Planned, Trouble, Verdict};
 use crate::bundles::Opened;
@@ -39,8 +38,18 @@ pub(crate) struct Pipeline {
     pub(crate) metrics: Arc<Metrics>,
     /// Rung when the outbox has new rows.
     pub(crate) outbox_bell: Arc<Notify>,
-    /// Whether the last try of a batch found the database away or busy.
-    pub(crate) waiting: AtomicBool,
+    /// What the last try of a batch waited for.
+    pub(crate) waits_for: watch::Sender<WaitsFor>,
+}
+
+/// What a batch waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitsFor {
+    Nothing,
+    /// The database, which is away or busy.
+    Database,
+    /// Somebody who migrates the database, which is older than this worker.
+    Schema,
 }
 
 impl Pipeline {
@@ -94,30 +103,38 @@ impl Pipeline {
         }
     }
 
-    /// Waits until the database answers. Deliveries that nobody can settle are not taken: after
-    /// half an hour the broker would take them back and count it against them.
+    /// Waits until the database answers and has the schema that is needed. Deliveries that nobody can settle are not
+    /// taken: after half an hour the broker would take them back and count it against them.
     pub(crate) async fn database_ready(&self) {
         let mut backoff = Backoff::new();
         loop {
-            let answer = match self.pool.get().await {
-                Ok(client) => self.ask(client, async |client| client.batch_execute("").await).await,
+            let missing = match self.pool.get().await {
+                Ok(client) => self.ask(client, async |client| migrate::missing(client).await).await,
                 Err(error) => Err(error_chain(&error)),
             };
-            match answer {
-                Ok(()) => {
-                    self.waiting.store(false, Ordering::Relaxed);
-                    return;
+            let waits_for = match missing {
+                Ok(missing) if missing.is_empty() => WaitsFor::Nothing,
+                Ok(missing) => {
+                    let missing = missing.join(", ");
+                    tracing::warn!(missing, "the database is not migrated; nothing is taken from the queue");
+                    WaitsFor::Schema
                 }
-                Err(error) => tracing::warn!(error, "the database is away; nothing is taken from the queue"),
+                Err(error) => {
+                    tracing::warn!(error, "the database is away; nothing is taken from the queue");
+                    WaitsFor::Database
+                }
+            };
+            self.waits_for.send_replace(waits_for);
+            if waits_for == WaitsFor::Nothing {
+                return;
             }
-            self.waiting.store(true, Ordering::Relaxed);
             backoff.pause().await;
         }
     }
 
-    /// Whether a batch waits for the database.
-    pub(crate) fn waits_for_database(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed)
+    /// What a batch, or the next one, waits for.
+    pub(crate) fn waits_for(&self) -> WaitsFor {
+        *self.waits_for.borrow()
     }
 
     fn triage(&self, arrivals: Vec<Arrival>) -> Triage {
@@ -161,7 +178,8 @@ impl Pipeline {
     /// down of it, by position.
     async fn commit(&self, batch: &[Planned]) -> Result<Vec<(usize, Trouble)>, BatchError> {
         let outcome = self.commit_once(batch).await;
-        self.waiting.store(matches!(outcome, Err(BatchError::Away(_))), Ordering::Relaxed);
+        let is_away = matches!(outcome, Err(BatchError::Away(_)));
+        self.waits_for.send_replace(if is_away { WaitsFor::Database } else { WaitsFor::Nothing });
         match &outcome {
             Ok(applied) => return Ok(self.note(batch, applied)),
             Err(BatchError::Away(error)) => {

@@ -1,6 +1,6 @@
 //! The configuration that verdicts depend on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use shared::config::{ChangedBody, Config, ReplayDefence, SourceConfig};
@@ -15,8 +15,9 @@ use crate::bundles::Bundles;
 
 /// What a pipeline goes by.
 pub(crate) struct Rules {
-    /// A webhook that is on its way for longer is parked: its id may be forgotten. Time spent parked does not count.
-    pub(crate) retention: Duration,
+    /// For how long a webhook of each source may be on its way: beyond it, its id may be forgotten, and it is parked. Time
+    /// spent parked does not count.
+    pub(crate) on_its_way: BTreeMap<Name, Duration>,
     /// What each source says of duplicates with another body.
     pub(crate) changed_body: HashMap<Name, ChangedBody>,
     /// What each source says of a known body under a fresh id.
@@ -34,7 +35,7 @@ impl Rules {
             Some((name.clone(), config.replay_defence(name, provider)))
         };
         Self {
-            retention: Duration::from_secs(u64::from(config.retention.processed_days) * 24 * 3600),
+            on_its_way: config.on_its_way(&catalogue),
             changed_body: config.sources.iter().map(|(name, source)| (name.clone(), source.on_changed_body)).collect(),
             replay_defence: config.sources.iter().filter_map(defence).collect(),
             bundles: Bundles::new(catalogue),
@@ -59,19 +60,24 @@ impl Rules {
                 ParkReason::DeadLettered,
                 "delivered too often without being settled: it may end whoever handles it".to_owned(),
             )),
-            None if OffsetDateTime::now_utc() - arrival.message.under_way_since() > self.retention => {
-                Some(Trouble::Park(
-                    ParkReason::TooOld,
-                    "received longer ago than ids are kept, so a duplicate could not be told".to_owned(),
-                ))
-            }
-            // Somebody configured it for ingest and not yet here: its routes are unknown, so it must not pass for skipped.
-            None if !self.changed_body.contains_key(&arrival.message.source) => Some(Trouble::Retry(format!(
-                "the source {} is not in this worker's configuration",
-                arrival.message.source
-            ))),
-            None => None,
+            None => self.objection_to_source_or_age(&arrival.message),
         }
+    }
+
+    fn objection_to_source_or_age(&self, message: &Message) -> Option<Trouble> {
+        let Some(longest) = self.on_its_way.get(&message.source) else {
+            // Somebody configured it for ingest and not yet here: its routes are unknown, so it must not pass for skipped.
+            let error = format!("the source {} is not in this worker's configuration", message.source);
+            return Some(Trouble::Retry(error));
+        };
+        if OffsetDateTime::now_utc() - message.under_way_since() <= *longest {
+            return None;
+        }
+        let hours = longest.as_secs() / 3600;
+        let detail = format!(
+            "received more than {hours} h ago: its id may have been forgotten, so a duplicate could not be told"
+        );
+        Some(Trouble::Park(ParkReason::TooOld, detail))
     }
 
     /// What is yet to be done about a webhook that left its transaction.

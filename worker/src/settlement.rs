@@ -10,7 +10,7 @@ use shared::db::parked_webhooks::{ParkReason, Settled};
 use shared::db::processed_webhooks::{DuplicateCount, Hold, WebhookKey};
 use shared::db::webhook_failures::FailureOutcome;
 use shared::db::{outbox, parked_webhooks, processed_webhooks, storable, webhook_failures};
-use shared::message::Message;
+use shared::message::{Message, Replay};
 use shared::plan::Letter;
 use time::OffsetDateTime;
 use tokio_postgres::Error;
@@ -28,7 +28,8 @@ pub(crate) enum Parked {
 
 /// Parks a webhook, records the failure, and writes the operator's mail, in one transaction. It holds
 /// the webhook's key meanwhile: whoever claims it at the same time is waited for, or waits, and then
-/// finds it parked and resolves it. So no webhook is both processed and parked.
+/// finds it parked and resolves it. So no webhook is both processed and parked. A body whose id has another one is parked
+/// by itself.
 pub(crate) async fn park(
     client: &mut Client,
     message: &Message,
@@ -37,24 +38,61 @@ pub(crate) async fn park(
     operator: Option<&str>,
 ) -> Result<Parked, Error> {
     let transaction = client.transaction().await?;
-    let key = key(message);
-    let hold = processed_webhooks::hold(&transaction, &key).await?;
-    if hold == Hold::Processed && reason != ParkReason::ChangedBody {
-        settle_duplicate(&transaction, key, message).await?;
+    let Some(Place { message, held }) = find_place(&transaction, message, reason).await? else {
         transaction.commit().await?;
         return Ok(Parked::Duplicate);
-    }
+    };
     let detail = storable(detail);
-    parked_webhooks::park(&transaction, message, reason, &detail).await?;
-    webhook_failures::record(&transaction, message, FailureOutcome::Park, &detail).await?;
+    parked_webhooks::park(&transaction, &message, reason, &detail).await?;
+    webhook_failures::record(&transaction, &message, FailureOutcome::Park, &detail).await?;
     if let Some(operator) = operator {
-        alert(&transaction, message, reason, &detail, operator).await?;
+        alert(&transaction, &message, reason, &detail, operator).await?;
     }
-    if hold == Hold::Held {
-        processed_webhooks::release(&transaction, &key).await?;
+    for key in &held {
+        processed_webhooks::release(&transaction, key).await?;
     }
     transaction.commit().await?;
     Ok(Parked::Parked)
+}
+
+/// Where a webhook is parked.
+struct Place {
+    /// The webhook under the id of its row: its own, or that of another body.
+    message: Message,
+    /// Keys that are held meanwhile.
+    held: Vec<WebhookKey>,
+}
+
+/// Holds the webhook's key, and that of its body where another one has its id. `None` when it was processed: then it is
+/// counted as the duplicate it is.
+async fn find_place(
+    transaction: &Transaction<'_>,
+    message: &Message,
+    reason: ParkReason,
+) -> Result<Option<Place>, Error> {
+    let changed = reason == ParkReason::ChangedBody;
+    let mut message = message.as_changed_body().filter(|_| changed).unwrap_or_else(|| message.clone());
+    let mut held = Vec::new();
+    loop {
+        let key = key(&message);
+        match processed_webhooks::hold(transaction, &key).await? {
+            Hold::Held => held.push(key),
+            // A replay with another body than its own cannot be, and is kept for a person if it is.
+            Hold::Processed if changed && !message.replay().is_some_and(Replay::is_changed_body) => {}
+            Hold::Processed => {
+                settle_duplicate(transaction, key, &message).await?;
+                for key in &held {
+                    processed_webhooks::release(transaction, key).await?;
+                }
+                return Ok(None);
+            }
+        }
+        let Some(other) = message.as_changed_body() else { return Ok(Some(Place { message, held })) };
+        if !parked_webhooks::has_other_body(transaction, &message).await? {
+            return Ok(Some(Place { message, held }));
+        }
+        message = other;
+    }
 }
 
 /// Which parked rows a webhook settles by having been processed. A duplicate settles the row with its own body: another

@@ -51,7 +51,7 @@ async fn redrive(settings: &Settings, arguments: RedriveArgs) -> anyhow::Result<
     let RedriveArgs { target, state, rate, accept } = arguments;
     let (selection, consent) = target.selection(state.standing())?;
     let config = Config::load(&settings.config)?;
-    let rules = Rules::new(&config, accept);
+    let rules = Rules::new(&config, accept)?;
     let client = connect::database(settings).await?;
     let survey = redrive::survey(&client, &selection, &rules).await?;
     if target.dry_run {

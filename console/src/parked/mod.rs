@@ -15,5 +15,3 @@ mod redrive;
 mod selection;
 mod show;
 mod ticket;
-
-pub(crate) use self::ticket::CHANGED_BODY_RUN;

@@ -114,9 +114,10 @@ impl Redrive<'_> {
                 }
                 Err(error) => {
                     unpublished.push(row);
-                    match error {
-                        PublishError::Unencodable => report.refuse(&row.key, &Refusal::Unsendable),
-                        _ => stopped_by = Some(*error),
+                    if error.is_for_good() {
+                        report.refuse(&row.key, &Refusal::Unsendable);
+                    } else {
+                        stopped_by = Some(*error);
                     }
                 }
             }

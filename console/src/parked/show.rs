@@ -41,8 +41,10 @@ pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result
 /// The body, byte for byte.
 ///
 /// # Errors
-/// When it is not there.
+/// When it is not there, or purged.
 pub(crate) async fn raw(client: &Client, key: &WebhookKey) -> anyhow::Result<Vec<u8>> {
+    let row = rows::find(client, key).await.context("cannot read the parked webhook")?.with_context(|| missing(key))?;
+    anyhow::ensure!(!row.is_purged, "its body is purged (retention.payload_days)");
     Ok(content(client, key).await?.body)
 }
 
@@ -90,6 +92,7 @@ impl Shown for Details {
             };
             text += &format!("\n{}", table(["FAILED", "ATTEMPT", "OUTCOME", "ERROR"], self.failures.iter().map(row)));
         }
-        text + "\n" + &self.body.text()
+        let body = if row.is_purged { "(purged: retention.payload_days)\n".to_owned() } else { self.body.text() };
+        text + "\n" + &body
     }
 }

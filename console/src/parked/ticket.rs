@@ -6,18 +6,15 @@
 //! words that it is right.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use shared::config::Config;
 use shared::db::parked_webhooks::ParkReason;
 use shared::db::parked_webhooks::rows::{ParkedReplay, ParkedRow};
 use shared::message::{REPLAY_MARK, Replay, ReplayMode, Steering};
 use shared::name::Name;
-use time::{Duration, OffsetDateTime};
-
-/// What the runs of changed bodies begin with; a person's runs do not.
-pub(crate) const CHANGED_BODY_RUN: &str = "changed-";
-/// Hexadecimal digits of a body's SHA-256 that name its run.
-const CHANGED_BODY_DIGITS: usize = 40;
+use shared::provider::CatalogueError;
+use time::OffsetDateTime;
 
 /// What a person says is right, having looked at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -25,7 +22,7 @@ pub(crate) enum Accept {
     /// It was older than ids are kept when it was parked, and was not processed before. (If it was, it runs again;
     /// stock and mails have keys of their own.)
     TooOld,
-    /// Its id was processed with another body, and this body is to run, too: as a replay of the first.
+    /// Another body came under its id before, and this body is to run, too: as a replay of the first.
     ChangedBody,
     /// Its envelope could not be read, or the list in its body; what `show` tells of it is right, or was mended.
     Unreadable,
@@ -40,8 +37,8 @@ pub(crate) enum Refusal {
     )]
     TooOld,
     #[error(
-        "its id was processed with another body, so it would be the same duplicate again; discard it, or, to run this \
-         body, too, say --accept changed-body"
+        "another body came under its id before, so it is a duplicate; discard it, or, to run this body, too, say --accept \
+         changed-body"
     )]
     ChangedBody,
     #[error(
@@ -58,6 +55,8 @@ pub(crate) enum Refusal {
     UnknownSource,
     #[error("it is a replay that came again with another body, which cannot be; discard it")]
     ChangedReplay,
+    #[error("its body is purged (retention.payload_days), so there is nothing to redrive")]
+    Purged,
     #[error("it does not fit into a message; save the body (show --raw) and discard it")]
     Unsendable,
 }
@@ -66,8 +65,8 @@ pub(crate) enum Refusal {
 pub(crate) struct Rules {
     /// Each source's provider.
     sources: BTreeMap<Name, Name>,
-    /// How long ids are kept.
-    retention: Duration,
+    /// How long a webhook of each source may be on its way and is still told from a duplicate.
+    on_its_way: BTreeMap<Name, Duration>,
     accepted: Vec<Accept>,
 }
 
@@ -81,18 +80,23 @@ pub(crate) struct Ticket {
 }
 
 impl Rules {
-    pub(crate) fn new(config: &Config, accepted: Vec<Accept>) -> Self {
+    pub(crate) fn new(config: &Config, accepted: Vec<Accept>) -> Result<Self, CatalogueError> {
         let sources = config.sources.iter().map(|(name, source)| (name.clone(), source.provider.clone())).collect();
-        Self { sources, retention: Duration::days(config.retention.processed_days.into()), accepted }
+        Ok(Self { sources, on_its_way: config.on_its_way(&config.catalogue()?), accepted })
     }
 
     /// As what a webhook goes back to the queue, sent at `at`.
     pub(crate) fn judge(&self, row: &ParkedRow, at: OffsetDateTime) -> Result<Ticket, Refusal> {
+        if row.is_purged {
+            return Err(Refusal::Purged);
+        }
         if row.reason == ParkReason::Unreadable {
             self.require(Accept::Unreadable, Refusal::Unreadable)?;
             self.check_saved(row)?;
         }
-        if row.reason == ParkReason::TooOld || row.parked_at - row.received_at > self.retention {
+        let longest = self.on_its_way.get(row.key.source.as_str());
+        if row.reason == ParkReason::TooOld || longest.is_some_and(|longest| row.parked_at - row.received_at > *longest)
+        {
             self.require(Accept::TooOld, Refusal::TooOld)?;
         }
         let source = Name::try_from(row.key.source.as_str()).ok().filter(|name| self.sources.contains_key(name));
@@ -107,15 +111,21 @@ impl Rules {
     fn replay(&self, row: &ParkedRow) -> Result<Option<Replay>, Refusal> {
         let has_changed = row.reason == ParkReason::ChangedBody;
         match &row.replay {
-            Some(_) if has_changed => Err(Refusal::ChangedReplay),
             Some(parked) => {
                 let replay = again(parked).filter(|replay| replay.id() == row.key.webhook_id);
-                replay.map(Some).ok_or(Refusal::Unsendable)
+                let replay = replay.ok_or(Refusal::Unsendable)?;
+                if replay.is_changed_body() {
+                    self.require(Accept::ChangedBody, Refusal::ChangedBody)?;
+                } else if has_changed {
+                    return Err(Refusal::ChangedReplay);
+                }
+                Ok(Some(replay))
             }
             None if row.key.webhook_id.starts_with(REPLAY_MARK) => Err(Refusal::TooLittleSaved),
             None if has_changed => {
                 self.require(Accept::ChangedBody, Refusal::ChangedBody)?;
-                changed_body(row).map(Some).ok_or(Refusal::Unsendable)
+                let replay = Replay::of_changed_body(&row.key.webhook_id, &row.body_sha256);
+                replay.map(Some).ok_or(Refusal::Unsendable)
             }
             None => Ok(None),
         }
@@ -139,19 +149,12 @@ fn again(parked: &ParkedReplay) -> Option<Replay> {
     Some(Replay { of: parked.of.clone(), run, mode: ReplayMode::from_text(&parked.mode)? })
 }
 
-/// A changed body runs as a replay of the first, in a run that is named after it: the same body runs once, however
-/// often this is said.
-fn changed_body(row: &ParkedRow) -> Option<Replay> {
-    let digits = row.body_sha256.get(..CHANGED_BODY_DIGITS)?;
-    let run = Name::try_from(format!("{CHANGED_BODY_RUN}{digits}")).ok()?;
-    Some(Replay { of: row.key.webhook_id.clone(), run, mode: ReplayMode::FillIn })
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
     use shared::db::parked_webhooks::rows::ParkState;
     use shared::db::processed_webhooks::WebhookKey;
+    use time::Duration;
 
     use super::*;
 
@@ -167,6 +170,7 @@ mod tests {
             generation: 1,
             attempts: 5,
             body_bytes: 2,
+            is_purged: false,
             body_sha256: "ab".repeat(32),
             received_at: now,
             parked_at: now,
@@ -181,7 +185,8 @@ mod tests {
     fn judge(row: &ParkedRow, accepted: &[Accept]) -> Result<Ticket, Refusal> {
         let name = |text: &str| Name::try_from(text).unwrap();
         let sources = BTreeMap::from([(name("shop"), name("shopify"))]);
-        let rules = Rules { sources, retention: Duration::days(30), accepted: accepted.to_vec() };
+        let on_its_way = BTreeMap::from([(name("shop"), std::time::Duration::from_secs(30 * 24 * 3600))]);
+        let rules = Rules { sources, on_its_way, accepted: accepted.to_vec() };
         rules.judge(row, row.parked_at + Duration::days(400))
     }
 
@@ -223,7 +228,17 @@ mod tests {
         let changed = row(ParkReason::ChangedBody);
         let ticket = judge(&changed, &[Accept::ChangedBody]).unwrap();
         assert_eq!(ticket.id, format!("↻changed-{}:w1", "ab".repeat(20)));
-        assert_eq!(judge(&changed, &[Accept::ChangedBody]), Ok(ticket), "the same each time");
+        assert_eq!(judge(&changed, &[Accept::ChangedBody]), Ok(ticket.clone()), "the same each time");
+
+        // Parked under that id in the first place, for whatever reason: the same run of the same webhook.
+        let key = WebhookKey { webhook_id: ticket.id.clone(), ..changed.key.clone() };
+        let run = format!("changed-{}", "ab".repeat(20));
+        let replay = ParkedReplay { of: "w1".to_owned(), run, mode: "fill-in".to_owned() };
+        for reason in [ParkReason::ChangedBody, ParkReason::Plan] {
+            let by_itself = ParkedRow { key: key.clone(), replay: Some(replay.clone()), ..row(reason) };
+            assert_eq!(judge(&by_itself, &[]), Err(Refusal::ChangedBody));
+            assert_eq!(judge(&by_itself, &[Accept::ChangedBody]), Ok(ticket.clone()));
+        }
 
         let key = WebhookKey { webhook_id: "↻again:w1".to_owned(), ..changed.key.clone() };
         let replay = ParkedReplay { of: "w1".to_owned(), run: "again".to_owned(), mode: "resend".to_owned() };
@@ -240,6 +255,7 @@ mod tests {
         let plan = row(ParkReason::Plan);
         let key = WebhookKey { source: "closed".to_owned(), ..plan.key.clone() };
         assert_eq!(judge(&ParkedRow { key, ..plan }, &[]), Err(Refusal::UnknownSource));
+        assert_eq!(judge(&ParkedRow { is_purged: true, ..row(ParkReason::Plan) }, &[]), Err(Refusal::Purged));
         let unread = row(ParkReason::Unreadable);
         for scrap in
             [ParkedRow { topic: String::new(), ..unread.clone() }, ParkedRow { provider: "x".to_owned(), ..unread }]

@@ -8,7 +8,7 @@ use clap::Args;
 use shared::config::Config;
 use shared::db::processed_webhooks::replays::ProcessedFilter;
 use shared::db::processed_webhooks::{Status, WebhookKey};
-use shared::message::ReplayMode;
+use shared::message::{CHANGED_BODY_RUN, ReplayMode};
 use shared::name::Name;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -16,7 +16,6 @@ use uuid::Uuid;
 use super::run::{Execution, Run, Selection};
 use crate::connect;
 use crate::output::{Output, show};
-use crate::parked::CHANGED_BODY_RUN;
 use crate::settings::Settings;
 use crate::steering::{Consent, Outlet, Pace, Progress, Report, moment};
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use deadpool_postgres::Client;
 use futures_util::future::join_all;
-use shared::amqp::PublishError;
 use shared::config::Config;
 use shared::db::processed_webhooks::WebhookKey;
 use shared::db::processed_webhooks::replays::{self, ProcessedCursor, ProcessedFilter, ProcessedRow};
@@ -186,7 +185,7 @@ impl Execution<'_> {
         for ((row, _message), published) in messages.iter().zip(published) {
             match published {
                 Ok(()) => report.done(&row.key.source, row.status.as_str()),
-                Err(PublishError::Unencodable) => report.refuse(&row.key, &Refusal::Unsendable),
+                Err(error) if error.is_for_good() => report.refuse(&row.key, &Refusal::Unsendable),
                 Err(error) => report.stop(format!("{error}; go on with --run {}", self.run.name)),
             }
         }

@@ -3,14 +3,15 @@
 //! can be. Cut off in between, it is published again, which the claim absorbs.
 //!
 //! A directory is locked while it is drained. One that a live ingest has locked is left alone: that ingest drains it.
-//! Nothing is tried again here; the same command goes on where this one stopped.
+//! A file that cannot be read, or not taken away, is passed over and told. Nothing is tried again here; the same
+//! command goes on where this one stopped.
 
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use serde::Serialize;
-use shared::amqp::PublishError;
 use shared::error_chain::error_chain;
 use shared::spool::{self, Batch, BatchName, Limits, Replica, Settlement, Store};
 
@@ -21,6 +22,8 @@ use crate::steering::{Outlet, Pace, Turn};
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Drained {
     replicas: Vec<DrainedReplica>,
+    /// What is wrong with files that were passed over.
+    problems: Vec<String>,
     /// Why it ended before it was through.
     stopped: Option<String>,
 }
@@ -36,6 +39,8 @@ struct DrainedReplica {
     files: u64,
     /// Files in which something was damaged; they are in `corrupt/` for a person.
     set_aside: u64,
+    /// Files that could not be read, or were published and could not be taken away. They stay.
+    passed_over: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -71,12 +76,14 @@ impl Drain<'_> {
         for path in replicas {
             let replica = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let state = ReplicaState::InUse;
-            let mut one = DrainedReplica { replica, state, webhooks: 0, files: 0, set_aside: 0 };
+            let mut one = DrainedReplica { replica, state, webhooks: 0, files: 0, set_aside: 0, passed_over: 0 };
             if let Some(locked) = Replica::try_lock(path)? {
                 one.state = ReplicaState::Empty;
-                if let Err(error) = self.drain(locked, &mut one).await {
+                if let Err(error) = self.drain(locked, &mut one, &mut drained.problems).await {
                     one.state = ReplicaState::Stopped;
                     drained.stopped = Some(error_chain(error.as_ref()));
+                } else if one.passed_over > 0 {
+                    one.state = ReplicaState::Stopped;
                 }
             }
             drained.replicas.push(one);
@@ -87,39 +94,50 @@ impl Drain<'_> {
         Ok(drained)
     }
 
-    async fn drain(&mut self, replica: Replica, drained: &mut DrainedReplica) -> anyhow::Result<()> {
+    async fn drain(
+        &mut self,
+        replica: Replica,
+        drained: &mut DrainedReplica,
+        problems: &mut Vec<String>,
+    ) -> anyhow::Result<()> {
         let store = Store::open(replica, Limits::NONE)?;
+        let mut pass_over = |drained: &mut DrainedReplica, name, problem| {
+            store.defer(name, None);
+            drained.passed_over += 1;
+            problems.push(format!("{}: {problem}", drained.replica));
+        };
         while let Some(name) = store.oldest() {
-            let batch = store.read(name).with_context(|| format!("cannot read {name}"))?;
+            let batch = match store.read(name) {
+                Ok(batch) => batch,
+                Err(error) => {
+                    pass_over(drained, name, format!("cannot read {name}: {error}"));
+                    continue;
+                }
+            };
             let mut unpublishable = 0;
             for message in &batch.messages {
                 anyhow::ensure!(self.pace.turn(1).await == Turn::Go, "interrupted; {name} stays");
                 match self.outlet.publish(message).await {
                     Ok(()) => drained.webhooks += 1,
-                    Err(PublishError::Unencodable) => unpublishable += 1,
+                    Err(error) if error.is_for_good() => unpublishable += 1,
                     Err(error) => return Err(error).with_context(|| format!("{name} stays; drain again")),
                 }
             }
-            settle(&store, name, &batch, unpublishable, drained)?;
+            match settle(&store, name, &batch, unpublishable) {
+                Ok(Settlement::Remove) => drained.files += 1,
+                Ok(Settlement::SetAside) => drained.set_aside += 1,
+                Err(error) => {
+                    pass_over(drained, name, format!("{name} is published and cannot be taken away: {error}"));
+                }
+            }
         }
         Ok(())
     }
 }
 
-fn settle(
-    store: &Store<Replica>,
-    name: BatchName,
-    batch: &Batch,
-    unpublishable: usize,
-    drained: &mut DrainedReplica,
-) -> anyhow::Result<()> {
+fn settle(store: &Store<Replica>, name: BatchName, batch: &Batch, unpublishable: usize) -> io::Result<Settlement> {
     let settlement = Settlement::of(batch, unpublishable);
-    store.settle(name, settlement).with_context(|| format!("{name} is published and cannot be taken away"))?;
-    match settlement {
-        Settlement::Remove => drained.files += 1,
-        Settlement::SetAside => drained.set_aside += 1,
-    }
-    Ok(())
+    store.settle(name, settlement).map(|()| settlement)
 }
 
 impl Drained {
@@ -148,6 +166,9 @@ impl Shown for Drained {
         }
         if self.replicas.iter().any(|one| one.set_aside > 0) {
             text += "! damaged files are in corrupt/: oncehook spool verify tells what is wrong with them\n";
+        }
+        for problem in &self.problems {
+            text += &format!("! passed over: {problem}\n");
         }
         if let Some(why) = &self.stopped {
             text += &format!("! stopped: {why}\n");

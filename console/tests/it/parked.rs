@@ -1,7 +1,7 @@
 //! `oncehook parked`: what is listed and shown, what a redrive and a discard do, and to whom they refuse.
 
 use shared::db::parked_webhooks::rows::{self, ParkState};
-use shared::db::parked_webhooks::{ParkReason, steer};
+use shared::db::parked_webhooks::{self, ParkReason, steer};
 use shared::db::processed_webhooks::WebhookKey;
 use shared::message::Message;
 use testing::orders::{Order, webhook};
@@ -283,6 +283,28 @@ async fn what_is_discarded_stays_and_comes_back_only_on_purpose() {
         let processed_one = oncehook(&stack, &["parked", "discard", "shopify", "w1", "--because", "too late"]).await;
         assert!(processed_one.status.code() == Some(1) && text(&processed_one.stderr).contains("was processed"));
         worker.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_purged_says_so_and_is_not_redriven() {
+    run(async |stack| {
+        park(&stack, &orders(&stack, 1), ParkReason::Plan).await;
+        assert!(
+            oncehook(&stack, &["parked", "discard", "shopify", "w1", "--because", "a test"]).await.status.success()
+        );
+        stack.database.execute("UPDATE parked_webhooks SET changed_at = now() - interval '31 d'").await;
+        let client = stack.database.client().await;
+        assert_eq!(parked_webhooks::purge::purge(&**client, 30, 10).await.unwrap(), 1);
+        let redriven = oncehook(&stack, &["parked", "redrive", "shopify", "w1", "--state", "discarded"]).await;
+        assert!(
+            redriven.status.code() == Some(3) && text(&redriven.stdout).contains("its body is purged"),
+            "{redriven:?}"
+        );
+        assert!(text(&oncehook(&stack, &["parked", "show", "shopify", "w1"]).await.stdout).contains("(purged"));
+        let raw = oncehook(&stack, &["parked", "show", "shopify", "w1", "--raw"]).await;
+        assert!(raw.status.code() == Some(1) && text(&raw.stderr).contains("its body is purged"), "{raw:?}");
     })
     .await;
 }

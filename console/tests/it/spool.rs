@@ -96,13 +96,32 @@ async fn what_a_removed_ingest_left_is_drained_and_a_live_one_is_left_alone() {
         drop(live);
         let drained = json(&stack, &drain).await;
         let replica = |name: &str, webhooks: u32, files: u32| {
-            serde_json::json!({ "replica": name, "state": "empty", "webhooks": webhooks, "files": files, "set_aside": 0 })
+            serde_json::json!({ "replica": name, "state": "empty", "webhooks": webhooks, "files": files, "set_aside": 0, "passed_over": 0 })
         };
         assert_eq!(drained["replicas"], serde_json::json!([replica("replica-000", 0, 0), replica("replica-001", 1, 1)]));
         let worker = Worker::start(&stack).await;
         processed(&stack, 29).await;
         assert_eq!(quantity(&stack, "MUG").await, 971);
         worker.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_passed_over_and_told() {
+    run(async |stack| {
+        let root = stack.directory.join("spool");
+        let replica = Replica::claim(&root).unwrap();
+        let unreadable = BatchName::default().next(OffsetDateTime::now_utc());
+        // A directory: reading it fails, for root too.
+        std::fs::create_dir(replica.folder(Folder::New).join(unreadable.to_string())).unwrap();
+        leave(&replica, unreadable, &orders(&stack, 3), false);
+        drop(replica);
+        let output = oncehook(&stack, &["spool", "drain", "--dir", root.to_str().unwrap()]).await;
+        let page = text(&output.stdout);
+        let told = page.contains("passed over") && page.contains(&unreadable.to_string());
+        assert!(output.status.code() == Some(1) && told, "{page}");
+        queued(&stack, 3).await;
     })
     .await;
 }

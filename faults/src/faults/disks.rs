@@ -68,7 +68,9 @@ async fn postgres_full(world: &World) -> anyhow::Result<Injected> {
     disk.fill(64 << 10)?;
     let mut before = -1;
     let stuck = async || {
-        let processed = world.database.number("SELECT count(*) FROM processed_webhooks").await?;
+        // A database whose disk is full may take no connection: it cannot write the file that a new one begins with.
+        let counted = world.database.number("SELECT count(*) FROM processed_webhooks").await;
+        let Ok(processed) = counted else { return Ok(true) };
         let stuck = processed == before;
         before = processed;
         sleep(Duration::from_secs(2)).await;

@@ -101,6 +101,9 @@ impl Injected {
 /// The beginnings of ids that a worker cannot process, and may park.
 pub(crate) const POISON: [&str; 3] = [poison::PANIC, poison::ABORT, poison::EXHAUST];
 
+/// The fault whose webhooks end their workers; in no other does a process end by itself.
+pub(crate) const POISONED: u8 = poison::SWALLOWED.number;
+
 /// The list.
 pub(crate) const ALL: [Fault; 26] = [
     kills::WORKER,

@@ -6,19 +6,20 @@ use std::sync::Arc;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use shared::config::SpoolConfig;
 use shared::spool::{Disk, Store};
 use time::OffsetDateTime;
 
-/// Counters. Cheap to clone.
+/// Counters, and the gauge of what nobody else knows. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
     pub(crate) spooled: Counter,
     pub(crate) drained: Counter,
     pub(crate) set_aside: Counter,
     pub(crate) write_failures: Counter,
+    pub(crate) adopted_deferred: Gauge,
 }
 
 impl Metrics {
@@ -29,6 +30,11 @@ impl Metrics {
         counter("webhook_spool_drained", "Webhooks published from the spool, confirmed", &metrics.drained);
         counter("webhook_spool_set_aside", "Files moved to corrupt/: a person must look", &metrics.set_aside);
         counter("webhook_spool_write_failures", "Files that could not be made durable", &metrics.write_failures);
+        registry.register(
+            "webhook_spool_adopted_deferred_files",
+            "As webhook_spool_deferred_files, in the spools of ingests that are gone",
+            metrics.adopted_deferred.clone(),
+        );
         metrics
     }
 }
@@ -63,6 +69,8 @@ impl<D: Disk> Collector for Gauges<D> {
         )?;
         gauge("webhook_spool_files", "Files that wait to be published", held.files)?;
         gauge("webhook_spool_oldest_age_seconds", "Age of the oldest of them; 0 if none", age.unsigned_abs())?;
+        let help = "Those of them that cannot be read, published or removed; they are tried again";
+        gauge("webhook_spool_deferred_files", help, held.deferred_files)?;
         gauge("webhook_spool_corrupt_files", "Files in corrupt/: a person must look", held.corrupt_files)?;
         match self.store.free_bytes() {
             Some(free) => gauge("webhook_spool_free_bytes", "Free on the spool's disk", free),

@@ -9,12 +9,16 @@
 //! it is published once only (the claim absorbs what comes twice), an order across replicas, or that a webhook that
 //! was answered 503 is not published nevertheless. A disk that loses what it said it had synced loses webhooks.
 
+mod adoption;
 mod drainer;
 mod metrics;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod writer;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -31,10 +35,12 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::adoption::Adoption;
 use self::drainer::Drainer;
 use self::metrics::{Gauges, Metrics};
 use self::writer::{Command, Grouping, Request, Writer};
 use crate::breaker::Breaker;
+use crate::room;
 
 /// Why the spool can't be used at start.
 #[derive(Debug, thiserror::Error)]
@@ -87,15 +93,24 @@ pub(crate) struct SpoolOptions {
 pub(crate) struct Spool {
     commands: SyncSender<Command>,
     store: Arc<Store<Replica>>,
+    metrics: Metrics,
 }
 
 /// The spool's thread and task.
 pub(crate) struct Running {
     /// A thread of its own: one of the runtime's would keep a failed service from ending.
     writer: std::thread::JoinHandle<()>,
+    /// Closed when that thread ends, however it does.
+    writing: oneshot::Receiver<Infallible>,
     drainer: JoinHandle<()>,
     commands: SyncSender<Command>,
     stop: CancellationToken,
+}
+
+/// What of the spool has ended.
+pub(crate) enum Ended {
+    Drainer(Result<(), JoinError>),
+    Writer,
 }
 
 /// Where the drainer publishes.
@@ -126,8 +141,6 @@ impl Spool {
         let (written, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let drainer = Drainer {
             store: Arc::clone(&store),
-            root,
-            limits,
             publisher: outlet.publisher,
             queue: outlet.queue,
             breaker: outlet.breaker,
@@ -136,24 +149,31 @@ impl Spool {
             written: Arc::clone(&written),
             stop: stop.clone(),
         };
-        let writer = Writer { store: Arc::clone(&store), commands: receiver, grouping, metrics, written };
+        let writer =
+            Writer { store: Arc::clone(&store), commands: receiver, grouping, metrics: metrics.clone(), written };
         registry.register_collector(Box::new(Gauges { store: Arc::clone(&store), config }));
+        let (writes, writing) = oneshot::channel();
+        let write = move || {
+            let _until_it_ends: oneshot::Sender<Infallible> = writes;
+            writer.run();
+        };
         let running = Running {
-            writer: Builder::new().name("spool".into()).spawn(move || writer.run()).map_err(SpoolError::Thread)?,
-            drainer: tokio::spawn(drainer.run()),
+            writer: Builder::new().name("spool".into()).spawn(write).map_err(SpoolError::Thread)?,
+            writing,
+            drainer: tokio::spawn(drainer.run(Adoption::new(root, limits))),
             commands: commands.clone(),
             stop,
         };
-        Ok((Self { commands, store }, running))
+        Ok((Self { commands, store, metrics }, running))
     }
 
-    /// Makes a webhook durable in time.
+    /// Makes a webhook durable in time. Its room is given back with its body, however late the disk lets go of it.
     ///
     /// # Errors
     /// When it is not known to be durable, for whatever reason.
-    pub(crate) async fn keep(&self, message: Message, answer_by: Instant) -> Result<(), NotSpooled> {
+    pub(crate) async fn keep(&self, message: Message, room: room::Bytes, answer_by: Instant) -> Result<(), NotSpooled> {
         let (done, kept) = oneshot::channel();
-        let request = Box::new(Request { message, done });
+        let request = Box::new(Request { message, _room: room, done });
         self.commands.try_send(Command::Keep(request)).map_err(|error| match error {
             TrySendError::Full(_) => NotSpooled::Busy,
             TrySendError::Disconnected(_) => NotSpooled::Stopped,
@@ -169,13 +189,25 @@ impl Spool {
         self.store.takes_more()
     }
 
-    /// Whether files wait for a person.
-    pub(crate) fn has_corrupt_files(&self) -> bool {
-        self.store.holdings().corrupt_files > 0
+    /// What a person must look at, although webhooks may be kept.
+    pub(crate) fn complaints(&self) -> Vec<&'static str> {
+        let held = self.store.holdings();
+        let corrupt = (held.corrupt_files > 0).then_some("the spool has corrupt files: see `oncehook spool verify`");
+        let deferred = held.deferred_files > 0 || self.metrics.adopted_deferred.get() > 0;
+        let deferred = deferred.then_some("the spool has files that cannot be read, published or removed: see the log");
+        corrupt.into_iter().chain(deferred).collect()
     }
 }
 
 impl Running {
+    /// Waits until one of its parts has ended, which none does by itself.
+    pub(crate) async fn ended(&mut self) -> Ended {
+        tokio::select! {
+            ended = &mut self.drainer => Ended::Drainer(ended),
+            _closed = &mut self.writing => Ended::Writer,
+        }
+    }
+
     /// Finishes the group in hand, and ends. What is spooled stays for the next start.
     pub(crate) async fn stop(self) -> Result<(), JoinError> {
         self.stop.cancel();

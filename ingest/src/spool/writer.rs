@@ -14,6 +14,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::NotSpooled;
 use super::metrics::Metrics;
+use crate::room;
 
 /// Bytes of bodies that close a file: memory stays bounded, and a file far below the largest that is read.
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
@@ -29,6 +30,9 @@ pub(crate) enum Command {
 /// A webhook to be kept, and who waits for it.
 pub(crate) struct Request {
     pub(crate) message: Message,
+    /// What the body takes of `ingest.max_in_flight_bytes`: it counts until the body is dropped, although its sender
+    /// may have been answered 503 long before.
+    pub(crate) _room: room::Bytes,
     pub(crate) done: oneshot::Sender<Result<(), NotSpooled>>,
 }
 

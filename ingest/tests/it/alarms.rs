@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{Webhook, by_way_of, free_address, run, run_at, spool_dir};
 use shared::spool::{Folder, Replica, batches};
 use testing::gate::Gate;
-use testing::services::Alarm;
+use testing::services::Upset;
 
 /// Longer than a publisher needs to give up confirms several times, and than two heartbeats of three seconds.
 const ALARMED: Duration = Duration::from_secs(8);
@@ -33,7 +33,7 @@ async fn webhooks_are_spooled_while_it_is_short_of(what: &'static str) {
     let url = by_way_of(gate.address).0;
     run_at(&url, "[queue]\nheartbeat_s = 3\n", async |ingest| {
         ingest.ready().await;
-        let alarm = Alarm::raise(what).await;
+        let alarm = Upset::alarm(what).await;
         let mut missing = send_for(ingest, ALARMED).await;
         let ready = ingest.ops("/readyz").await;
         assert!(ready.status == 200 && ready.body.contains("short of memory or disk"), "{ready:?}");
@@ -62,7 +62,7 @@ async fn exclusive_short_of_disk() {
 #[tokio::test]
 async fn exclusive_stopping_while_it_is_short_of_memory() {
     run("", async |ingest| {
-        let alarm = Alarm::raise("memory").await;
+        let alarm = Upset::alarm("memory").await;
         let ids = send_for(ingest, Duration::from_secs(2)).await;
         assert!(ingest.ops("/readyz").await.body.contains("short of memory or disk"));
         let began = Instant::now();

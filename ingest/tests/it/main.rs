@@ -15,6 +15,8 @@ mod connections;
 #[cfg(test)]
 mod disks;
 #[cfg(test)]
+mod every_provider;
+#[cfg(test)]
 mod floods;
 #[cfg(test)]
 mod handshakes;

@@ -2,7 +2,14 @@
 
 use std::path::PathBuf;
 
-use crate::harness::{Broker, Program, Webhook, program, run, until};
+use crate::harness::{Broker, Program, Webhook, configuration, program, run, spool_dir, until};
+use crate::spool::leave;
+use rstest::rstest;
+use shared::spool::{BatchName, Folder, Replica};
+use time::OffsetDateTime;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::process::Command;
 
 #[tokio::test]
 async fn metrics_count_what_happened() {
@@ -119,4 +126,53 @@ async fn help_names_every_variable_and_no_value() {
         assert!(help.contains(variable), "{help}");
     }
     assert!(!help.contains("hush"), "{help}");
+}
+
+/// Whatever part of it ends, it does not go on without: its orchestrator starts it anew.
+#[rstest]
+#[case::publisher("publisher.group=panic@1", "a task of the service panicked")]
+#[case::drainer("spool.published=panic@1", "a task of the service panicked")]
+#[case::writer("spool.create=panic@1", "the spool's writer ended by itself")]
+#[tokio::test]
+async fn it_ends_when_a_part_of_it_has_ended(#[case] failpoint: &str, #[case] why: &str) {
+    let broker = Broker::connect().await;
+    let replica = Replica::claim(&spool_dir(&broker.prefix)).unwrap();
+    leave(&replica, BatchName::default().next(OffsetDateTime::now_utc()), "spooled");
+    drop(replica);
+    let mut program = Program::start(&broker, |program| {
+        program.env("FAILPOINTS", failpoint);
+        if failpoint.starts_with("spool.create") {
+            program.env("AMQP_URL", "amqp://127.0.0.1:1/%2f"); // for it to be spooled
+        }
+    });
+    let request = Webhook::new("generic", "w", "t", b"{}").request();
+    until("it says why it ends", async || {
+        // Nobody waits for an answer: it may end before.
+        if let Ok(mut connection) = TcpStream::connect(("127.0.0.1", program.port)).await {
+            connection.write_all(&request).await.unwrap_or_default();
+        }
+        program.log().contains(why).then_some(())
+    })
+    .await;
+    let ended = program.child.wait().await.unwrap();
+    assert!(!ended.success(), "{ended}");
+    broker.clean_up().await;
+}
+
+/// What was answered 2xx is not left behind in silence.
+#[tokio::test]
+async fn it_refuses_to_do_without_a_spool_in_which_files_wait() {
+    let broker = Broker::connect().await;
+    let replica = Replica::claim(&spool_dir(&broker.prefix)).unwrap();
+    leave(&replica, BatchName::default().next(OffsetDateTime::now_utc()), "spooled");
+    let without_spool = |program: &mut Command| {
+        program.env("ONCEHOOK_CONFIG", configuration(&broker.prefix, "[spool]\nenabled = false\n"));
+    };
+    let mut refused = Program::start(&broker, without_spool);
+    assert!(!refused.child.wait().await.unwrap().success());
+    assert!(refused.log().contains("1 spooled files wait"), "{}", refused.log());
+    std::fs::remove_dir_all(replica.folder(Folder::New)).unwrap();
+    let accepted = Program::start(&broker, without_spool);
+    accepted.up().await;
+    broker.clean_up().await;
 }

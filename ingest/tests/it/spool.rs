@@ -1,6 +1,7 @@
 //! While the broker takes nothing: 200 from the spool, and all of it on the queue afterwards.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::harness::{
@@ -10,6 +11,7 @@ use shared::message::{Message, sha256};
 use shared::name::Name;
 use shared::spool::{BatchBuilder, BatchName, Folder, Replica, batches};
 use testing::gate::Gate;
+use testing::services::Upset;
 use time::OffsetDateTime;
 use tokio::process::Command;
 
@@ -239,6 +241,85 @@ async fn of_a_damaged_file_the_good_records_are_published_and_the_file_is_kept()
         assert!(ingest.broker.is_empty().await);
     })
     .await;
+}
+
+/// Leaves a batch file with one webhook behind.
+pub(crate) fn leave(replica: &Replica, name: BatchName, id: &str) {
+    let mut batch = BatchBuilder::default();
+    batch.push(&message(id)).unwrap();
+    std::fs::write(replica.folder(Folder::New).join(name.to_string()), batch.finish()).unwrap();
+}
+
+/// Something with a file's name that no read gets anything from (EISDIR), for root neither.
+fn leave_unreadable(replica: &Replica, name: BatchName) -> PathBuf {
+    let path = replica.folder(Folder::New).join(name.to_string());
+    std::fs::create_dir(&path).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_holds_up_no_other_and_is_drained_when_it_can() {
+    let broker = Broker::connect().await;
+    let root = spool_dir(&broker.prefix);
+    let (own, orphan) = (Replica::claim(&root).unwrap(), Replica::claim(&root).unwrap());
+    let first = BatchName::default().next(OffsetDateTime::now_utc());
+    let second = first.next(OffsetDateTime::now_utc());
+    let paths = [leave_unreadable(&own, first), leave_unreadable(&orphan, first)];
+    leave(&own, second, "own");
+    leave(&orphan, second, "orphan");
+    drop((own, orphan));
+    run_on(broker, async |ingest| {
+        ingest.counted("webhook_spool_drained_total 2").await;
+        for id in ["own", "orphan"] {
+            assert_eq!(ingest.broker.take().await.id, id);
+        }
+        ingest.counted("webhook_spool_deferred_files 1").await;
+        ingest.counted("webhook_spool_adopted_deferred_files 1").await;
+        ingest.counted("webhook_spool_files 1").await;
+        let ready = ingest.ops("/readyz").await;
+        assert!(ready.status == 200 && ready.body.contains("cannot be read"), "{ready:?}");
+
+        std::fs::remove_dir(&paths[0]).unwrap();
+        let mut batch = BatchBuilder::default();
+        batch.push(&message("readable again")).unwrap();
+        std::fs::write(&paths[0], batch.finish()).unwrap();
+        std::fs::remove_dir(&paths[1]).unwrap();
+        assert_eq!(ingest.broker.take().await.id, "readable again");
+        ingest.ready().await;
+    })
+    .await;
+}
+
+/// A fresh one, and one in a file between others: it is kept for a person, and everything else passes.
+#[tokio::test]
+async fn exclusive_a_message_that_the_broker_never_takes_holds_up_no_other() {
+    let small = Upset::message_size(20_000).await;
+    let broker = Broker::connect().await;
+    let replica = Replica::claim(&spool_dir(&broker.prefix)).unwrap();
+    let mut batch = BatchBuilder::default();
+    for (id, body) in [("first", 2), ("too large", 50_000), ("third", 2)] {
+        let body = vec![b'x'; body];
+        batch.push(&Message { body_sha256: sha256(&body), body: body.into(), ..message(id) }).unwrap();
+    }
+    let name = BatchName::default().next(OffsetDateTime::now_utc());
+    std::fs::write(replica.folder(Folder::New).join(name.to_string()), batch.finish()).unwrap();
+    leave(&replica, name.next(OffsetDateTime::now_utc()), "behind it");
+    drop(replica);
+    run_on(broker, async |ingest| {
+        ingest.counted("webhook_spool_set_aside_total 1").await;
+        ingest.counted("webhook_spool_drained_total 3").await;
+        assert_eq!(ingest.send(&Webhook::new("generic", "large", "t", &[b'x'; 50_000]).request()).await.status, 200);
+        ingest.counted("webhook_spool_set_aside_total 2").await;
+        assert_eq!(ingest.send(&webhook("after").request()).await.status, 200);
+        let mut missing = BTreeSet::from(["first", "third", "behind it", "after"].map(str::to_owned));
+        while !missing.is_empty() {
+            missing.remove(&ingest.broker.take().await.id);
+        }
+        ingest.counted("webhook_spool_corrupt_files 2").await;
+        ingest.counted("webhook_spool_files 0").await;
+    })
+    .await;
+    tokio::task::spawn_blocking(move || drop(small)).await.unwrap();
 }
 
 fn message(id: &str) -> Message {

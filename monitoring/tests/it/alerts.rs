@@ -61,7 +61,7 @@ async fn a_spool_that_fills_is_noticed() {
         .await;
         prometheus.alert("OncehookSpoolInUse").await;
         prometheus.alert("OncehookSpoolFull").await;
-        prometheus.has_data("webhook_answers_failed_in_row{source=\"shopify\"} > 0").await;
+        prometheus.has_data("webhook_failed_answers_in_a_row{source=\"shopify\"} > 0").await;
         for order in 1000..1010 {
             assert_eq!(shop.order_of_size(order, 64 * 1024).await, 503);
         }

@@ -17,7 +17,7 @@ pub use self::addresses::AddressesError;
 pub use self::connect::{BrokerConnection, ConnectError};
 pub use self::metrics::MessagingMetrics;
 pub use self::publisher::{PublishError, Publisher, PublisherConfig};
-pub use self::supervisor::{Session, SessionError, supervise};
+pub use self::supervisor::{Session, SessionError, set_up, supervise};
 pub use self::topology::{QueueDepth, Topology, TopologyError};
 use crate::error_chain::error_chain;
 

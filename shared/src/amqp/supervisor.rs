@@ -11,7 +11,8 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use lapin::Connection;
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::{Connection, ErrorKind};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,8 @@ use crate::error_chain::error_chain;
 
 /// A session that lived this long had a healthy broker: the next pause is short again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+/// How long declaring the queues and opening channels may take: quorum queues wait for elections.
+const SET_UP_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long closing a connection politely may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -47,6 +50,15 @@ pub enum SessionError {
     /// The session cannot trust its connection any longer.
     #[error("{0}")]
     Broken(&'static str),
+}
+
+impl SessionError {
+    /// Whether the broker closed a channel because of a message that it was just given (406: it is too large).
+    pub(super) fn is_about_a_message(&self) -> bool {
+        let Self::Broker(error) = self else { return false };
+        let ErrorKind::ProtocolError(closed) = error.kind() else { return false };
+        *closed.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)
+    }
 }
 
 /// Runs a role's sessions until it is told to stop; returns when the last one is done.
@@ -81,6 +93,32 @@ pub async fn supervise(
         tokio::select! {
             () = backoff.pause() => {}
             () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// A session's first steps, with a deadline: a broker may send heartbeats and never answer. `None`: told to stop
+/// meanwhile.
+///
+/// # Errors
+/// When a step fails, or all of them take longer than 30 s.
+pub async fn set_up<T>(
+    stop: &CancellationToken,
+    steps: impl Future<Output = Result<T, SessionError>>,
+) -> Result<Option<T>, SessionError> {
+    set_up_within(SET_UP_TIMEOUT, stop, steps).await
+}
+
+async fn set_up_within<T>(
+    timeout: Duration,
+    stop: &CancellationToken,
+    steps: impl Future<Output = Result<T, SessionError>>,
+) -> Result<Option<T>, SessionError> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Ok(None),
+        done = tokio::time::timeout(timeout, steps) => {
+            done.unwrap_or(Err(SessionError::Broken("the broker does not answer"))).map(Some)
         }
     }
 }
@@ -120,5 +158,21 @@ async fn close(connection: &Connection) {
             Ok(Err(error)) => tracing::debug!(%error, "the connection was gone before it was closed"),
             Err(_elapsed) => tracing::debug!("the broker did not confirm the close in time"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_broker_that_never_answers_holds_up_neither_the_next_address_nor_the_end() {
+        let stop = CancellationToken::new();
+        let silent = set_up_within(Duration::from_millis(10), &stop, pending::<Result<(), _>>()).await;
+        assert!(matches!(silent, Err(SessionError::Broken(_))), "{silent:?}");
+        stop.cancel();
+        assert!(matches!(set_up(&stop, pending::<Result<(), _>>()).await, Ok(None)));
     }
 }

@@ -168,9 +168,9 @@ impl Topology {
 
     fn specs(&self) -> Vec<QueueSpec> {
         let mut specs = vec![
-            QueueSpec { name: self.webhooks(), arguments: self.work_arguments(DELIVERY_LIMIT) },
-            QueueSpec { name: self.elements(), arguments: self.element_arguments() },
-            QueueSpec { name: self.suspect(), arguments: self.work_arguments(SUSPECT_DELIVERY_LIMIT) },
+            QueueSpec { name: self.webhooks(), arguments: self.bounded_arguments(DELIVERY_LIMIT) },
+            QueueSpec { name: self.elements(), arguments: self.unbounded_arguments(DELIVERY_LIMIT) },
+            QueueSpec { name: self.suspect(), arguments: self.bounded_arguments(SUSPECT_DELIVERY_LIMIT) },
             QueueSpec { name: self.dead(), arguments: quorum(NO_DELIVERY_LIMIT) },
         ];
         specs.extend(
@@ -181,15 +181,15 @@ impl Topology {
         specs
     }
 
-    fn work_arguments(&self, delivery_limit: i64) -> FieldTable {
-        let mut arguments = quorum(delivery_limit);
+    /// Of a queue that workers take from, and that refuses beyond its bytes.
+    fn bounded_arguments(&self, delivery_limit: i64) -> FieldTable {
+        let mut arguments = self.unbounded_arguments(delivery_limit);
         arguments.insert("x-max-length-bytes".into(), AMQPValue::LongLongInt(self.max_bytes));
-        dead_letter_to(&mut arguments, &self.dead());
         arguments
     }
 
-    fn element_arguments(&self) -> FieldTable {
-        let mut arguments = quorum(DELIVERY_LIMIT);
+    fn unbounded_arguments(&self, delivery_limit: i64) -> FieldTable {
+        let mut arguments = quorum(delivery_limit);
         dead_letter_to(&mut arguments, &self.dead());
         arguments
     }

@@ -4,6 +4,7 @@
 use garde::Validate;
 
 use super::mistakes::Mistakes;
+use super::retention::LEAST_ON_ITS_WAY;
 use super::{Config, IngestConfig, source_check};
 use crate::plan::{Planner, known};
 use crate::provider::{CatalogueError, Provider};
@@ -49,16 +50,17 @@ fn sources(config: &Config, mistakes: &mut Mistakes) {
         };
         source_check::credentials(&key, source, provider, mistakes);
         source_check::settings(&key, source, provider, mistakes);
-        let kept = u64::from(config.retention.processed_days) * 24 * 3600;
-        if provider.retry_horizon().as_secs() > kept {
+        let least = provider.retry_horizon() + LEAST_ON_ITS_WAY;
+        if least > config.retention.processed() {
             mistakes.add(
                 "retention.processed_days",
                 None,
                 format!(
-                    "source {name}: {} may send a webhook again for {} h, so keep ids for at least {} days",
+                    "source {name}: {} may send a webhook again for {} h, and it may be a day on its way, so keep ids \
+                     for at least {} days",
                     provider.name(),
                     provider.retry_horizon().as_secs() / 3600,
-                    provider.retry_horizon().as_secs().div_ceil(24 * 3600),
+                    least.as_secs().div_ceil(24 * 3600),
                 ),
             );
         }

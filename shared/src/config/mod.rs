@@ -23,6 +23,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use garde::Validate;
 use serde::Deserialize;
@@ -119,6 +120,16 @@ impl Config {
         let routed = self.routes.values().any(|route| route.sources.contains(source));
         let by_itself = if routed || provider.id_signed() { ReplayDefence::Off } else { ReplayDefence::Flag };
         self.sources.get(source).and_then(|source| source.replay_defence).unwrap_or(by_itself)
+    }
+
+    /// How long a webhook of each source may be on its way before it is too old to be told from a duplicate.
+    #[must_use]
+    pub fn on_its_way(&self, catalogue: &Catalogue) -> BTreeMap<Name, Duration> {
+        let longest = |(name, source): (&Name, &SourceConfig)| {
+            let provider = catalogue.get(source.provider.as_str())?;
+            Some((name.clone(), self.retention.on_its_way(provider.retry_horizon())))
+        };
+        self.sources.iter().filter_map(longest).collect()
     }
 
     /// Deliveries that a worker holds at once: `worker.prefetch`, or fewer, so that as many of the largest bodies that

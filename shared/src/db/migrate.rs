@@ -2,8 +2,13 @@
 //!
 //! refinery takes no lock of its own. All starts queue on one advisory lock, held by the session
 //! that migrates, with the timeouts off: they apply to advisory locks too.
+//!
+//! During a rolling upgrade, and behind one that was taken back, an older program meets a newer schema. It runs on it:
+//! migrations add, and what an earlier release reads stays for a release. A newer program waits for its schema.
 
-use deadpool_postgres::{Object, Pool, PoolError};
+use std::collections::BTreeSet;
+
+use deadpool_postgres::{Client, Object, Pool, PoolError};
 
 mod embedded {
     refinery::embed_migrations!("../migrations");
@@ -14,6 +19,8 @@ const LOCK: i64 = 0x6f6e_6365;
 const BEGIN: &str = "SET lock_timeout = 0; SET statement_timeout = 0";
 const TAKE_LOCK: &str = "SELECT pg_advisory_lock($1)";
 const TABLE: &str = "oncehook_migrations";
+const HAS_TABLE: &str = "SELECT to_regclass('oncehook_migrations') IS NOT NULL AS has_table";
+const APPLIED: &str = "SELECT version FROM oncehook_migrations";
 
 /// Why the schema is not up to date.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +34,9 @@ pub enum MigrateError {
     /// A migration failed, or an applied one was edited.
     #[error("a migration failed")]
     Migration(#[from] refinery::Error),
+    /// Migrations that are older than the newest one applied were left out.
+    #[error("the database has newer migrations and lacks {}; it was migrated by another branch", .0.join(", "))]
+    LeftOut(Vec<String>),
 }
 
 /// Applies what is missing; returns the names of the migrations that were applied now.
@@ -39,9 +49,26 @@ pub async fn migrate(pool: &Pool) -> Result<Vec<String>, MigrateError> {
     client.execute(TAKE_LOCK, &[&LOCK]).await?;
     let mut runner = embedded::migrations::runner();
     runner.set_migration_table_name(TABLE);
+    // Else a program that starts on a newer schema than its own ends. It would not miss one of its own, either: see below.
+    let runner = runner.set_abort_missing(false);
     let report = runner.run_async(&mut **client).await;
+    let left_out = missing(&client).await;
     // The session carries the lock and odd timeouts: it is closed, not given back.
     drop(Object::take(client));
     let applied = report?.applied_migrations().iter().map(ToString::to_string).collect();
-    Ok(applied)
+    let left_out = left_out?;
+    if left_out.is_empty() { Ok(applied) } else { Err(MigrateError::LeftOut(left_out)) }
+}
+
+/// The migrations of this program that the database does not have. It may have others, of a newer one.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn missing(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
+    let has_table: bool = client.query_one(HAS_TABLE, &[]).await?.try_get("has_table")?;
+    let rows = if has_table { client.query(APPLIED, &[]).await? } else { Vec::new() };
+    let applied = rows.iter().map(|row| row.try_get("version")).collect::<Result<BTreeSet<i32>, _>>()?;
+    let runner = embedded::migrations::runner();
+    let known = runner.get_migrations().iter();
+    Ok(known.filter(|migration| !applied.contains(&migration.version())).map(ToString::to_string).collect())
 }

@@ -4,6 +4,9 @@
 //! parked webhook holds no claim: the transaction that claims it at last, by redrive or because
 //! the provider sent it again, resolves its row. What a person does with them is in [`steer`], how
 //! they are looked at in [`rows`].
+//!
+//! Invariant: no body that may still be wanted is overwritten by another. A body that comes under an id that was
+//! processed, or is parked, with another one has a row of its own, under the id that it would run under: a replay's.
 
 /// Whether a row waits for a person: it is parked, or its redrive was left unfinished. That is told a minute after it
 /// began, unless the broker had confirmed it; then after a day, when the queue must have lost it.
@@ -15,6 +18,7 @@ macro_rules! waits {
 }
 
 pub mod backlog;
+pub mod purge;
 pub mod rows;
 pub mod steer;
 
@@ -52,6 +56,11 @@ const RESOLVE: &str = "
         FOR UPDATE OF parked_webhooks
     ) AS found
     WHERE parked.source = found.source AND parked.webhook_id = found.webhook_id";
+
+const HAS_OTHER_BODY: &str = "
+    SELECT FROM parked_webhooks
+    WHERE source = $1 AND webhook_id = $2 AND body_sha256 <> $3 AND state <> 'resolved'
+      AND octet_length(body) > 0";
 
 const COUNT_BY_REASON: &str = concat!(
     "SELECT reason, count(*) AS rows, min(parked_at) AS oldest
@@ -180,6 +189,18 @@ pub async fn park(
         )
         .await?;
     Ok(())
+}
+
+/// Whether a row that is not resolved keeps another body under the webhook's id. The id is to be held from before this is
+/// asked until [`park`] is committed.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn has_other_body(transaction: &Transaction<'_>, message: &Message) -> Result<bool, Error> {
+    let statement = transaction.prepare_cached(HAS_OTHER_BODY).await?;
+    let body_sha256 = message.body_sha256.as_slice();
+    let row = transaction.query_opt(&statement, &[&message.source.as_str(), &message.id, &body_sha256]).await?;
+    Ok(row.is_some())
 }
 
 /// A parked webhook that needs nobody any more.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 
 pub use self::envelope::{DecodeError, EncodeError, decode, delivery_count, encode, salvage};
-pub use self::steering::{REPLAY_MARK, Replay, ReplayMode, Steering};
+pub use self::steering::{CHANGED_BODY_RUN, REPLAY_MARK, Replay, ReplayMode, Steering};
 use crate::name::Name;
 pub use webhook::hash::sha256;
 
@@ -59,5 +59,17 @@ impl Message {
     #[must_use]
     pub fn replay(&self) -> Option<&Replay> {
         self.steering.as_ref().and_then(|steering| steering.replay.as_ref())
+    }
+
+    /// The same webhook as another body of its id, under an id of its own: see [`Replay::of_changed_body`]. `None` for
+    /// what is a replay already.
+    #[must_use]
+    pub fn as_changed_body(&self) -> Option<Self> {
+        if self.replay().is_some() {
+            return None;
+        }
+        let replay = Replay::of_changed_body(&self.id, &hex::encode(self.body_sha256))?;
+        let steering = Some(Steering { at: self.under_way_since(), replay: Some(replay.clone()) });
+        Some(Self { id: replay.id(), steering, ..self.clone() })
     }
 }

@@ -17,6 +17,12 @@ use crate::name::Name;
 /// What every replay's id begins with, and every idempotency key that a replay made anew.
 pub const REPLAY_MARK: char = '↻';
 
+/// What the runs of changed bodies begin with; a person's runs do not.
+pub const CHANGED_BODY_RUN: &str = "changed-";
+
+/// Hexadecimal digits of a body's SHA-256 that name its run.
+const CHANGED_BODY_DIGITS: usize = 40;
+
 /// The longest id, in bytes: an AMQP short string, and the table's CHECK.
 const MAX_ID_BYTES: usize = 255;
 
@@ -50,6 +56,22 @@ pub enum ReplayMode {
 }
 
 impl Replay {
+    /// As what a body runs that came under an id with another one: as a replay of that id, in a run that is named after
+    /// the body. So each is parked by itself, and runs once, however often it comes. `None` when that is no SHA-256 in
+    /// hex.
+    #[must_use]
+    pub fn of_changed_body(of: &str, body_sha256: &str) -> Option<Self> {
+        let digits = body_sha256.get(..CHANGED_BODY_DIGITS)?;
+        let run = Name::try_from(format!("{CHANGED_BODY_RUN}{digits}")).ok()?;
+        Some(Self { of: of.to_owned(), run, mode: ReplayMode::FillIn })
+    }
+
+    /// Whether it runs another body than the one that its webhook was known by.
+    #[must_use]
+    pub fn is_changed_body(&self) -> bool {
+        self.run.as_str().starts_with(CHANGED_BODY_RUN)
+    }
+
     /// The id that the replay is claimed under: at most 255 bytes, the same each time it is made. A first id that
     /// is too long to stand in it is hashed.
     #[must_use]

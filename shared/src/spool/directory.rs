@@ -147,8 +147,8 @@ fn make(path: &Path) -> Result<(), DirectoryError> {
         for folder in [Folder::Tmp, Folder::New, Folder::Corrupt] {
             DirBuilder::new().recursive(true).mode(0o700).create(path.join(folder.as_str()))?;
         }
-        File::open(path)?.sync_all()?;
-        path.parent().map_or(Ok(()), |root| File::open(root)?.sync_all())
+        // The entries of the replica's directory, its own in the root, and the root's, which may be new as well.
+        path.ancestors().take(3).filter(|at| !at.as_os_str().is_empty()).try_for_each(|at| File::open(at)?.sync_all())
     };
     make().map_err(|source| DirectoryError::Make { path: path.to_owned(), source })
 }
@@ -193,4 +193,20 @@ pub fn batches(folder: &Path) -> io::Result<Vec<BatchFile>> {
     }
     found.sort_by_key(|file| file.name);
     Ok(found)
+}
+
+/// How many files wait to be published in all directories below `root`, locked or not; 0 when `root` is not there.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn waiting_files(root: &Path) -> Result<usize, DirectoryError> {
+    let count = |replica: PathBuf| {
+        let path = replica.join(Folder::New.as_str());
+        match batches(&path) {
+            Ok(files) => Ok(files.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(source) => Err(DirectoryError::Read { path, source }),
+        }
+    };
+    replicas(root)?.into_iter().map(count).sum()
 }

@@ -60,6 +60,7 @@ impl Disk for Replica {
     }
 
     fn read(&self, name: BatchName) -> io::Result<Batch> {
+        failpoint::check_for("spool.read", &name.to_string())?;
         Batch::read(&path(self, name, Folder::New))
     }
 

@@ -21,13 +21,15 @@ mod disk;
 mod name;
 mod record;
 mod store;
+mod trouble;
 
 #[cfg(test)]
 mod tests;
 
 pub use self::batch::{Batch, BatchBuilder, Damage, MAX_BATCH_BYTES, MAX_RECORD_BYTES};
-pub use self::directory::{BatchFile, DirectoryError, Folder, Replica, batches, replicas};
+pub use self::directory::{BatchFile, DirectoryError, Folder, Replica, batches, replicas, waiting_files};
 pub use self::disk::Disk;
 pub use self::name::BatchName;
 pub use self::record::RecordError;
 pub use self::store::{Holdings, Limits, Settlement, Store, StoreError};
+pub use self::trouble::{Deferral, Progress};

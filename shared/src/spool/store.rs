@@ -6,9 +6,10 @@
 //!
 //! Publishing: a file leaves `new/` when every record of it was confirmed by the broker, or, if it holds anything
 //! that can never be published, goes to `corrupt/` after the rest of it was confirmed. A crash in between publishes
-//! it again, which the claim absorbs.
+//! it again, which the claim absorbs. One that cannot be read, published or taken away waits, and those behind it go
+//! first (`trouble`).
 //!
-//! Blocking: called from threads that may wait. Proved by simulated crashes in `ingest/src/spool/simulation.rs`.
+//! Blocking: called from threads that may wait. Proved by simulated crashes in `ingest/src/spool/simulation`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,6 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 
 use super::disk::Disk;
+use super::trouble::{Deferral, Progress, Troubles};
 use super::{Batch, BatchName, Folder};
 
 /// How much a spool may take.
@@ -76,6 +78,8 @@ pub struct Holdings {
     pub files: u64,
     /// Bytes of all files, the corrupt ones included.
     pub bytes: u64,
+    /// Those of the waiting ones that were put off, because something about them failed.
+    pub deferred_files: u64,
     /// Files waiting for a person.
     pub corrupt_files: u64,
     /// When the oldest waiting file was received.
@@ -93,6 +97,7 @@ pub struct Store<D> {
 struct Contents {
     new: BTreeMap<BatchName, u64>,
     corrupt: BTreeMap<BatchName, u64>,
+    troubles: Troubles,
     last: BatchName,
     /// Whether the last batch was refused, by the limits or the disk, and nothing has been removed since.
     refused: bool,
@@ -112,7 +117,7 @@ impl<D: Disk> Store<D> {
         let index = |folder| Ok(list(folder)?.into_iter().map(|file| (file.name, file.bytes)).collect());
         let (new, corrupt): (BTreeMap<_, _>, BTreeMap<_, _>) = (index(Folder::New)?, index(Folder::Corrupt)?);
         let last = new.keys().chain(corrupt.keys()).max().copied().unwrap_or_default();
-        Ok(Self { disk, limits, contents: Mutex::new(Contents { new, corrupt, last, refused: false }) })
+        Ok(Self { disk, limits, contents: Mutex::new(Contents { new, corrupt, last, ..Contents::default() }) })
     }
 
     /// Makes a batch file durable.
@@ -177,9 +182,25 @@ impl<D: Disk> Store<D> {
         !self.contents().refused && self.check_room(0).is_ok()
     }
 
-    /// The file to be published next.
+    /// The file to be published next: the oldest whose turn it is.
     pub fn oldest(&self) -> Option<BatchName> {
-        self.contents().new.keys().next().copied()
+        let contents = self.contents();
+        contents.new.keys().find(|name| !contents.troubles.puts_off(**name)).copied()
+    }
+
+    /// Puts a file off, since something about it failed; without `progress`, what was known of it holds.
+    pub fn defer(&self, name: BatchName, progress: Option<Progress>) -> Deferral {
+        self.contents().troubles.defer(name, progress)
+    }
+
+    /// Brings the turn of the files that were put off one round nearer.
+    pub fn pass_round(&self) {
+        self.contents().troubles.pass_round();
+    }
+
+    /// How far a file has got that was just read.
+    pub fn progress(&self, name: BatchName, batch: &Batch) -> Progress {
+        self.contents().troubles.progress(name, batch)
     }
 
     /// Reads a file.
@@ -209,6 +230,7 @@ impl<D: Disk> Store<D> {
         self.disk.sync(Folder::New)?;
         let mut contents = self.contents();
         contents.refused = false;
+        contents.troubles.end(name);
         if let (Some(bytes), Settlement::SetAside) = (contents.new.remove(&name), settlement) {
             contents.corrupt.insert(name, bytes);
         }
@@ -217,7 +239,9 @@ impl<D: Disk> Store<D> {
 
     /// Forgets a file that somebody else has taken away.
     pub fn forget(&self, name: BatchName) {
-        self.contents().new.remove(&name);
+        let mut contents = self.contents();
+        contents.new.remove(&name);
+        contents.troubles.end(name);
     }
 
     /// Bytes free on its disk, if that can be told.
@@ -231,6 +255,7 @@ impl<D: Disk> Store<D> {
         Holdings {
             files: contents.new.len() as u64,
             bytes: contents.new.values().chain(contents.corrupt.values()).sum(),
+            deferred_files: contents.troubles.count(),
             corrupt_files: contents.corrupt.len() as u64,
             oldest: contents.new.keys().next().map(|name| name.received_at()),
         }

@@ -113,6 +113,8 @@ fn a_users_provider_replaces_a_built_in_one() {
     "certificate = { url_from = \"U\", url_prefixes = [\"https://api.example.com\"], name_suffix = \".example.com\" }\nhash = \"sha256\"\ntemplate",
     "another host could begin alike"
 )]
+#[case::others_than_verified("scheme = \"hmac\"", "scheme = \"hmac\"\neach = \"a.*\"", "was not verified is anybody's")]
+#[case::the_body_for_each("scheme = \"hmac\"", "scheme = \"hmac\"\neach = \"a.*\"", "hashed for each element")]
 #[case::two_places("header = \"X-Signature\"", "header = \"X-Signature\", body = \"a\"", "give one of header and body")]
 #[case::id_in_template(
     "{body}",

@@ -146,7 +146,7 @@ impl Fixture {
             Request {
                 headers: signed.headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect(),
                 body: signed.body,
-                query: None,
+                query: signed.query,
                 received_at: now(),
             }
         };

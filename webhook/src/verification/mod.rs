@@ -3,8 +3,8 @@
 //! Fails closed: whatever is missing, given twice, malformed or too long is a [`Refusal`]; nothing but a
 //! matching signature is [`Verified::BySecret`]. A source without verification must say so, and gets a
 //! [`Verifier::unchecked`] of its own. Comparison takes constant time and every secret is always
-//! tried, so that the time taken tells neither which secret matched nor where signatures differ. Work and memory are
-//! bounded by the body and by [`MAX_CANDIDATES`], not by what headers claim.
+//! tried, so that the time taken does not tell where signatures differ (`examples/constant_time.rs` measures it). Work and
+//! memory are bounded by the body and by [`MAX_CANDIDATES`], not by what headers claim.
 //!
 //! It does not catch replays: a captured request passes again within the timestamp's tolerance, and without
 //! limit where the provider signs no time. Claims by id catch those, and where the id isn't signed, a

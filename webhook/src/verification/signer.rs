@@ -20,6 +20,7 @@ use super::key::{self, Key};
 use super::message::{self, Signed};
 use super::stamp::{set, stamp};
 use super::{Credentials, Headers, Refusal, SecretError, signed, timestamp};
+use crate::hash::sha256;
 use crate::provider::{
     Algorithm, ElementsPath, Part, Place, Provider, SignatureRule, SignedRule, TimestampUnit, ValuePart,
 };
@@ -61,6 +62,8 @@ pub struct SignedWebhook {
     pub headers: Vec<(String, String)>,
     /// The body: as given, unless something had to be written into it.
     pub body: Vec<u8>,
+    /// The query of the URL, where the body's hash is signed there in the form's stead.
+    pub query: Option<String>,
 }
 
 /// Why a webhook can't be signed.
@@ -124,7 +127,7 @@ impl<'p> Signer<'p> {
     /// # Errors
     /// [`SignError`] if time, body or key don't allow it.
     pub fn sign(&self, webhook: Outgoing<'_>) -> Result<SignedWebhook, SignError> {
-        let mut request = SignedWebhook { headers: Vec::new(), body: webhook.body.to_vec() };
+        let mut request = SignedWebhook { headers: Vec::new(), body: webhook.body.to_vec(), query: None };
         for (places, value) in [(self.provider.id_places(), webhook.id), (self.provider.topic_places(), webhook.topic)]
         {
             if let Some(Place::Header(name) | Place::HeaderAndBodyHash(name)) = places.first() {
@@ -180,6 +183,9 @@ impl<'p> Signer<'p> {
         if let Some(each) = &rule.each {
             return self.sign_each(request, rule, each);
         }
+        if let Some(name) = rule.body_sha256_in_query.as_ref().filter(|_| is_json(&request.body)) {
+            request.query = Some(format!("{name}={}", hex::encode(sha256(&request.body))));
+        }
         let id = if rule.template.has(&Part::Id) { webhook.id } else { "" };
         let signature = self.signature(rule, request, &request.body, (id, &sent_at))?;
         if let Some(part) = rule.from.first() {
@@ -217,8 +223,11 @@ impl<'p> Signer<'p> {
     ) -> Result<Vec<u8>, SignError> {
         let headers: Headers<'_> =
             request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        let form = if rule.template.has(&Part::Form) { message::sorted_form(&request.body) } else { String::new() };
-        let url = self.credentials.public_url.as_deref().unwrap_or_default();
+        let has_form = rule.template.has(&Part::Form) && request.query.is_none();
+        let form = if has_form { message::sorted_form(&request.body) } else { String::new() };
+        let public_url = self.credentials.public_url.as_deref().unwrap_or_default();
+        let query = request.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+        let url = &format!("{public_url}{query}");
         let parameters = &self.credentials.parameters;
         let (id, timestamp) = named;
         let signed =
@@ -267,6 +276,11 @@ fn signing(algorithm: Algorithm, rule: &SignedRule, secret: &SecretString) -> Re
         Algorithm::Rsa => RsaKeyPair::from_pkcs8(&pkcs8).ok().map(Signing::Rsa),
     };
     pair.ok_or_else(unusable)
+}
+
+/// Whether a body is JSON and no form. Only its first byte is looked at: it is the caller's own.
+fn is_json(body: &[u8]) -> bool {
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 /// Writes a value where `part` would look for it, behind what is there already.

@@ -72,7 +72,7 @@ impl Hand {
         // The first worker's configuration is not that of the others: somebody is changing it.
         let on_changed_body = if number < 3 { ChangedBody::Park } else { ChangedBody::Flag };
         let rules = Rules {
-            retention: Duration::from_secs(24 * 3600),
+            on_its_way: BTreeMap::from([(shop(), Duration::from_secs(24 * 3600))]),
             changed_body: HashMap::from([(shop(), on_changed_body)]),
             replay_defence: HashMap::new(),
             bundles: Bundles::new(Catalogue::default()),

@@ -10,7 +10,7 @@ use shared::message::Message;
 
 use super::Bug;
 use super::database::{Database, Key, Reply};
-use super::webhooks::{FLAKY, NUL, number};
+use super::webhooks::{FLAKY, NUL, SLOW, number};
 use crate::batch::{Outcome, Planned, Trouble};
 use crate::course::BatchError;
 
@@ -22,6 +22,11 @@ impl Database {
         }
         let done = match n {
             0 => self.claim(id, batch),
+            1 if self.is_slow(id, batch) => {
+                self.seen.insert("a webhook that always takes too long");
+                self.roll_back(id);
+                return Reply::Failed(BatchError::TooSlow(String::new()));
+            }
             1 => self.record_sales(id, batch),
             2 => self.take_stock(id),
             3 => self.plan_out(id, batch),
@@ -92,6 +97,11 @@ impl Database {
     fn ours<'b>(&mut self, id: u64, batch: &'b [Planned]) -> Vec<&'b Planned> {
         let mut claims = self.with(id, |open| open.claims.clone());
         batch.iter().filter(|planned| claims.remove(&number(&planned.key.webhook_id)).is_some()).collect()
+    }
+
+    fn is_slow(&mut self, id: u64, batch: &[Planned]) -> bool {
+        let ours = self.ours(id, batch);
+        ours.iter().flat_map(|planned| &planned.plan.decrements).any(|decrement| decrement.sku == SLOW)
     }
 
     fn record_sales(&mut self, id: u64, batch: &[Planned]) -> Result<bool, Trouble> {

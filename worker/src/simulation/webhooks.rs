@@ -27,6 +27,8 @@ pub(super) enum Kind {
     Panics,
     /// Its transaction fails a few times, for no reason that we know.
     Flaky,
+    /// Its transaction always takes too long.
+    Slow,
     /// It ends whoever plans it.
     Beast,
     /// It was received longer ago than ids are kept.
@@ -35,7 +37,7 @@ pub(super) enum Kind {
     Unreadable,
 }
 
-const BAD: [Kind; 10] = [
+const BAD: [Kind; 11] = [
     Kind::Skipped,
     Kind::UnknownSku,
     Kind::Early,
@@ -43,6 +45,7 @@ const BAD: [Kind; 10] = [
     Kind::Unplannable,
     Kind::Panics,
     Kind::Flaky,
+    Kind::Slow,
     Kind::Beast,
     Kind::Old,
     Kind::Unreadable,
@@ -56,6 +59,8 @@ pub(super) const NONE: &str = "NONE";
 pub(super) const NUL: &str = "\0";
 /// A SKU whose transactions fail a few times.
 pub(super) const FLAKY: &str = "FLAKY";
+/// A SKU whose transactions always take too long.
+pub(super) const SLOW: &str = "SLOW";
 /// SKUs in stock.
 pub(super) const SKUS: [&str; 3] = ["APE", "BEE", FLAKY];
 
@@ -92,7 +97,7 @@ impl Webhook {
             ParkReason::UnknownSku => matches!(self.kind, Kind::UnknownSku | Kind::Early),
             ParkReason::Data => self.kind == Kind::Refused,
             ParkReason::Plan => self.kind == Kind::Unplannable,
-            ParkReason::RetriesExhausted => matches!(self.kind, Kind::Panics | Kind::Flaky),
+            ParkReason::RetriesExhausted => matches!(self.kind, Kind::Panics | Kind::Flaky | Kind::Slow),
             ParkReason::TooOld => self.kind == Kind::Old,
             ParkReason::Unreadable => self.kind == Kind::Unreadable,
         }
@@ -139,6 +144,7 @@ impl Webhook {
             Kind::Early => &[LATE],
             Kind::Refused => &[NUL],
             Kind::Flaky => &[FLAKY],
+            Kind::Slow => &[SLOW],
             _ if self.order.is_multiple_of(2) => &SKUS[..2],
             _ => &SKUS[..1],
         };

@@ -6,7 +6,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOpti
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Confirmation};
 use testing::orders::Order;
-use testing::services::{Alarm, Impatience, setting};
+use testing::services::{Upset, setting};
 use testing::wait::until;
 use testing::{Stack, run};
 use url::Url;
@@ -194,7 +194,7 @@ async fn exclusive_while_the_broker_is_short_of_memory_only_the_ladder_waits() {
         curse(&stack).await;
         order_mugs(&stack, 1..=50).await;
         stack.publish(&Order::of(51, "", &["CURSED"]).webhook("cursed")).await;
-        let alarm = Alarm::raise("memory").await;
+        let alarm = Upset::alarm("memory").await;
         let worker = worker(&stack).await;
         processed(&stack, 50).await;
         until("the broker has blocked the publisher", || async {
@@ -222,7 +222,7 @@ async fn exclusive_a_channel_that_the_broker_closes_is_opened_anew() {
         let lock = blocker.transaction().await.unwrap();
         lock.execute("SELECT FROM inventory WHERE sku = 'MUG' FOR UPDATE", &[]).await.unwrap();
         order_mugs(&stack, 1..=20).await;
-        let impatience = Impatience::of_seconds(1).await;
+        let impatience = Upset::patience(1).await;
         let worker = worker(&stack).await;
         until("the broker has lost its patience", || async {
             worker.log().contains("delivery acknowledgement on channel").then_some(())

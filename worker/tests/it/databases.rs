@@ -1,9 +1,14 @@
 //! Migrations, partitions, retention and the table constraints.
 
 use shared::db::processed_webhooks::{Hold, WebhookKey};
-use shared::db::{inventory, migrate, processed_webhooks, webhook_failures, webhook_payloads};
+use shared::db::{inventory, migrate, outbox, parked_webhooks, processed_webhooks, webhook_failures, webhook_payloads};
+use testing::orders::Order;
+use testing::process::Service;
+use testing::wait::until;
 use testing::{Database, run};
 use tokio_postgres::error::SqlState;
+
+use crate::scene::{number, options, processed, quick, stock, worker};
 
 #[tokio::test]
 async fn eight_workers_migrate_an_empty_database_at_once() {
@@ -38,6 +43,49 @@ async fn the_command_migrates_and_a_second_time_finds_nothing_to_do() {
         let applied = database.number("SELECT count(*) FROM oncehook_migrations").await;
         assert_eq!(usize::try_from(applied).unwrap(), migrations_in_the_checkout());
         database.drop().await;
+    })
+    .await;
+}
+
+/// During a rolling upgrade, and behind one that was taken back: the schema is newer than the program.
+#[tokio::test]
+async fn an_older_worker_starts_on_a_newer_schema() {
+    run(async |stack| {
+        let newer = "INSERT INTO oncehook_migrations (version, name, applied_on, checksum)
+                     VALUES (9999, 'from_the_future', '2030-01-01T00:00:00Z', '1')";
+        stack.database.execute(newer).await;
+        let worker = worker(&stack).await;
+        assert!(worker.terminate().await.success());
+        // One that was left out before the newest is no such thing: nothing runs on half a schema.
+        stack.database.execute("DELETE FROM oncehook_migrations WHERE version = 3").await;
+        let error = migrate::migrate(&stack.database.pool).await.unwrap_err().to_string();
+        assert!(error.contains("lacks V3__webhook_bodies"), "{error}");
+    })
+    .await;
+}
+
+/// A new worker that is not to migrate waits for whoever is.
+#[tokio::test]
+async fn a_newer_worker_waits_for_its_schema() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        stack.database.execute("ALTER TABLE oncehook_migrations RENAME TO not_yet").await;
+        stack.publish(&Order::of(1, "", &["MUG"]).webhook("w1")).await;
+        let worker = Service::spawn_worker(&stack, &options(&quick(&stack)).without_migrating());
+        let url = format!("{}/readyz", worker.ops_url);
+        until("it says what it waits for", || async {
+            let answer = reqwest::get(&url).await.ok()?;
+            assert_eq!(answer.status(), 503);
+            answer.text().await.ok()?.contains("the database is older than this worker").then_some(())
+        })
+        .await;
+        assert!(worker.log().contains("V1__initial"), "{}", worker.log());
+        assert_eq!(stack.database.number("SELECT count(*) FROM processed_webhooks").await, 0);
+        stack.database.execute("ALTER TABLE not_yet RENAME TO oncehook_migrations").await;
+        worker.wait_until_ready().await;
+        processed(&stack, 1).await;
+        number(&stack, "SELECT count(*) FROM webhook_failures", 0).await;
+        assert!(worker.terminate().await.success());
     })
     .await;
 }
@@ -99,6 +147,48 @@ async fn ids_and_failures_are_purged_by_age_and_the_ledger_never() {
         assert_eq!(processed_webhooks::purge(&**client, 30, 1000).await.unwrap(), 23);
         assert_eq!(webhook_failures::purge(&**client, 30, 1000).await.unwrap(), 30);
         assert_eq!(stack.database.number("SELECT count(*) FROM processed_webhooks").await, 30);
+    })
+    .await;
+}
+
+/// Addresses and bodies go when they were kept for long enough; what is open keeps them, and every key stays.
+#[tokio::test]
+async fn what_is_done_with_is_emptied_by_age_and_what_is_open_never() {
+    run(async |stack| {
+        stack
+            .database
+            .execute(
+                "INSERT INTO parked_webhooks (source, webhook_id, provider, topic, reason, detail, state, discarded_because,
+                                              headers, body, body_sha256, received_at, changed_at)
+                 SELECT 's', state || age, 'p', 't', 'plan', '', state, 'a test', '{\"a\": \"b\"}', 'body', sha256('body'),
+                        now(), now() - make_interval(days => age)
+                 FROM unnest(ARRAY['parked', 'redriving', 'resolved', 'discarded']) AS state, unnest(ARRAY[29, 31]) AS age;
+                 INSERT INTO outbox (dedupe_key, effect, kind, intent, state, lease_until, created_at, settled_at)
+                 SELECT state || age, 'e', 'email', '{\"to\": \"zoe@shop.example\"}', state,
+                        CASE state WHEN 'sending' THEN now() END, now() - make_interval(days => age),
+                        CASE WHEN state IN ('sent', 'failed', 'cancelled') THEN now() - make_interval(days => age) END
+                 FROM unnest(ARRAY['pending', 'sending', 'sent', 'held', 'failed', 'cancelled']) AS state,
+                      unnest(ARRAY[29, 31]) AS age",
+            )
+            .await;
+        let client = stack.database.client().await;
+        let purged = async |limit: i64| {
+            let parked = parked_webhooks::purge::purge(&**client, 30, limit).await.unwrap();
+            (parked, outbox::purge::purge(&**client, 30, limit).await.unwrap())
+        };
+        assert_eq!([purged(1).await, purged(9).await, purged(9).await], [(1, 1), (1, 1), (0, 0)]);
+        let emptied = "SELECT count(*) FROM parked_webhooks
+            WHERE webhook_id IN ('resolved31', 'discarded31') AND body = '' AND headers = '{}' AND generation = 2";
+        assert_eq!(stack.database.number(emptied).await, 2);
+        assert_eq!(stack.database.number("SELECT count(*) FROM parked_webhooks WHERE body = 'body'").await, 6);
+        let emptied = "SELECT count(*) FROM outbox
+            WHERE dedupe_key IN ('sent31', 'cancelled31') AND intent = '{}' AND purged_at IS NOT NULL";
+        assert_eq!(stack.database.number(emptied).await, 2);
+        assert_eq!(stack.database.number("SELECT count(*) FROM outbox WHERE intent <> '{}'").await, 10);
+        let counted = outbox::count_by_state(&**client).await.unwrap();
+        let counted: Vec<_> = counted.iter().map(|count| (count.state.as_str(), count.rows)).collect();
+        let all = ["cancelled", "failed", "held", "pending", "sending", "sent"].map(|state| (state, 2));
+        assert_eq!(counted, all);
     })
     .await;
 }

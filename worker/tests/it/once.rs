@@ -5,7 +5,9 @@ use testing::orders::{Order, webhook};
 use testing::wait::until;
 use testing::{replace, run};
 
-use crate::scene::{assert_no_drift, number, parked, processed, quantity, quick, quicken, stock, worker, worker_with};
+use crate::scene::{
+    assert_no_drift, count_parked, number, parked, processed, quantity, quick, quicken, stock, worker, worker_with,
+};
 
 #[tokio::test]
 async fn duplicates_and_one_order_under_two_ids_decrement_and_mail_once() {
@@ -86,12 +88,20 @@ async fn a_changed_body_is_counted_or_parked_as_the_source_says() {
         let config = stack
             .configure(|text| replace(&quicken(text), r#"on_changed_body = "flag""#, r#"on_changed_body = "park""#));
         let parking = worker_with(&stack, &config).await;
-        stack.publish(&order("c")).await;
-        assert_eq!(parked(&stack, "changed-body", 1).await, ["w"]);
-        // The body that was processed comes again: the other one waits for a person all the same.
+        // Each of them is kept, once, however often it comes.
+        for email in ["c", "d", "c"] {
+            stack.publish(&order(email)).await;
+        }
+        number(&stack, "SELECT count(*) FROM webhook_failures", 3).await;
+        let kept = parked(&stack, "changed-body", 2).await;
+        assert!(kept.iter().all(|id| id.starts_with("↻changed-") && id.ends_with(":w")), "{kept:?}");
+        for email in ["c", "d"] {
+            assert_eq!(count_parked(&stack, &order(email)).await, 1, "{email}");
+        }
+        // The body that was processed comes again: the others wait for a person all the same.
         stack.publish(&order("a")).await;
-        number(&stack, "SELECT sum(duplicates)::int8 FROM processed_webhooks", 3).await;
-        assert_eq!(parked(&stack, "changed-body", 1).await, ["w"]);
+        number(&stack, "SELECT sum(duplicates)::int8 FROM processed_webhooks", 5).await;
+        assert_eq!(parked(&stack, "changed-body", 2).await, kept);
         assert_eq!(quantity(&stack, "MUG").await, 999);
         drop(parking);
     })

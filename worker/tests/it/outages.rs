@@ -12,7 +12,9 @@ use testing::wait::until;
 use testing::{replace, run};
 use url::Url;
 
-use crate::scene::{assert_no_drift, number, options, processed, quantity, quick, quicken, stock, worker, worker_with};
+use crate::scene::{
+    assert_no_drift, number, options, parked, processed, quantity, quick, quicken, stock, worker, worker_with,
+};
 
 #[tokio::test]
 async fn while_postgres_is_away_deliveries_wait_and_no_attempt_is_counted() {
@@ -96,7 +98,7 @@ async fn a_batch_that_takes_too_long_is_tried_in_halves() {
     run(async |stack| {
         stock(&stack, &["MUG"]).await;
         let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
-                 $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
+                 $$ BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END $$;
              CREATE TRIGGER slow BEFORE INSERT ON inventory_ledger FOR EACH ROW EXECUTE FUNCTION slow()";
         stack.database.execute(slow).await;
         for id in 1..=20 {
@@ -110,6 +112,31 @@ async fn a_batch_that_takes_too_long_is_tried_in_halves() {
         assert_eq!(quantity(&stack, "MUG").await, 980);
         number(&stack, "SELECT count(*) FROM webhook_failures", 0).await;
         number(&stack, "SELECT coalesce(sum(duplicates), 0)::int8 FROM processed_webhooks", 0).await;
+        assert!(worker.terminate().await.success());
+    })
+    .await;
+}
+
+/// What always takes too long keeps nobody waiting for ever: it climbs the ladder, and is parked at last.
+#[tokio::test]
+async fn a_webhook_that_takes_too_long_by_itself_is_parked_and_the_others_pass() {
+    run(async |stack| {
+        stock(&stack, &["MUG", "SLOW"]).await;
+        let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN IF NEW.sku = 'SLOW' THEN PERFORM pg_sleep(60); END IF; RETURN NEW; END $$;
+             CREATE TRIGGER slow BEFORE INSERT ON inventory_ledger FOR EACH ROW EXECUTE FUNCTION slow()";
+        stack.database.execute(slow).await;
+        stack.publish(&Order::of(666, "", &["SLOW"]).webhook("slow")).await;
+        for id in 1..=5 {
+            stack.publish(&Order::of(id, "", &["MUG"]).webhook(&format!("w{id}"))).await;
+        }
+        let impatient =
+            |text: &str| replace(&quicken(text), "statement_timeout_ms = 10000", "statement_timeout_ms = 500");
+        let worker = worker_with(&stack, &stack.configure(impatient)).await;
+        processed(&stack, 5).await;
+        assert_eq!(parked(&stack, "retries-exhausted", 1).await, ["slow"]);
+        number(&stack, "SELECT count(*) FROM webhook_failures WHERE outcome = 'retry'", 2).await;
+        assert_eq!((quantity(&stack, "MUG").await, quantity(&stack, "SLOW").await), (995, 1000));
         assert!(worker.terminate().await.success());
     })
     .await;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use shared::message::Message;
 use testing::Stack;
 use testing::process::{Service, WorkerOptions};
 pub(crate) use testing::state::{assert_no_drift, number, parked, processed, quantity, quicken, stock};
@@ -30,6 +31,13 @@ pub(crate) fn options(config: &Path) -> WorkerOptions<'_> {
 /// The default configuration with a ladder and a dispatcher that do not keep a test waiting.
 pub(crate) fn quick(stack: &Stack) -> PathBuf {
     stack.configure(quicken)
+}
+
+/// How many rows keep this body of a webhook, as it is.
+pub(crate) async fn count_parked(stack: &Stack, message: &Message) -> i64 {
+    let count = "SELECT count(*) FROM parked_webhooks WHERE source = $1 AND body = $2";
+    let client = stack.database.client().await;
+    client.query_one(count, &[&message.source.as_str(), &message.body.as_ref()]).await.unwrap().get(0)
 }
 
 /// From now on, whatever sells the SKU `CURSED` fails, in a way that may pass.

@@ -49,6 +49,9 @@ pub(super) async fn publish(channel: &impl ConfirmChannel, group: &mut Vec<Reque
         biased;
         confirms = confirm_all(channel, group) => match confirms {
             Ok(confirms) => settle(&confirms),
+            Err(error) if group.len() == 1 && error.is_about_a_message() => {
+                (vec![Err(PublishError::Rejected)], Err(error))
+            }
             Err(error) => (vec![Err(PublishError::Lost); group.len()], Err(error)),
         },
         () = channel.too_late() => {

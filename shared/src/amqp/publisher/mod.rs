@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::requests::{GroupLimits, Submissions, requests};
+use self::requests::{Company, GroupLimits, Submissions, requests};
 use self::session::PublishSession;
 use super::{Broker, LinkState, MessagingMetrics, Topology, supervise};
 use crate::config::QueueConfig;
@@ -45,6 +45,9 @@ pub enum PublishError {
     /// The broker refused it: the queue is full.
     #[error("the broker refused the message")]
     Refused,
+    /// The broker closed the channel because of this message alone: it is too large for it.
+    #[error("the broker never takes this message: it is too large for it")]
+    Rejected,
     /// A message of the same group had no queue to go to.
     #[error("the queue is not there")]
     Unroutable,
@@ -67,8 +70,15 @@ impl PublishError {
             Self::Refused => "refused",
             Self::Unroutable => "unroutable",
             Self::Lost => "lost",
+            Self::Rejected => "rejected",
             Self::Stopped => "stopped",
         }
+    }
+
+    /// Whether the message will never be published, however often it is tried.
+    #[must_use]
+    pub fn is_for_good(self) -> bool {
+        matches!(self, Self::Unencodable | Self::Rejected)
     }
 }
 
@@ -138,15 +148,33 @@ impl Publisher {
     /// # Errors
     /// When the message is not known to be on the queue, for whatever reason.
     pub async fn publish(&self, queue: &str, message: &Message) -> Result<(), PublishError> {
+        self.publish_in(Company::Shared, queue, message).await
+    }
+
+    /// The same, in a group of its own: if the broker closes the channel because of it, that is
+    /// [`PublishError::Rejected`] and not [`PublishError::Lost`]. For what was lost in the company of others.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`].
+    pub async fn publish_alone(&self, queue: &str, message: &Message) -> Result<(), PublishError> {
+        self.publish_in(Company::Alone, queue, message).await
+    }
+
+    async fn publish_in(&self, company: Company, queue: &str, message: &Message) -> Result<(), PublishError> {
         let began = Instant::now();
-        let published = self.publish_within_budget(queue, message).await;
+        let published = self.publish_within_budget(company, queue, message).await;
         self.metrics.published(queue, published, began.elapsed());
         published
     }
 
-    async fn publish_within_budget(&self, queue: &str, message: &Message) -> Result<(), PublishError> {
+    async fn publish_within_budget(
+        &self,
+        company: Company,
+        queue: &str,
+        message: &Message,
+    ) -> Result<(), PublishError> {
         let properties = message::encode(message).map_err(|_too_long| PublishError::Unencodable)?;
-        let publishing = self.submissions.submit(queue, properties, message.body.clone());
+        let publishing = self.submissions.submit(company, queue, properties, message.body.clone());
         let mut link = self.link.clone();
         tokio::select! {
             biased;

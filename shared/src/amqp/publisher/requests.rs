@@ -9,8 +9,18 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::PublishError;
 
+/// With whom a message may share its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Company {
+    /// With anyone.
+    Shared,
+    /// With nobody: whatever happens to its group is its own doing.
+    Alone,
+}
+
 /// One message that waits to be published and confirmed.
 pub(super) struct Request {
+    pub(super) company: Company,
     pub(super) queue: Arc<str>,
     pub(super) properties: BasicProperties,
     pub(super) body: Bytes,
@@ -35,7 +45,7 @@ pub(super) struct Requests(Mutex<Waiting>);
 
 struct Waiting {
     submitted: mpsc::Receiver<Request>,
-    /// Taken, and too large for the group before.
+    /// Taken, and too large for the group before, or not for company.
     left_over: Option<Request>,
 }
 
@@ -50,12 +60,13 @@ impl Submissions {
     /// still be published.
     pub(super) async fn submit(
         &self,
+        company: Company,
         queue: &str,
         properties: BasicProperties,
         body: Bytes,
     ) -> Result<(), PublishError> {
         let (done, settled) = oneshot::channel();
-        let request = Request { queue: queue.into(), properties, body, done };
+        let request = Request { company, queue: queue.into(), properties, body, done };
         self.0.send(request).await.map_err(|_closed| PublishError::Stopped)?;
         settled.await.unwrap_or(Err(PublishError::Lost))
     }
@@ -67,12 +78,12 @@ impl Requests {
     pub(super) async fn take(&self, group: &mut Vec<Request>, limits: GroupLimits) {
         let mut waiting = self.0.lock().await;
         let Some(first) = waiting.first().await else { return };
-        let mut bytes = first.body.len();
+        let (mut bytes, company) = (first.body.len(), first.company);
         group.push(first);
-        while group.len() < limits.messages {
+        while company == Company::Shared && group.len() < limits.messages {
             let Ok(request) = waiting.submitted.try_recv() else { return };
             bytes = bytes.saturating_add(request.body.len());
-            if bytes > limits.bytes {
+            if bytes > limits.bytes || request.company == Company::Alone {
                 waiting.left_over = Some(request);
                 return;
             }
@@ -96,11 +107,16 @@ mod tests {
 
     use super::*;
 
+    /// In these tests, a body of seven bytes wants to be alone.
+    fn company(size: usize) -> Company {
+        if size == 7 { Company::Alone } else { Company::Shared }
+    }
+
     /// Hands bodies of these sizes in and takes groups until nothing is left.
     fn groups(sizes: &[usize], limits: GroupLimits) -> Vec<Vec<usize>> {
         let (submissions, requests) = requests(sizes.len());
         for size in sizes {
-            let submitting = submissions.submit("q", BasicProperties::default(), vec![0; *size].into());
+            let submitting = submissions.submit(company(*size), "q", BasicProperties::default(), vec![0; *size].into());
             assert!(submitting.now_or_never().is_none(), "it waits for its confirm");
         }
         drop(submissions);
@@ -120,5 +136,11 @@ mod tests {
         let limits = GroupLimits { messages: 3, bytes: 10 };
         let taken = groups(&[1, 1, 1, 1, 9, 1, 50, 4, 6, 1], limits);
         assert_eq!(taken, [vec![1, 1, 1], vec![1, 9], vec![1], vec![50], vec![4, 6], vec![1]]);
+    }
+
+    #[test]
+    fn what_wants_to_be_alone_shares_no_group_and_loses_no_neighbour() {
+        let taken = groups(&[1, 7, 1, 2, 7, 7, 3], GroupLimits { messages: 3, bytes: 100 });
+        assert_eq!(taken, [vec![1], vec![7], vec![1, 2], vec![7], vec![7], vec![3]]);
     }
 }

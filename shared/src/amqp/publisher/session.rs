@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::PublisherConfig;
 use super::group::{self, Confirm, ConfirmChannel};
 use super::requests::{GroupLimits, Request, Requests};
-use crate::amqp::{LinkState, Session, SessionError, Topology};
+use crate::amqp::{LinkState, Session, SessionError, Topology, set_up};
+use crate::failpoint;
 
 /// What the publisher does with a connection.
 pub(super) struct PublishSession {
@@ -29,6 +30,23 @@ impl Session for PublishSession {
         link: &watch::Sender<LinkState>,
         stop: &CancellationToken,
     ) -> Result<(), SessionError> {
+        let Some(channels) = set_up(stop, self.open(connection, link)).await? else { return Ok(()) };
+        link.send_replace(LinkState::Up);
+        tokio::select! {
+            ended = publish_all(&channels, &self.requests, self.config.limits(), stop) => ended,
+            error = watch_blocks(connection, link) => Err(error),
+            () = stopped_while_blocked(stop, link.subscribe()) => Ok(()),
+        }
+    }
+}
+
+impl PublishSession {
+    /// Declares the queues and opens the channels.
+    async fn open(
+        &self,
+        connection: &Connection,
+        link: &watch::Sender<LinkState>,
+    ) -> Result<Vec<LapinChannel>, SessionError> {
         self.topology.declare(connection).await?;
         let mut channels = Vec::new();
         for _ in 0..self.config.channels {
@@ -36,12 +54,7 @@ impl Session for PublishSession {
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             channels.push(LapinChannel { channel, timeout: self.config.timeout, link: link.subscribe() });
         }
-        link.send_replace(LinkState::Up);
-        tokio::select! {
-            ended = publish_all(&channels, &self.requests, self.config.limits(), stop) => ended,
-            error = watch_blocks(connection, link) => Err(error),
-            () = stopped_while_blocked(stop, link.subscribe()) => Ok(()),
-        }
+        Ok(channels)
     }
 }
 
@@ -77,6 +90,7 @@ async fn publish_groups(
         if group.is_empty() {
             return Ok(());
         }
+        failpoint::reach("publisher.group");
         group::publish(channel, &mut group).await?;
     }
 }

@@ -18,7 +18,8 @@ macro_rules! columns {
     () => {
         concat!(
             "source, webhook_id, provider, topic, reason, detail, state, generation, attempts,
-             octet_length(body)::int8 AS body_bytes, encode(body_sha256, 'hex') AS body_sha256,
+             octet_length(body)::int8 AS body_bytes,
+             (octet_length(body) = 0 AND body_sha256 <> sha256('')) AS is_purged, encode(body_sha256, 'hex') AS body_sha256,
              received_at, parked_at, changed_at, redriven_at, discarded_because, replay_of, replay_run, replay_mode, ",
             waits!(),
             " AS waits"
@@ -121,6 +122,8 @@ pub struct ParkedRow {
     pub attempts: i32,
     /// The body's size.
     pub body_bytes: i64,
+    /// Whether body and headers were emptied, since it was resolved or discarded for long enough.
+    pub is_purged: bool,
     /// The body's SHA-256, in hex.
     pub body_sha256: String,
     /// When ingest had received it.
@@ -227,6 +230,7 @@ impl ParkedRow {
             generation: row.try_get("generation")?,
             attempts: row.try_get("attempts")?,
             body_bytes: row.try_get("body_bytes")?,
+            is_purged: row.try_get("is_purged")?,
             body_sha256: row.try_get("body_sha256")?,
             received_at: row.try_get("received_at")?,
             parked_at: row.try_get("parked_at")?,

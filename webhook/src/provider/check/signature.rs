@@ -7,7 +7,7 @@ use super::{Found, MAX_PLACES};
 pub(super) fn check(file: &ProviderFile, found: &mut Found) {
     match file.signature.signed() {
         Some((algorithm, rule)) => {
-            belongs(algorithm, rule, found);
+            belongs(file, algorithm, rule, found);
             template(file, rule, found);
             promises(file, rule, found);
             timestamp(rule, found);
@@ -23,7 +23,7 @@ pub(super) fn check(file: &ProviderFile, found: &mut Found) {
 }
 
 /// Which keys belong to which scheme.
-fn belongs(algorithm: Algorithm, rule: &SignedRule, found: &mut Found) {
+fn belongs(file: &ProviderFile, algorithm: Algorithm, rule: &SignedRule, found: &mut Found) {
     let is_hmac = matches!(algorithm, Algorithm::Hmac(_));
     found.unless(
         rule.hash.is_some() == is_hmac,
@@ -61,6 +61,20 @@ fn belongs(algorithm: Algorithm, rule: &SignedRule, found: &mut Found) {
         "signature.each",
         "with headers or a timestamp",
         "with signatures in the body, and no timestamp",
+    );
+    let verified = rule.each.as_ref().map(std::slice::from_ref);
+    let taken = file.batch.as_ref().map(|batch| batch.elements.as_slice());
+    found.unless(
+        verified.is_none_or(|verified| taken == Some(verified)),
+        "signature.each",
+        "other elements than batch.elements",
+        "the same: an element that is taken and was not verified is anybody's",
+    );
+    found.unless(
+        rule.each.is_none() || !rule.template.has(&Part::Body),
+        "signature.template",
+        "with {body} and each",
+        "without {body}: the whole body would be hashed for each element",
     );
     found.unless(
         rule.encoding == Encoding::Base64 || algorithm != Algorithm::Rsa,

@@ -26,7 +26,7 @@ use shuttle::{Config, Runner};
 use self::broker::{Link, World, lock};
 use self::planted::Bug;
 use super::PublishError;
-use super::requests::{GroupLimits, Requests, Submissions, requests};
+use super::requests::{Company, GroupLimits, Requests, Submissions, requests};
 use super::session::publish_all;
 
 /// What the broker does with one message.
@@ -113,7 +113,7 @@ async fn request(world: Arc<World>, message: u8, submissions: Submissions) {
     let heard = tokio::select! {
         biased;
         () = patience => Err(PublishError::TimedOut),
-        heard = submissions.submit("webhooks", BasicProperties::default(), vec![message].into()) => heard,
+        heard = submissions.submit(Company::Shared, "webhooks", BasicProperties::default(), vec![message].into()) => heard,
     };
     lock(&world.heard).push((message, heard));
 }
