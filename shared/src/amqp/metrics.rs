@@ -103,3 +103,29 @@ fn publish(queue: &str, error_type: &'static str) -> Operation {
         error_type,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    #[test]
+    fn what_was_not_published_is_counted_by_why() {
+        let (metrics, mut registry) = (MessagingMetrics::default(), Registry::default());
+        metrics.register(&mut registry);
+        metrics.expect("webhooks");
+        metrics.published("webhooks", Ok(()), Duration::from_millis(3));
+        metrics.published("webhooks", Err(PublishError::Lost), Duration::from_secs(1));
+        metrics.published("webhooks", Err(PublishError::Lost), Duration::from_secs(1));
+        let mut said = String::new();
+        encode(&mut said, &registry).unwrap();
+        let sent = |error: &str, count: u32| {
+            format!(
+                "messaging_client_sent_messages_total{{messaging_system=\"rabbitmq\",messaging_operation_name=\"publish\",\
+                 messaging_destination_name=\"webhooks\",error_type=\"{error}\"}} {count}\n"
+            )
+        };
+        assert!(said.contains(&sent("", 1)) && said.contains(&sent("lost", 2)), "{said}");
+    }
+}
