@@ -5,6 +5,7 @@
 //! names the fence of its lease; a worker that lost its lease settles nothing. How rows are looked at is in [`rows`],
 //! what a person does with them in [`steer`].
 
+pub mod backlog;
 pub mod purge;
 pub mod rows;
 pub mod steer;

@@ -17,6 +17,7 @@ macro_rules! waits {
     };
 }
 
+pub mod backlog;
 pub mod purge;
 pub mod rows;
 pub mod steer;
@@ -97,6 +98,18 @@ pub enum ParkReason {
 }
 
 impl ParkReason {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Plan,
+        Self::UnknownSku,
+        Self::Data,
+        Self::RetriesExhausted,
+        Self::DeadLettered,
+        Self::Unreadable,
+        Self::TooOld,
+        Self::ChangedBody,
+    ];
+
     /// As the column and the metrics say it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -13,12 +13,15 @@ use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use shared::error_chain::error_chain;
-use shared::smtp::{SmtpConfig, SmtpConnectError};
+use shared::smtp::{SmtpConfig, SmtpConnectError, SmtpTls};
 
-use super::Performance;
+use super::{PeerCertificates, Performance};
 
 /// Servers close idle sessions (RFC 5321 asks them for 5 minutes, many give less).
 const MAX_IDLE: Duration = Duration::from_secs(20);
+
+/// What metrics call the mail server.
+const PEER: &str = "smtp";
 
 /// Sends mails over sessions that are kept for the next mail.
 pub(crate) struct SmtpPool {
@@ -26,12 +29,16 @@ pub(crate) struct SmtpPool {
     hello: ClientId,
     /// How long connecting, MAIL, RCPT and DATA may take together.
     begin_timeout: Duration,
+    certificates: PeerCertificates,
     idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
 }
 
 impl SmtpPool {
-    pub(crate) fn new(config: SmtpConfig, begin_timeout: Duration) -> Self {
-        Self { config, hello: ClientId::default(), begin_timeout, idle: Mutex::default() }
+    pub(crate) fn new(config: SmtpConfig, begin_timeout: Duration, certificates: PeerCertificates) -> Self {
+        if config.tls() != SmtpTls::None {
+            certificates.expect(PEER);
+        }
+        Self { config, hello: ClientId::default(), begin_timeout, certificates, idle: Mutex::default() }
     }
 
     /// Sends one mail.
@@ -62,6 +69,11 @@ impl SmtpPool {
             }
         }
         let mut session = self.config.connect(&self.hello, self.begin_timeout).await.map_err(BeginError::Connect)?;
+        if self.config.tls() != SmtpTls::None
+            && let Ok(der) = session.peer_certificate()
+        {
+            self.certificates.seen(PEER, &der);
+        }
         announce(&mut session, mail).await?;
         Ok(session)
     }
