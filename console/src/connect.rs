@@ -25,6 +25,6 @@ pub(crate) fn broker(settings: &Settings, heartbeat_s: u16) -> anyhow::Result<Br
     Ok(Broker::new(url.expose_secret(), "oncehook", heartbeat_s)?)
 }
 
-fn setting<'a>(name: &str, value: Option<&'a SecretString>) -> anyhow::Result<&'a SecretString> {
+pub(crate) fn setting<'a>(name: &str, value: Option<&'a SecretString>) -> anyhow::Result<&'a SecretString> {
     value.with_context(|| format!("{name} is not set"))
 }

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use anstream::ColorChoice;
+use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -25,13 +27,52 @@ pub(crate) trait Shown: Serialize {
 /// Prints a result.
 pub(crate) fn show(shown: &impl Shown, output: Output, out: &mut impl Write) -> anyhow::Result<()> {
     match output {
-        Output::Table => out.write_all(shown.text().as_bytes())?,
+        Output::Table if has_colours() => out.write_all(shown.text().as_bytes())?,
+        Output::Table => out.write_all(plain(&shown.text()).as_bytes())?,
         Output::Json => {
             serde_json::to_writer_pretty(&mut *out, shown)?;
             out.write_all(b"\n")?;
         }
     }
     Ok(())
+}
+
+/// How a text is meant, in colours where there are some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// A heading.
+    Strong,
+    /// All is well.
+    Good,
+    /// Somebody should look at it.
+    Doubtful,
+    /// Somebody must look at it.
+    Bad,
+    /// Of less interest than what stands around it.
+    Faint,
+}
+
+/// A text in a tone. [`show`] takes the colours away where there is no terminal, or where `NO_COLOR` says so.
+pub(crate) fn painted(tone: Tone, text: &str) -> String {
+    let colour = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
+    let style = match tone {
+        Tone::Strong => Style::new().bold(),
+        Tone::Good => colour(AnsiColor::Green),
+        Tone::Doubtful => colour(AnsiColor::Yellow),
+        Tone::Bad => colour(AnsiColor::Red).bold(),
+        Tone::Faint => Style::new().dimmed(),
+    };
+    format!("{style}{text}{style:#}")
+}
+
+/// A text without the colours that [`painted`] gave it.
+pub(crate) fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+/// Whether standard output is a terminal that shows colours, and nobody objects.
+pub(crate) fn has_colours() -> bool {
+    anstream::AutoStream::choice(&std::io::stdout()) != ColorChoice::Never
 }
 
 /// A plain table: a head and rows, without lines.
@@ -49,4 +90,14 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Ite
 pub(crate) fn printable(text: &str) -> String {
     let shown = |char: char| if char.is_control() { char.escape_default().to_string() } else { char.to_string() };
     text.chars().map(shown).collect()
+}
+
+/// An age in its largest unit.
+pub(crate) fn age(age: time::Duration) -> String {
+    match age.whole_seconds() {
+        seconds if seconds >= 86_400 => format!("{} d", seconds / 86_400),
+        seconds if seconds >= 3_600 => format!("{} h", seconds / 3_600),
+        seconds if seconds >= 60 => format!("{} min", seconds / 60),
+        seconds => format!("{} s", seconds.max(0)),
+    }
 }

@@ -11,7 +11,8 @@ pub(crate) const HEADING: &str = "Global options";
 /// Where the installation is; each command needs only some of it.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Settings {
-    /// The configuration file; all but `inventory`, `parked ls`, `parked show` and `parked discard` need it.
+    /// The configuration file; all but `inventory`, `outbox`, `webhooks`, `parked ls`, `parked show` and `parked discard`
+    /// need it.
     #[arg(long, global = true, help_heading = HEADING, env = "ONCEHOOK_CONFIG", default_value = "oncehook.toml")]
     pub(crate) config: PathBuf,
     /// Postgres: postgres://user:password@host:5432/database.
@@ -20,7 +21,7 @@ pub(crate) struct Settings {
     /// `RabbitMQ`: <amqp://user:password@host:5672/%2f>; the nodes of a cluster with commas between them.
     #[arg(long, global = true, help_heading = HEADING, env = "AMQP_URL", hide_env_values = true)]
     pub(crate) amqp_url: Option<SecretString>,
-    /// ingest's ops address, <http://host:9090>; several with commas. `status` asks it for its spool.
+    /// ingest's ops address, <http://host:9090>; several with commas. `status` and `top` ask it for its spool.
     #[arg(long, global = true, help_heading = HEADING, env = "INGEST_OPS_URL")]
     pub(crate) ingest_ops_url: Option<String>,
 }

@@ -5,6 +5,8 @@ use std::net::ToSocketAddrs;
 use serde::Serialize;
 use shared::ops;
 
+use crate::output::{age, table};
+
 /// One ingest's spool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct SpoolGauges {
@@ -20,6 +22,36 @@ pub(crate) struct SpoolGauges {
     pub(crate) corrupt_files: Option<u64>,
     /// Why there is no answer.
     pub(crate) error: Option<String>,
+}
+
+impl SpoolGauges {
+    /// What needs a person, if anything does.
+    pub(crate) fn attention(&self) -> Option<String> {
+        if let Some(error) = &self.error {
+            return Some(format!("ingest at {} does not answer: {error}", self.ingest));
+        }
+        match self.corrupt_files {
+            Some(files @ 1..) => Some(format!("{files} damaged files in the spool of {}", self.ingest)),
+            _ => None,
+        }
+    }
+}
+
+/// A table of them.
+pub(crate) fn text(spools: &[SpoolGauges]) -> String {
+    let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    let row = |spool: &SpoolGauges| {
+        let oldest = spool.oldest_age_s.and_then(|seconds| i64::try_from(seconds).ok());
+        let oldest = oldest.filter(|_| spool.files != Some(0)).map(time::Duration::seconds);
+        [
+            spool.ingest.clone(),
+            number(spool.files),
+            number(spool.bytes),
+            oldest.map_or_else(|| "-".to_owned(), age),
+            number(spool.corrupt_files),
+        ]
+    };
+    table(["SPOOL OF", "FILES", "BYTES", "OLDEST", "DAMAGED"], spools.iter().map(row))
 }
 
 /// Asks every ingest in a comma-separated list of ops URLs. Blocks.

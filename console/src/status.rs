@@ -9,7 +9,7 @@ use shared::db::parked_webhooks::{self, ReasonCount};
 use time::OffsetDateTime;
 
 use crate::connect;
-use crate::output::{Shown, table};
+use crate::output::{Shown, age, table};
 use crate::settings::Settings;
 use crate::spool_gauges::{self, SpoolGauges};
 
@@ -46,23 +46,13 @@ pub(crate) async fn gather(settings: &Settings) -> anyhow::Result<Status> {
     let spool = ask_spools(settings).await?;
     let workers = queues.first().and_then(|queue| queue.consumers);
     let mut attention = attention(&queues, workers, &outbox, &parked);
-    attention.extend(spool.iter().flatten().filter_map(spool_attention));
+    attention.extend(spool.iter().flatten().filter_map(SpoolGauges::attention));
     Ok(Status { queues, workers, spool, outbox, parked, attention })
 }
 
 async fn ask_spools(settings: &Settings) -> anyhow::Result<Option<Vec<SpoolGauges>>> {
     let Some(urls) = settings.ingest_ops_url.clone() else { return Ok(None) };
     Ok(Some(tokio::task::spawn_blocking(move || spool_gauges::ask(&urls)).await?))
-}
-
-fn spool_attention(spool: &SpoolGauges) -> Option<String> {
-    if let Some(error) = &spool.error {
-        return Some(format!("ingest at {} does not answer: {error}", spool.ingest));
-    }
-    match spool.corrupt_files {
-        Some(files @ 1..) => Some(format!("{files} damaged files in the spool of {}", spool.ingest)),
-        _ => None,
-    }
 }
 
 fn attention(
@@ -99,7 +89,7 @@ impl Shown for Status {
         let mut sections = vec![
             table(["QUEUE", "READY", "CONSUMERS"], self.queues.iter().map(queue)),
             format!("workers: {}\n", number(self.workers)),
-            spools_text(self.spool.as_deref()),
+            self.spool.as_deref().map_or_else(spool_not_asked, spool_gauges::text),
         ];
         if !self.outbox.is_empty() {
             sections.push(table(["OUTBOX", "ROWS", "AMBIGUOUS", "OLDEST"], self.outbox.iter().map(state)));
@@ -116,29 +106,6 @@ impl Shown for Status {
     }
 }
 
-fn spools_text(spools: Option<&[SpoolGauges]>) -> String {
-    let Some(spools) = spools else { return "spool: not asked; INGEST_OPS_URL says where ingest is\n".to_owned() };
-    let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
-    let row = |spool: &SpoolGauges| {
-        let oldest = spool.oldest_age_s.and_then(|seconds| i64::try_from(seconds).ok());
-        let oldest = oldest.filter(|_| spool.files != Some(0)).map(time::Duration::seconds);
-        [
-            spool.ingest.clone(),
-            number(spool.files),
-            number(spool.bytes),
-            oldest.map_or_else(|| "-".to_owned(), age),
-            number(spool.corrupt_files),
-        ]
-    };
-    table(["SPOOL OF", "FILES", "BYTES", "OLDEST", "DAMAGED"], spools.iter().map(row))
-}
-
-/// An age in its largest unit.
-fn age(age: time::Duration) -> String {
-    match age.whole_seconds() {
-        seconds if seconds >= 86_400 => format!("{} d", seconds / 86_400),
-        seconds if seconds >= 3_600 => format!("{} h", seconds / 3_600),
-        seconds if seconds >= 60 => format!("{} min", seconds / 60),
-        seconds => format!("{} s", seconds.max(0)),
-    }
+fn spool_not_asked() -> String {
+    "spool: not asked; INGEST_OPS_URL says where ingest is\n".to_owned()
 }

@@ -11,6 +11,8 @@ rabbitmq_user() { echo "oncehook:$(secret RABBITMQ_PASSWORD)"; }
 amqp_url() { echo "amqp://$(rabbitmq_user)@127.0.0.1:$(port AMQP_PORT)/%2f"; }
 rabbitmq_api_url() { echo "http://$(rabbitmq_user)@127.0.0.1:$(port RABBITMQ_API_PORT)"; }
 
+rabbitmq_metrics_url() { echo "http://127.0.0.1:$(port RABBITMQ_METRICS_PORT)"; }
+
 as_rabbitmq=(setpriv --reuid=rabbitmq --regid=rabbitmq --init-groups --)
 
 rabbitmq_configure() {

@@ -15,7 +15,7 @@ use actix_web::http::KeepAlive;
 use actix_web::{App, HttpServer, middleware, web};
 use prometheus_client::registry::Registry;
 use secrecy::ExposeSecret as _;
-use shared::amqp::{AddressesError, Broker, Publisher, PublisherConfig, Topology};
+use shared::amqp::{AddressesError, Broker, MessagingMetrics, Publisher, PublisherConfig, Topology};
 use shared::config::{Config, ConfigError, IngestConfig};
 use shared::error_chain::error_chain;
 use shared::ops;
@@ -139,6 +139,7 @@ impl Application {
         let topology = Topology::new(&config.queue);
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, limits);
+        metrics.expect(&sources);
         topology.register(&mut registry);
         let listener = listen(settings.listen)?;
         let ops_listener = listen(settings.ops_listen)?;
@@ -147,6 +148,7 @@ impl Application {
         let (stopping, stop) = (CancellationToken::new(), CancellationToken::new());
         let queue: Arc<str> = topology.webhooks().into();
         let publishing = PublisherConfig::new(&config.queue, limits.publish_timeout());
+        let publishing = publishing.counted_by(messaging(&queue, &mut registry));
         let (publisher, publisher_task) = Publisher::spawn(broker, topology, &publishing, stop.clone());
         let breaker = Arc::new(Breaker::default());
         let outlet = Outlet { publisher: publisher.clone(), queue: Arc::clone(&queue), breaker: Arc::clone(&breaker) };
@@ -244,6 +246,13 @@ fn listen(address: SocketAddr) -> Result<TcpListener, BuildError> {
 
 fn port(listener: &TcpListener) -> Result<u16, BuildError> {
     listener.local_addr().map(|address| address.port()).map_err(BuildError::Server)
+}
+
+fn messaging(queue: &str, registry: &mut Registry) -> MessagingMetrics {
+    let messaging = MessagingMetrics::default();
+    messaging.register(registry);
+    messaging.expect(queue);
+    messaging
 }
 
 /// The spool, unless the configuration does without.

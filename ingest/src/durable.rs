@@ -88,16 +88,7 @@ impl NotKept {
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Unencodable => "unencodable",
-            Self::NotPublished(error) => match error {
-                PublishError::Unencodable => "unencodable",
-                PublishError::TimedOut => "timed_out",
-                PublishError::Blocked => "blocked",
-                PublishError::Refused => "refused",
-                PublishError::Unroutable => "unroutable",
-                PublishError::Lost => "lost",
-                PublishError::Rejected => "rejected",
-                PublishError::Stopped => "stopped",
-            },
+            Self::NotPublished(error) => error.code(),
             Self::NotSpooled(error) => match error {
                 NotSpooled::Full => "spool_full",
                 NotSpooled::LowDisk => "spool_low_disk",

@@ -17,6 +17,7 @@ mod log_budget;
 mod metrics;
 mod observation;
 mod open_files;
+mod outcome;
 mod problem;
 mod readiness;
 mod receive;
@@ -25,6 +26,7 @@ mod room;
 mod settings;
 mod sources;
 mod spool;
+mod standing;
 mod subscription;
 mod trace_context;
 

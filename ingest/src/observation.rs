@@ -9,7 +9,8 @@ use shared::verification::Verified;
 
 use crate::durable::Kept;
 use crate::log_budget::LogBudget;
-use crate::metrics::{Metrics, Outcome, UNKNOWN_SOURCE};
+use crate::metrics::{Metrics, UNKNOWN_SOURCE};
+use crate::outcome::Outcome;
 use crate::refused::Refused;
 
 /// One budget for the whole process.
@@ -20,13 +21,15 @@ pub(crate) struct Observation {
     metrics: Metrics,
     began: Instant,
     source: Option<Name>,
+    /// What vouches for it; `None`: it is not known to be genuine.
+    verified: Option<Verified>,
     identity: Option<Identity>,
     ended: bool,
 }
 
 impl Observation {
     pub(crate) fn begin(metrics: Metrics) -> Self {
-        Self { metrics, began: Instant::now(), source: None, identity: None, ended: false }
+        Self { metrics, began: Instant::now(), source: None, verified: None, identity: None, ended: false }
     }
 
     pub(crate) fn source(&mut self, source: &Name) {
@@ -38,7 +41,8 @@ impl Observation {
     }
 
     /// It is genuine.
-    pub(crate) fn verified(&self, verified: Verified) {
+    pub(crate) fn verified(&mut self, verified: Verified) {
+        self.verified = Some(verified);
         if let Verified::BySecret { index } = verified {
             self.metrics.secret_used(self.source_label(), index);
         }
@@ -71,6 +75,9 @@ impl Observation {
         self.ended = true;
         let elapsed = self.began.elapsed();
         self.metrics.ended(self.source_label(), outcome, elapsed.as_secs_f64());
+        if self.verified.is_some() {
+            self.metrics.answered(self.source_label(), outcome);
+        }
         let summary = Summary {
             source: self.source_label(),
             id: self.identity.as_ref().map(|identity| identity.id.as_str()),

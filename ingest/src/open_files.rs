@@ -6,14 +6,9 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use shared::config::IngestConfig;
 
-/// For a connection: its socket, and a second handle to it (see `connections.rs`).
-const PER_CONNECTION: u64 = 2;
-/// For everything else: the broker, listeners, runtimes.
-const BESIDES: u64 = 256;
-
 /// Raises the soft limit to the hard one, and warns if that is too low for the configured connections.
 pub(crate) fn raise(limits: &IngestConfig) {
-    let wanted = u64::from(limits.max_connections) * PER_CONNECTION + BESIDES;
+    let wanted = limits.open_files();
     match allow(wanted) {
         Ok(allowed) if allowed < wanted => warn(allowed, wanted, limits.max_connections),
         Ok(_) => {}

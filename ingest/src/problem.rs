@@ -19,6 +19,7 @@
 //! by the HTTP server itself: 400, 408 or 431 without a document, and closed.
 
 use actix_web::HttpResponse;
+use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use serde::Serialize;
@@ -113,4 +114,10 @@ pub(crate) fn response(refused: &Refused, retry_after_s: u32) -> HttpResponse {
             builder.finish()
         }
     }
+}
+
+/// The same without its document, for providers that want no answer to have a body.
+pub(crate) fn without_document(mut response: HttpResponse) -> HttpResponse {
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    response.set_body(BoxBody::new(()))
 }

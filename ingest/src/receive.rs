@@ -52,7 +52,11 @@ pub(crate) async fn webhook(request: HttpRequest, payload: web::Payload, inbox: 
             observation.handshake();
             answer::handshake(reply)
         }
-        Err(refused) => refuse(&inbox, observation, &refused),
+        Err(refused) => {
+            let bare = source(&request, &inbox).is_ok_and(|source| source.provider.file().answer.is_bare());
+            let refusal = refuse(&inbox, observation, &refused);
+            if bare { problem::without_document(refusal) } else { refusal }
+        }
     }
 }
 

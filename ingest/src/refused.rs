@@ -8,7 +8,7 @@ use shared::verification::Refusal;
 
 use crate::certificates::NotFetched;
 use crate::durable::NotKept;
-use crate::metrics::Outcome;
+use crate::outcome::Outcome;
 
 /// Why a webhook was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]

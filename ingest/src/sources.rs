@@ -63,6 +63,10 @@ impl Sources {
     pub(crate) fn get(&self, name: &str) -> Option<&Source> {
         self.0.get(name)
     }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.0.values()
+    }
 }
 
 fn source(

@@ -16,7 +16,9 @@ pub mod metrics;
 pub mod ops;
 pub mod plan;
 pub mod shutdown;
+pub mod smtp;
 pub mod spool;
 pub mod telemetry;
+pub mod tls;
 
 pub use webhook::{name, provider, verification};

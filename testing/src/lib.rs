@@ -14,6 +14,7 @@ pub mod marker;
 pub mod orders;
 pub mod outbox;
 pub mod process;
+pub mod provider_keys;
 pub mod rabbitmq;
 pub mod services;
 pub mod simulation;

@@ -9,17 +9,19 @@ use std::time::Duration;
 use deadpool_postgres::Pool;
 use prometheus_client::registry::Registry;
 use secrecy::ExposeSecret;
-use shared::amqp::{Broker, LinkState, Publisher, PublisherConfig, Topology, supervise};
+use shared::amqp::{Broker, LinkState, MessagingMetrics, Publisher, PublisherConfig, Topology, supervise};
 use shared::config::Config;
 use shared::db::{self, DatabaseConfig, migrate, webhook_payloads};
 use shared::ops::{self, Readiness};
 use shared::plan::Planner;
+use shared::smtp::SmtpConfig;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::consumer::{LaneConsumer, LaneLimits};
-use crate::dispatch::{AttemptRules, Dispatcher, EmailPerformer, HttpPerformer, Perform, SmtpConfig, SmtpPool};
+use crate::backlog::BacklogWatch;
+use crate::consumer::{self, LaneConsumer, LaneLimits};
+use crate::dispatch::{AttemptRules, Dispatcher, EmailPerformer, HttpPerformer, PeerCertificates, Perform, SmtpPool};
 use crate::error::WorkerError;
 use crate::ladder::Ladder;
 use crate::lane::Lane;
@@ -52,14 +54,14 @@ impl Application {
     pub async fn build(settings: &Settings) -> Result<Self, WorkerError> {
         let config = Config::load(&settings.config)?;
         let planner = Planner::compile(&config).map_err(WorkerError::planner)?;
-        let performers = performers(settings, &config)?;
+        let mut registry = Registry::default();
+        let performers = performers(settings, &config, &PeerCertificates::register(&mut registry))?;
         let amqp_url = settings.amqp_url.as_ref().ok_or(WorkerError::Unset("AMQP_URL"))?;
         let broker = Broker::new(amqp_url.expose_secret(), "worker", config.queue.heartbeat_s)?;
         let pool = db::pool(&database(settings, &config)?)?;
         if settings.migrate_on_start {
             migrate(&pool).await?;
         }
-        let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&config, &mut registry));
         let bell = Arc::new(Notify::new());
         let timeout = Duration::from_millis(config.worker.planning_timeout_ms);
@@ -98,13 +100,17 @@ impl Application {
         let topology = Topology::new(&self.config.queue);
         topology.register(&mut self.registry);
         let publisher_stop = CancellationToken::new();
-        let publisher_config = PublisherConfig::new(&self.config.queue, PUBLISH_TIMEOUT);
+        let messaging = messaging(&topology, &mut self.registry);
+        let backlog = BacklogWatch::register(&mut self.registry);
+        let publisher_config = PublisherConfig::new(&self.config.queue, PUBLISH_TIMEOUT).counted_by(messaging.clone());
         let (publisher, publishing) =
             Publisher::spawn(self.broker.clone(), topology.clone(), &publisher_config, publisher_stop.clone());
         let tasks = Tasks::default();
-        let links = self.spawn_lanes(&tasks, &topology, &publisher, &stop);
+        let world = LaneWorld { topology, publisher, messaging, stop: stop.clone() };
+        let links = self.spawn_lanes(&tasks, &world);
         let pool = self.pipeline.pool.clone();
         tasks.spawn(Arc::clone(&self.dispatcher).run(stop.clone()));
+        tasks.spawn(backlog.run(pool.clone(), stop.clone()));
         tasks.spawn(maintenance::watch_leases(pool.clone(), self.config.dispatch.clone(), stop.clone()));
         tasks.spawn(maintenance::keep_house(pool, self.config.retention.clone(), stop.clone()));
         let server = ops::serve(self.ops, Arc::new(self.registry), probe(links, Arc::clone(&self.pipeline)))
@@ -130,13 +136,7 @@ impl Application {
         if failed { Err(WorkerError::TaskEnded) } else { Ok(()) }
     }
 
-    fn spawn_lanes(
-        &self,
-        tasks: &Tasks,
-        topology: &Topology,
-        publisher: &Publisher,
-        stop: &CancellationToken,
-    ) -> Vec<watch::Receiver<LinkState>> {
+    fn spawn_lanes(&self, tasks: &Tasks, world: &LaneWorld) -> Vec<watch::Receiver<LinkState>> {
         let worker = &self.config.worker;
         let quiet = Duration::from_secs(worker.renew_consumer_s);
         let alone = LaneLimits { batch_size: 1, batch_bytes: usize::MAX, prefetch: 1, quiet, suspect_after: i64::MAX };
@@ -157,16 +157,34 @@ impl Application {
             let (state, link) = watch::channel(LinkState::Down);
             let consumer = LaneConsumer {
                 lane,
-                topology: topology.clone(),
+                topology: world.topology.clone(),
                 pipeline: Arc::clone(&self.pipeline),
-                publisher: publisher.clone(),
+                publisher: world.publisher.clone(),
+                consumed: world.messaging.consumed(&consumer::queue(lane, &world.topology)),
                 limits,
             };
-            tasks.spawn(supervise(self.broker.clone(), role, state, stop.clone(), consumer));
+            tasks.spawn(supervise(self.broker.clone(), role, state, world.stop.clone(), consumer));
             link
         };
         lanes.into_iter().map(spawn).collect()
     }
+}
+
+/// What all lanes share.
+struct LaneWorld {
+    topology: Topology,
+    publisher: Publisher,
+    messaging: MessagingMetrics,
+    stop: CancellationToken,
+}
+
+/// Where the traffic with the broker is counted, before there is any.
+fn messaging(topology: &Topology, registry: &mut Registry) -> MessagingMetrics {
+    let messaging = MessagingMetrics::default();
+    messaging.register(registry);
+    messaging.register_consumer(registry);
+    topology.names().iter().filter(|queue| **queue != topology.dead()).for_each(|queue| messaging.expect(queue));
+    messaging
 }
 
 /// The worker's tasks. None of them ends before the worker is told to stop; if one does (it
@@ -225,12 +243,17 @@ fn database(settings: &Settings, config: &Config) -> Result<DatabaseConfig, Work
 }
 
 /// Who performs each kind of effect. A configuration that sends mail needs a mail server.
-fn performers(settings: &Settings, config: &Config) -> Result<HashMap<&'static str, Arc<dyn Perform>>, WorkerError> {
+fn performers(
+    settings: &Settings,
+    config: &Config,
+    certificates: &PeerCertificates,
+) -> Result<HashMap<&'static str, Arc<dyn Perform>>, WorkerError> {
     let mut performers: HashMap<&'static str, Arc<dyn Perform>> = HashMap::new();
     let wanted = !config.effects.email.is_empty() || settings.operator_email.is_some();
     match (&settings.smtp_url, &settings.mail_from) {
         (Some(url), Some(from)) => {
-            let smtp = SmtpPool::new(SmtpConfig::parse(url)?, Duration::from_millis(config.dispatch.deadline_ms / 3));
+            let begin_timeout = Duration::from_millis(config.dispatch.deadline_ms / 3);
+            let smtp = SmtpPool::new(SmtpConfig::parse(url)?, begin_timeout, certificates.clone());
             performers.insert("email", Arc::new(EmailPerformer { smtp, from: from.clone() }));
         }
         _ if wanted => return Err(WorkerError::NoMail),
@@ -238,7 +261,10 @@ fn performers(settings: &Settings, config: &Config) -> Result<HashMap<&'static s
     }
     if !config.effects.http.is_empty() {
         let begin_timeout = Duration::from_millis(config.dispatch.deadline_ms / 3);
-        performers.insert("http", Arc::new(HttpPerformer::new(config.effects.http.iter(), begin_timeout)?));
+        performers.insert(
+            "http",
+            Arc::new(HttpPerformer::new(config.effects.http.iter(), begin_timeout, certificates.clone())?),
+        );
     }
     Ok(performers)
 }

@@ -58,6 +58,15 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Completed,
+        Self::Skipped,
+        Self::Replay,
+        Self::Duplicate { changed_body: false },
+        Self::Duplicate { changed_body: true },
+    ];
+
     /// As logs and metrics say it.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

@@ -17,6 +17,7 @@ use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
+use prometheus_client::metrics::counter::Counter;
 use shared::amqp::{LinkState, Publisher, Session, SessionError, Topology, set_up};
 use shared::failpoint;
 use shared::message::{self, Message};
@@ -46,6 +47,8 @@ pub(crate) struct LaneConsumer {
     pub(crate) topology: Topology,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) publisher: Publisher,
+    /// Deliveries taken from the lane's queue.
+    pub(crate) consumed: Counter,
     pub(crate) limits: LaneLimits,
 }
 
@@ -113,12 +116,7 @@ impl LaneConsumer {
     }
 
     fn queue(&self) -> String {
-        match self.lane {
-            Lane::Work => self.topology.webhooks(),
-            Lane::Elements => self.topology.elements(),
-            Lane::Suspect => self.topology.suspect(),
-            Lane::Dead => self.topology.dead(),
-        }
+        queue(self.lane, &self.topology)
     }
 
     /// Hands deliveries on until the consumer ends. Told that it is enough, it cancels the consumer and
@@ -208,6 +206,7 @@ impl LaneConsumer {
             self.note_isolated(&isolated.message);
             moves.push(self.relocation(isolated).run(stop).boxed());
         }
+        let _in_hand = self.pipeline.metrics.in_hand.take(self.lane, batch.prepared.oldest());
         let verdicts = self.pipeline.process(batch.prepared).await;
         let settled = desk.settle(batch.held, verdicts);
         for retried in settled.moves {
@@ -242,6 +241,7 @@ impl LaneConsumer {
     }
 
     fn taken(&self, delivery: Delivery) -> Taken<Receipt> {
+        self.consumed.inc();
         let deliveries = message::delivery_count(&delivery.properties);
         let body = Bytes::from(delivery.data);
         let place = self.lane.takes_batches().then(|| Place::take(&self.pipeline.metrics, body.len()));
@@ -254,6 +254,16 @@ impl LaneConsumer {
             },
         };
         Taken { acker: Receipt::new(delivery.acker, place), arrival, deliveries }
+    }
+}
+
+/// The queue that a lane takes from.
+pub(crate) fn queue(lane: Lane, topology: &Topology) -> String {
+    match lane {
+        Lane::Work => topology.webhooks(),
+        Lane::Elements => topology.elements(),
+        Lane::Suspect => topology.suspect(),
+        Lane::Dead => topology.dead(),
     }
 }
 

@@ -24,7 +24,7 @@ pub enum WorkerError {
     NoMail,
     /// `SMTP_URL` cannot be read.
     #[error(transparent)]
-    SmtpUrl(#[from] crate::dispatch::SmtpUrlError),
+    SmtpUrl(#[from] shared::smtp::SmtpUrlError),
     /// An effect of kind http cannot be performed.
     #[error(transparent)]
     HttpEffect(#[from] crate::dispatch::HttpEffectError),

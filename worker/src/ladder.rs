@@ -30,6 +30,14 @@ pub(crate) enum Fate {
 }
 
 impl Fate {
+    /// How metrics call what went wrong.
+    pub(crate) fn error_type(&self) -> &'static str {
+        match self {
+            Self::Retry { .. } => "retried",
+            Self::Park { reason, .. } => reason.as_str(),
+        }
+    }
+
     /// What the consumer does with it, once it is written down.
     pub(crate) fn verdict(&self) -> Verdict {
         match self {

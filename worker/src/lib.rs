@@ -9,6 +9,7 @@
 //! [`ladder`], [`rules`]. The simulation runs these through crashes, duplicates and lost words.
 
 mod application;
+mod backlog;
 mod batch;
 mod batcher;
 mod bundles;
@@ -16,6 +17,7 @@ mod consumer;
 mod course;
 mod dispatch;
 mod error;
+mod in_hand;
 mod ladder;
 mod lane;
 mod maintenance;
@@ -37,6 +39,6 @@ mod transaction;
 mod simulation;
 
 pub use application::{Application, migrate_only};
-pub use dispatch::{HttpEffectError, SmtpUrlError};
+pub use dispatch::HttpEffectError;
 pub use error::WorkerError;
 pub use settings::Settings;

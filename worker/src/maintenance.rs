@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Pool};
 use shared::config::{DispatchConfig, RetentionConfig};
-use shared::db::{
-    self, outbox, parked_webhooks, processed_webhooks, webhook_bodies, webhook_failures, webhook_payloads,
-};
+use shared::db::retention::{self, Purge, days};
+use shared::db::{self, outbox, webhook_payloads};
 use shared::error_chain::error_chain;
 use tokio_util::sync::CancellationToken;
 
@@ -21,8 +20,6 @@ const LEASES_WITHIN: Duration = Duration::from_secs(30);
 const SETTLE_FIRST: Duration = Duration::from_secs(15);
 /// How often partitions are made and dropped, and old rows are deleted.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(3600);
-/// Rows deleted or emptied in one statement, so that no purge holds locks for long.
-const PURGE_ROWS: i64 = 5_000;
 
 /// Why maintenance did not get through; tried again at its next turn.
 #[derive(Debug, thiserror::Error)]
@@ -87,38 +84,6 @@ async fn housekeeping(pool: &Pool, retention: &RetentionConfig) {
     }
 }
 
-/// What is kept for a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purge {
-    Claims,
-    Bodies,
-    Failures,
-    ParkedContents,
-    SentIntents,
-}
-
-impl Purge {
-    const ALL: [Self; 5] = [Self::Claims, Self::Bodies, Self::Failures, Self::ParkedContents, Self::SentIntents];
-
-    fn step(self) -> &'static str {
-        match self {
-            Self::Claims => "purge ids",
-            Self::Bodies => "purge hashes of bodies",
-            Self::Failures => "purge failures",
-            Self::ParkedContents => "empty webhooks that were resolved or discarded",
-            Self::SentIntents => "empty effects that were sent or cancelled",
-        }
-    }
-
-    fn days(self, retention: &RetentionConfig) -> i32 {
-        days(match self {
-            Self::Claims | Self::Bodies => retention.processed_days,
-            Self::Failures => retention.failure_days,
-            Self::ParkedContents | Self::SentIntents => retention.payload_days,
-        })
-    }
-}
-
 fn report(step: &'static str, outcome: Result<(), MaintenanceError>) {
     if let Err(error) = outcome {
         tracing::warn!(step, error = error_chain(&error), "housekeeping did not get through");
@@ -140,29 +105,12 @@ async fn drop_partitions(pool: &Pool, retention: &RetentionConfig) -> Result<(),
     Ok(())
 }
 
-async fn purge(pool: &Pool, what: Purge, retention: &RetentionConfig) -> Result<(), MaintenanceError> {
-    let days = what.days(retention);
+async fn purge(pool: &Pool, what: Purge, config: &RetentionConfig) -> Result<(), MaintenanceError> {
     let purge = async |client: &mut Client| {
-        while purge_some(client, what, days).await? > 0 {}
+        while retention::purge(client, what, config).await? > 0 {}
         Ok::<_, tokio_postgres::Error>(())
     };
     Ok(db::answer_within(HOUSEKEEPING_INTERVAL, pool.get().await?, purge).await??)
-}
-
-/// Returns how many rows it found.
-async fn purge_some(client: &Client, what: Purge, days: i32) -> Result<u64, tokio_postgres::Error> {
-    let client = &***client;
-    match what {
-        Purge::Claims => processed_webhooks::purge(client, days, PURGE_ROWS).await,
-        Purge::Bodies => webhook_bodies::purge(client, days, PURGE_ROWS).await,
-        Purge::Failures => webhook_failures::purge(client, days, PURGE_ROWS).await,
-        Purge::ParkedContents => parked_webhooks::purge::purge(client, days, PURGE_ROWS).await,
-        Purge::SentIntents => outbox::purge::purge(client, days, PURGE_ROWS).await,
-    }
-}
-
-fn days(days: u32) -> i32 {
-    i32::try_from(days).unwrap_or(i32::MAX)
 }
 
 /// Waits; `false` when told to stop.

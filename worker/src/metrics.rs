@@ -8,13 +8,17 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use shared::config::Config;
+use shared::config::{Config, OPERATOR_ALERT};
 use shared::db::parked_webhooks::ParkReason;
 use shared::message::Message;
-use shared::metrics::durations;
+use shared::metrics::{durations, long_durations, register_build};
 use time::OffsetDateTime;
 
 use crate::batch::Outcome;
+use crate::in_hand::InHand;
+
+/// How an attempt to send an effect can end.
+const EFFECT_OUTCOMES: [&str; 4] = ["sent", "retried", "failed", "ambiguous"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct SourceOutcome {
@@ -40,6 +44,17 @@ pub(crate) struct EffectOutcome {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct EffectLabel {
+    effect: String,
+}
+
+/// Empty, which is as good as not there, where nothing went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ErrorType {
+    error_type: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct LimitName {
     limit: &'static str,
 }
@@ -58,6 +73,15 @@ pub(crate) enum PanicPlace {
     Sending,
 }
 
+impl PanicPlace {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Planning => "planning",
+            Self::Sending => "sending",
+        }
+    }
+}
+
 /// All of the worker's metrics.
 pub(crate) struct Metrics {
     sources: Vec<String>,
@@ -68,8 +92,10 @@ pub(crate) struct Metrics {
     bundles: Family<SourceLabel, Counter>,
     elements: Family<SourceLabel, Counter>,
     replays: Family<SourceOutcome, Counter>,
-    /// Seconds that one effect's send took.
-    pub(crate) effect_duration: Histogram,
+    process_duration: Family<ErrorType, Histogram, fn() -> Histogram>,
+    effect_duration: Family<EffectLabel, Histogram, fn() -> Histogram>,
+    /// The batch in hand; its age tells how far behind this worker is.
+    pub(crate) in_hand: InHand,
     /// Webhooks in a committed transaction.
     pub(crate) batch_size: Histogram,
     /// Seconds from BEGIN to COMMIT.
@@ -94,24 +120,29 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Makes the metrics and registers them, beside the limits that they are to be held against.
     pub(crate) fn register(config: &Config, registry: &mut Registry) -> Self {
-        let metrics = Self::new(config.sources.keys().map(ToString::to_string).collect());
+        register_build(registry, "worker");
+        let metrics = Self::new(config.sources.keys().map(ToString::to_string).collect(), InHand::register(registry));
         metrics.register_webhooks(registry);
+        metrics.register_work(registry);
         metrics.register_effects(registry);
+        metrics.expect(config);
         register_limits(config, registry);
         metrics
     }
 
-    fn new(sources: Vec<String>) -> Self {
+    fn new(sources: Vec<String>, in_hand: InHand) -> Self {
         Self {
             sources,
+            in_hand,
             processed: Family::default(),
             parked: Family::default(),
             effects: Family::default(),
             bundles: Family::default(),
             elements: Family::default(),
             replays: Family::default(),
-            end_to_end: durations(),
-            effect_duration: durations(),
+            end_to_end: long_durations(),
+            process_duration: Family::new_with_constructor(durations),
+            effect_duration: Family::new_with_constructor(durations),
             batch_size: Histogram::new([1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]),
             transaction_duration: durations(),
             database_waits: Counter::default(),
@@ -135,6 +166,11 @@ impl Metrics {
         registry.register("webhook_replays", help, self.replays.clone());
         let help = "From receipt by ingest, or by a person's redrive or replay, to the commit of the effects";
         registry.register_with_unit("webhook_end_to_end", help, Unit::Seconds, self.end_to_end.clone());
+    }
+
+    fn register_work(&self, registry: &mut Registry) {
+        let help = "From taking a webhook into hand to its being settled in Postgres, by what went wrong";
+        registry.register("messaging_process_duration_seconds", help, self.process_duration.clone());
         registry.register("worker_batch_size", "Webhooks in a committed transaction", self.batch_size.clone());
         let help = "From BEGIN to COMMIT";
         registry.register_with_unit(
@@ -161,6 +197,42 @@ impl Metrics {
         registry.register("worker_effects_sending", "Effects being sent", self.sending.clone());
         let help = "Sends whose lease was lost before they were settled";
         registry.register("worker_leases_lost", help, self.leases_lost.clone());
+    }
+
+    /// Lets the series of what is configured exist before anything happens.
+    fn expect(&self, config: &Config) {
+        for source in &self.sources {
+            for outcome in Outcome::ALL.map(Outcome::as_str).into_iter().chain(["retried", "parked"]) {
+                drop(self.processed.get_or_create(&SourceOutcome { source: source.clone(), outcome }));
+            }
+            for reason in ParkReason::ALL.map(ParkReason::as_str) {
+                drop(self.parked.get_or_create(&SourceReason { source: source.clone(), reason }));
+            }
+            for outcome in ["flagged", "dropped"] {
+                drop(self.replays.get_or_create(&SourceOutcome { source: source.clone(), outcome }));
+            }
+            drop(self.bundles.get_or_create(&SourceLabel { source: source.clone() }));
+            drop(self.elements.get_or_create(&SourceLabel { source: source.clone() }));
+        }
+        for place in [PanicPlace::Planning, PanicPlace::Sending].map(PanicPlace::as_str) {
+            drop(self.panics.get_or_create(&Caught { place }));
+        }
+        let effects = config.effects.email.keys().chain(config.effects.http.keys()).map(ToString::to_string);
+        for effect in effects.chain([OPERATOR_ALERT.to_owned()]) {
+            for outcome in EFFECT_OUTCOMES {
+                drop(self.effects.get_or_create(&EffectOutcome { effect: effect.clone(), outcome }));
+            }
+            drop(self.effect_duration.get_or_create(&EffectLabel { effect }));
+        }
+        drop(self.process_duration.get_or_create(&ErrorType { error_type: "" }));
+    }
+
+    /// Webhooks were settled together; `error_type` says how they failed, and is empty where they did not.
+    pub(crate) fn settled(&self, error_type: &'static str, webhooks: usize, took: Duration) {
+        let durations = self.process_duration.get_or_create_owned(&ErrorType { error_type });
+        for _ in 0..webhooks {
+            durations.observe(took.as_secs_f64());
+        }
     }
 
     /// A webhook left the transaction.
@@ -197,17 +269,14 @@ impl Metrics {
 
     /// A panic was caught; its webhook or effect goes the way of what may succeed later.
     pub(crate) fn panicked(&self, place: PanicPlace) {
-        let place = match place {
-            PanicPlace::Planning => "planning",
-            PanicPlace::Sending => "sending",
-        };
-        self.panics.get_or_create(&Caught { place }).inc();
+        self.panics.get_or_create(&Caught { place: place.as_str() }).inc();
     }
 
     /// An attempt to send an effect ended.
     pub(crate) fn effect(&self, effect: &str, outcome: &'static str, took: Duration) {
         self.effects.get_or_create(&EffectOutcome { effect: effect.to_owned(), outcome }).inc();
-        self.effect_duration.observe(took.as_secs_f64());
+        let label = EffectLabel { effect: effect.to_owned() };
+        self.effect_duration.get_or_create(&label).observe(took.as_secs_f64());
     }
 
     fn count(&self, message: &Message, outcome: &'static str) {

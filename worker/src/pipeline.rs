@@ -4,7 +4,7 @@
 //! arrival has one; while the database is away it waits and tries again, and no attempt is counted.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Pool};
 use shared::backoff::Backoff;
@@ -12,11 +12,13 @@ use shared::db::parked_webhooks::ParkReason;
 use shared::db::{self, migrate, webhook_payloads};
 use shared::error_chain::error_chain;
 use shared::message::Message;
+use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 
 use crate::batch::{Arrival, Outcome, Planned, Trouble, Verdict};
 use crate::bundles::Opened;
 use crate::course::{BatchError, Course, Pace, Step, Unprocessed};
+use crate::in_hand;
 use crate::ladder::{Fate, Ladder};
 use crate::metrics::{Metrics, PanicPlace};
 use crate::planning::{PlanningError, WatchedPlanner};
@@ -53,15 +55,16 @@ pub(crate) enum WaitsFor {
 impl Pipeline {
     /// Triages and plans a batch. Nothing has happened yet: what is prepared may be dropped.
     pub(crate) async fn prepare(&self, arrivals: Vec<Arrival>) -> Prepared {
-        let count = arrivals.len();
+        let (began, count) = (Instant::now(), arrivals.len());
+        let oldest = in_hand::oldest(arrivals.iter().map(|arrival| &arrival.message));
         let Triage { healthy, bundles, mut unprocessed } = self.triage(arrivals);
         let planned = self.plan(healthy, &mut unprocessed).await;
-        Prepared { count, bundles, planned, unprocessed }
+        Prepared { began, oldest, count, bundles, planned, unprocessed }
     }
 
     /// Processes a batch; the verdicts are in the order of the arrivals.
     pub(crate) async fn process(&self, prepared: Prepared) -> Vec<Verdict> {
-        let Prepared { count, bundles, planned, unprocessed } = prepared;
+        let Prepared { began, count, bundles, planned, unprocessed, .. } = prepared;
         let mut scattered = Vec::with_capacity(bundles.len());
         for (position, message, opened) in bundles {
             scattered.push((position, self.scatter(&message, opened).await));
@@ -73,6 +76,7 @@ impl Pipeline {
                 Step::Commit(batch) => match self.commit(batch).await {
                     Ok(troubles) => {
                         backoff.reset();
+                        self.metrics.settled("", batch.len() - troubles.len(), began.elapsed());
                         course.committed(troubles);
                         Pace::GoOn
                     }
@@ -80,6 +84,7 @@ impl Pipeline {
                 },
                 Step::Record(message, fate) => {
                     self.record(message, &fate).await;
+                    self.metrics.settled(fate.error_type(), 1, began.elapsed());
                     course.recorded(fate.verdict());
                     Pace::GoOn
                 }
@@ -313,12 +318,21 @@ impl Pipeline {
 
 /// A batch that waits to be committed.
 pub(crate) struct Prepared {
+    began: Instant,
+    oldest: Option<OffsetDateTime>,
     /// How many arrivals it has.
     count: usize,
     /// To be taken apart.
     bundles: Vec<(usize, Message, Opened)>,
     planned: Vec<Planned>,
     unprocessed: Vec<Unprocessed>,
+}
+
+impl Prepared {
+    /// Since when the oldest webhook is on its way of those that were never tried.
+    pub(crate) fn oldest(&self) -> Option<OffsetDateTime> {
+        self.oldest
+    }
 }
 
 /// A batch of arrivals, sorted by what is to be done with them, each with its position.

@@ -12,6 +12,7 @@ use shared::db::outbox::NewEffect;
 use shared::db::processed_webhooks::{ClaimRow, DuplicateCount, Status, WebhookKey};
 use shared::db::{
     Failure, classify, inventory, inventory_ledger, outbox, parked_webhooks, processed_webhooks, webhook_payloads,
+    webhook_search_keys,
 };
 use shared::failpoint;
 use shared::name::Name;
@@ -93,6 +94,7 @@ pub(crate) async fn apply(client: &mut Client, batch: &[Planned]) -> Result<Appl
         applied.new_effects = plan_out(&transaction, &fresh).await?;
         let payloads: Vec<_> = ours.iter().map(|planned| (&planned.key, &planned.message)).collect();
         webhook_payloads::insert(&transaction, &payloads).await?;
+        keep_search_keys(&transaction, &ours).await?;
     }
     let settled = batch.iter().zip(&applied.outcomes);
     let settled: Vec<_> =
@@ -330,6 +332,17 @@ async fn plan_out(transaction: &Transaction<'_>, ours: &[&Planned]) -> Result<u6
         return Ok(0);
     }
     Ok(outbox::insert(transaction, &effects).await?)
+}
+
+/// Writes down what the webhooks can be found by. Ids of replays are left out: what is looked for is the first.
+async fn keep_search_keys(transaction: &Transaction<'_>, ours: &[&Planned]) -> Result<(), ApplyError> {
+    let firsts = ours.iter().filter(|planned| planned.message.replay().is_none());
+    let keys = firsts.flat_map(|planned| planned.plan.search_keys.iter().map(|key| (&planned.key, key)));
+    let keys: Vec<_> = keys.collect();
+    if !keys.is_empty() {
+        webhook_search_keys::insert(transaction, &keys).await?;
+    }
+    Ok(())
 }
 
 /// A replay may have been told to let its effects go out again.

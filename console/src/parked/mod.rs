@@ -8,10 +8,10 @@
 pub(crate) mod arguments;
 pub(crate) mod command;
 
-mod body;
-mod discard;
-mod list;
-mod redrive;
-mod selection;
+pub(crate) mod body;
+pub(crate) mod discard;
+pub(crate) mod list;
+pub(crate) mod redrive;
+pub(crate) mod selection;
 mod show;
-mod ticket;
+pub(crate) mod ticket;

@@ -15,6 +15,8 @@ const PAGE: i64 = 1_000;
 pub(crate) enum Selection {
     /// One webhook, if it is where it was expected.
     One(WebhookKey, Standing),
+    /// Those that a person has picked out, as far as they are where they were expected.
+    Chosen(Vec<WebhookKey>, Standing),
     /// All that match.
     Matching(ParkedFilter),
 }
@@ -42,6 +44,7 @@ pub(crate) struct Walk<'c> {
 
 enum Rest {
     One(Box<ParkedRow>),
+    Chosen(Vec<WebhookKey>, Standing),
     Matching(ParkedFilter, Option<ParkedCursor>),
     Nothing,
 }
@@ -54,6 +57,7 @@ impl<'c> Walk<'c> {
     pub(crate) async fn begin(client: &'c Client, selection: &Selection) -> anyhow::Result<Self> {
         let rest = match selection {
             Selection::One(key, standing) => Rest::One(Box::new(one(client, key, *standing).await?)),
+            Selection::Chosen(keys, standing) => Rest::Chosen(keys.clone(), *standing),
             Selection::Matching(filter) => {
                 let now = shared::db::now(client).await.context("cannot ask the database for the time")?;
                 let until = Some(filter.until.map_or(now, |until| until.min(now)));
@@ -68,6 +72,7 @@ impl<'c> Walk<'c> {
         match std::mem::replace(&mut self.rest, Rest::Nothing) {
             Rest::One(row) => Ok(vec![*row]),
             Rest::Nothing => Ok(Vec::new()),
+            Rest::Chosen(keys, standing) => chosen(self.client, &keys, standing).await,
             Rest::Matching(filter, after) => {
                 let page = rows::page(self.client, &filter, after.as_ref(), PAGE).await;
                 let page = page.context("cannot read the parked webhooks")?;
@@ -80,18 +85,31 @@ impl<'c> Walk<'c> {
     }
 }
 
+/// Those of the chosen ones that are where they were expected. What somebody else was faster with is left out.
+async fn chosen(client: &Client, keys: &[WebhookKey], standing: Standing) -> anyhow::Result<Vec<ParkedRow>> {
+    let mut rows = Vec::with_capacity(keys.len());
+    for key in keys {
+        let row = rows::find(client, key).await.context("cannot read the parked webhooks")?;
+        rows.extend(row.filter(|row| stands(row, standing)));
+    }
+    Ok(rows)
+}
+
+fn stands(row: &ParkedRow, standing: Standing) -> bool {
+    match standing {
+        Standing::Waiting => row.waits,
+        Standing::Open => matches!(row.state, ParkState::Parked | ParkState::Redriving),
+        Standing::In(state) => row.state == state,
+        Standing::Any => true,
+    }
+}
+
 async fn one(client: &Client, key: &WebhookKey, standing: Standing) -> anyhow::Result<ParkedRow> {
     let row = rows::find(client, key).await.context("cannot read the parked webhook")?;
     let (source_name, id) = (key.source.clone(), key.webhook_id.clone());
     let row = row.ok_or(NotHere::Unknown { source_name, id })?;
     let since = |time: OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
-    let is_there = match standing {
-        Standing::Waiting => row.waits,
-        Standing::Open => matches!(row.state, ParkState::Parked | ParkState::Redriving),
-        Standing::In(state) => row.state == state,
-        Standing::Any => true,
-    };
-    if is_there {
+    if stands(&row, standing) {
         return Ok(row);
     }
     Err(match row.state {

@@ -33,7 +33,7 @@ pub(crate) struct Details {
 pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result<Details> {
     let row = rows::find(client, key).await.context("cannot read the parked webhook")?;
     let row = row.with_context(|| missing(key))?;
-    let Content { content_type, headers, body } = content(client, key).await?;
+    let Content { content_type, headers, body, trace_id: _ } = content(client, key).await?;
     let failures = webhook_failures::list(client, key).await.context("cannot read the failed attempts")?;
     Ok(Details { row, content_type, headers: masked(headers), failures, body: body.into() })
 }

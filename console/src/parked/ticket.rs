@@ -17,7 +17,8 @@ use shared::provider::CatalogueError;
 use time::OffsetDateTime;
 
 /// What a person says is right, having looked at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Accept {
     /// It was older than ids are kept when it was parked, and was not processed before. (If it was, it runs again;
     /// stock and mails have keys of their own.)

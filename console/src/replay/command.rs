@@ -119,7 +119,7 @@ impl ReplayArgs {
 }
 
 /// Reads a run's name.
-fn run_name(text: &str) -> Result<Name, String> {
+pub(crate) fn run_name(text: &str) -> Result<Name, String> {
     if text.starts_with(CHANGED_BODY_RUN) {
         return Err(format!("names that begin with {CHANGED_BODY_RUN} are taken"));
     }
@@ -127,7 +127,7 @@ fn run_name(text: &str) -> Result<Name, String> {
 }
 
 /// A name that no run has had.
-fn new_run() -> anyhow::Result<Name> {
+pub(crate) fn new_run() -> anyhow::Result<Name> {
     let id = Uuid::new_v4().simple().to_string();
     let short = id.get(..12).unwrap_or(&id);
     Ok(Name::try_from(format!("r{short}"))?)

@@ -9,4 +9,4 @@
 
 pub(crate) mod command;
 
-mod run;
+pub(crate) mod run;

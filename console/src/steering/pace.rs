@@ -39,6 +39,11 @@ impl Pace {
                 signalled.cancel();
             }
         });
+        Self::until(per_second, stop)
+    }
+
+    /// The same, until `stop` is cancelled.
+    pub(crate) fn until(per_second: u32, stop: CancellationToken) -> Self {
         Self { per_second, due: None, stop }
     }
 

@@ -8,16 +8,21 @@ pub(crate) struct Progress(ProgressBar);
 impl Progress {
     /// Of so many webhooks.
     pub(crate) fn of(webhooks: u64) -> Self {
-        let bar = ProgressBar::new(webhooks);
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} webhooks, {eta} left") {
+        Self::counting(webhooks, "webhooks")
+    }
+
+    /// Of so many of something else.
+    pub(crate) fn counting(count: u64, what: &str) -> Self {
+        let bar = ProgressBar::new(count).with_message(what.to_owned());
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} {msg}, {eta} left") {
             bar.set_style(style);
         }
         Self(bar)
     }
 
     /// So many more have been dealt with.
-    pub(crate) fn advance(&self, webhooks: usize) {
-        self.0.inc(webhooks as u64);
+    pub(crate) fn advance(&self, count: usize) {
+        self.0.inc(count as u64);
     }
 }
 

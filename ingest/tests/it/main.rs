@@ -15,8 +15,6 @@ mod connections;
 #[cfg(test)]
 mod disks;
 #[cfg(test)]
-mod every_provider;
-#[cfg(test)]
 mod floods;
 #[cfg(test)]
 mod handshakes;

@@ -5,6 +5,9 @@
 
 mod addresses;
 mod connect;
+mod examine;
+mod greeting;
+mod metrics;
 mod publisher;
 mod supervisor;
 mod topology;
@@ -14,6 +17,9 @@ use lapin::ConnectionProperties;
 use self::addresses::Addresses;
 pub use self::addresses::AddressesError;
 pub use self::connect::{BrokerConnection, ConnectError};
+pub use self::examine::{AddressReport, Intake, QueueStanding, intake};
+pub use self::greeting::{BrokerVersion, GreetingError};
+pub use self::metrics::MessagingMetrics;
 pub use self::publisher::{PublishError, Publisher, PublisherConfig};
 pub use self::supervisor::{Session, SessionError, set_up, supervise};
 pub use self::topology::{QueueDepth, Topology, TopologyError};

@@ -42,9 +42,9 @@ struct QueueLabels {
 }
 
 /// One queue to declare.
-struct QueueSpec {
-    name: String,
-    arguments: FieldTable,
+pub(super) struct QueueSpec {
+    pub(super) name: String,
+    pub(super) arguments: FieldTable,
 }
 
 /// How full a queue is.
@@ -166,7 +166,7 @@ impl Topology {
         Ok(depths)
     }
 
-    fn specs(&self) -> Vec<QueueSpec> {
+    pub(super) fn specs(&self) -> Vec<QueueSpec> {
         let mut specs = vec![
             QueueSpec { name: self.webhooks(), arguments: self.bounded_arguments(DELIVERY_LIMIT) },
             QueueSpec { name: self.elements(), arguments: self.unbounded_arguments(DELIVERY_LIMIT) },
@@ -224,7 +224,7 @@ fn text(value: &str) -> AMQPValue {
 }
 
 /// A channel for each declaration: the broker closes it when it refuses.
-async fn declare(
+pub(super) async fn declare(
     connection: &Connection,
     queue: &str,
     arguments: FieldTable,
@@ -237,7 +237,7 @@ async fn declare(
     Ok(declared)
 }
 
-fn is_soft(error: &lapin::Error, kind: &AMQPSoftError) -> bool {
+pub(super) fn is_soft(error: &lapin::Error, kind: &AMQPSoftError) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(error) if matches!(error.kind(), AMQPErrorKind::Soft(soft) if soft == kind))
 }
 

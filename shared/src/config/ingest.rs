@@ -66,6 +66,22 @@ impl IngestConfig {
     /// How much longer than [`Self::head_timeout_ms`] a head may really take, in milliseconds: the
     /// HTTP server reads the time twice a second, and a head must not be cut off early.
     pub const HEAD_SLACK_MS: u64 = 500;
+    /// Open files for a connection: its socket, and a second handle to it.
+    const FILES_PER_CONNECTION: u64 = 2;
+    /// Open files for everything else: the broker, listeners, runtimes.
+    const FILES_BESIDES: u64 = 256;
+
+    /// Open files that an ingest needs for [`Self::max_connections`].
+    #[must_use]
+    pub fn open_files(&self) -> u64 {
+        u64::from(self.max_connections) * Self::FILES_PER_CONNECTION + Self::FILES_BESIDES
+    }
+
+    /// Connections that so many open files are enough for.
+    #[must_use]
+    pub fn connections_within(open_files: u64) -> u64 {
+        open_files.saturating_sub(Self::FILES_BESIDES) / Self::FILES_PER_CONNECTION
+    }
 
     /// [`Self::body_timeout_ms`] as a duration.
     #[must_use]

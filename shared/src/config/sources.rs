@@ -43,6 +43,10 @@ pub struct SourceConfig {
     #[garde(range(min = 1, max = MAX_BODY_BYTES))]
     #[serde(default = "default_max_body_bytes")]
     pub max_body_bytes: u32,
+    /// What a person may look for: jq over the body by name, indexed beside the webhook.
+    #[garde(custom(few_keys))]
+    #[serde(default)]
+    pub search_keys: BTreeMap<Name, String>,
     /// What to do when an id that was processed comes again with another body.
     #[garde(skip)]
     #[serde(default)]
@@ -81,6 +85,13 @@ pub enum ReplayDefence {
     Flag,
     /// Record it as the duplicate it looks like.
     Drop,
+}
+
+/// The most search keys of a source: each costs a row and an expression a webhook.
+const MAX_SEARCH_KEYS: usize = 8;
+
+fn few_keys(keys: &BTreeMap<Name, String>, _context: &()) -> garde::Result {
+    if keys.len() <= MAX_SEARCH_KEYS { Ok(()) } else { Err(garde::Error::new("at most 8 search keys")) }
 }
 
 fn default_max_body_bytes() -> u32 {

@@ -6,7 +6,7 @@
 //! During a rolling upgrade, and behind one that was taken back, an older program meets a newer schema. It runs on it:
 //! migrations add, and what an earlier release reads stays for a release. A newer program waits for its schema.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::{Client, Object, Pool, PoolError};
 
@@ -21,6 +21,7 @@ const TAKE_LOCK: &str = "SELECT pg_advisory_lock($1)";
 const TABLE: &str = "oncehook_migrations";
 const HAS_TABLE: &str = "SELECT to_regclass('oncehook_migrations') IS NOT NULL AS has_table";
 const APPLIED: &str = "SELECT version FROM oncehook_migrations";
+const APPLIED_IN_FULL: &str = "SELECT version, name, checksum FROM oncehook_migrations ORDER BY version";
 
 /// Why the schema is not up to date.
 #[derive(Debug, thiserror::Error)]
@@ -71,4 +72,43 @@ pub async fn missing(client: &Client) -> Result<Vec<String>, tokio_postgres::Err
     let runner = embedded::migrations::runner();
     let known = runner.get_migrations().iter();
     Ok(known.filter(|migration| !applied.contains(&migration.version())).map(ToString::to_string).collect())
+}
+
+/// The schema of a database, compared with the migrations that this program knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SchemaStanding {
+    /// How many are applied and known.
+    pub applied: usize,
+    /// Known, and not applied yet.
+    pub missing: Vec<String>,
+    /// Applied by a newer version, and not known to this one.
+    pub unknown: Vec<String>,
+    /// Applied from another text than the one that is known.
+    pub edited: Vec<String>,
+}
+
+/// Compares a database with the migrations of this program; changes nothing.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn standing(client: &Client) -> Result<SchemaStanding, tokio_postgres::Error> {
+    let has_table: bool = client.query_one(HAS_TABLE, &[]).await?.try_get("has_table")?;
+    let rows = if has_table { client.query(APPLIED_IN_FULL, &[]).await? } else { Vec::new() };
+    let runner = embedded::migrations::runner();
+    let mut known: BTreeMap<i64, &refinery::Migration> =
+        runner.get_migrations().iter().map(|migration| (i64::from(migration.version()), migration)).collect();
+    let mut standing = SchemaStanding::default();
+    for row in &rows {
+        let (version, name): (i32, String) = (row.try_get("version")?, row.try_get("name")?);
+        let checksum: String = row.try_get("checksum")?;
+        match known.remove(&version.into()) {
+            None => standing.unknown.push(format!("V{version}__{name}")),
+            Some(migration) if migration.checksum().to_string() != checksum => {
+                standing.edited.push(migration.to_string());
+            }
+            Some(_same) => standing.applied += 1,
+        }
+    }
+    standing.missing = known.values().map(ToString::to_string).collect();
+    Ok(standing)
 }

@@ -4,15 +4,22 @@
 //! read by name. Sessions run READ COMMITTED with timeouts, so that a frozen worker's transaction
 //! is ended by the database and its late COMMIT fails.
 
+pub mod console_audit;
+pub mod console_sessions;
+pub mod console_tokens;
 pub mod inventory;
 pub mod inventory_ledger;
 pub mod migrate;
 pub mod outbox;
 pub mod parked_webhooks;
+pub mod paused_effects;
 pub mod processed_webhooks;
+pub mod retention;
+pub mod server;
 pub mod webhook_bodies;
 pub mod webhook_failures;
 pub mod webhook_payloads;
+pub mod webhook_search_keys;
 
 mod content;
 mod failure;
@@ -23,6 +30,8 @@ use std::time::Duration;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::tls;
 
 pub use self::content::Content;
 pub use self::failure::{Failure, classify};
@@ -53,9 +62,9 @@ pub enum PoolError {
     /// The URL cannot be read. Shows neither the URL nor its password.
     #[error("DATABASE_URL is not a Postgres address such as postgres://user:password@host:5432/database")]
     Address(#[source] tokio_postgres::Error),
-    /// The system's certificates cannot be read.
-    #[error("cannot read the system's certificates for the connection to Postgres")]
-    Certificates(#[source] std::io::Error),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS for the connection to Postgres")]
+    Tls(#[from] rustls::Error),
     /// The pool cannot be made.
     #[error("cannot make a pool of connections")]
     Build(#[from] deadpool_postgres::BuildError),
@@ -65,9 +74,9 @@ pub enum PoolError {
 /// the certificate must verify against the system's.
 ///
 /// # Errors
-/// When the URL or the system's certificates cannot be read.
+/// When the URL cannot be read or TLS not be set up.
 pub fn pool(config: &DatabaseConfig) -> Result<Pool, PoolError> {
-    let tls = MakeRustlsConnect::new(tls_config()?);
+    let tls = MakeRustlsConnect::new(tls::client_config()?);
     let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = Manager::from_config(session_config(config)?, tls, manager_config);
     let pool = Pool::builder(manager)
@@ -96,17 +105,6 @@ fn session_config(config: &DatabaseConfig) -> Result<tokio_postgres::Config, Poo
     session.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
     session.tcp_user_timeout(Duration::from_secs(20));
     Ok(session)
-}
-
-fn tls_config() -> Result<rustls::ClientConfig, PoolError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = rustls::RootCertStore::empty();
-    let (_added, _ignored) = roots.add_parsable_certificates(found.certs);
-    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| PoolError::Certificates(std::io::Error::other(error)))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Why there is no answer from the database: it did not come in time, and the connection is given up.

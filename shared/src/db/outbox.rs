@@ -2,9 +2,13 @@
 //!
 //! A lease is committed *before* its effect is performed, so that a crash in between is seen: a
 //! row whose lease ran out may or may not have reached its peer and is marked ambiguous. Settling
-//! names the fence of its lease; a worker that lost its lease settles nothing.
+//! names the fence of its lease; a worker that lost its lease settles nothing. How rows are looked at is in [`rows`],
+//! what a person does with them in [`steer`].
 
+pub mod backlog;
 pub mod purge;
+pub mod rows;
+pub mod steer;
 
 use deadpool_postgres::Transaction;
 use std::time::Duration;
@@ -30,6 +34,7 @@ const LEASE: &str = "
     WHERE id = ANY (ARRAY(
         SELECT id FROM outbox
         WHERE state = 'pending' AND next_attempt_at <= now() AND kind = ANY ($3::text[])
+          AND effect NOT IN (SELECT effect FROM paused_effects)
         ORDER BY next_attempt_at
         LIMIT $1
         FOR UPDATE SKIP LOCKED))
@@ -197,7 +202,7 @@ pub async fn insert(transaction: &Transaction<'_>, effects: &[NewEffect]) -> Res
     transaction.execute(&statement, &[&keys, &names, &kinds, &sources, &webhooks, &intents, &policies]).await
 }
 
-/// Leases up to `limit` due rows of these kinds for a time.
+/// Leases up to `limit` due rows of these kinds for a time, of effects that are not paused.
 ///
 /// # Errors
 /// When the statement fails.

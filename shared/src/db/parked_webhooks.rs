@@ -17,13 +17,14 @@ macro_rules! waits {
     };
 }
 
+pub mod backlog;
 pub mod purge;
 pub mod rows;
 pub mod steer;
 
 use std::fmt;
 
-use deadpool_postgres::Transaction;
+use deadpool_postgres::{Client, Transaction};
 use time::OffsetDateTime;
 use tokio_postgres::types::{FromSql, Type, accepts};
 use tokio_postgres::{Error, GenericClient};
@@ -33,14 +34,15 @@ use crate::message::Message;
 const PARK: &str = "
     INSERT INTO parked_webhooks
         (source, webhook_id, provider, topic, reason, detail, attempts, content_type, headers, body, body_sha256,
-         received_at, replay_of, replay_run, replay_mode)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $11, $12, $13, $14, $15)
+         received_at, replay_of, replay_run, replay_mode, trace_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $11, $12, $13, $14, $15, $16)
     ON CONFLICT (source, webhook_id) DO UPDATE
     SET provider = excluded.provider, topic = excluded.topic, reason = excluded.reason,
         detail = excluded.detail, state = 'parked', generation = parked_webhooks.generation + 1,
         attempts = excluded.attempts, content_type = excluded.content_type, headers = excluded.headers,
         body = excluded.body, body_sha256 = excluded.body_sha256, received_at = excluded.received_at,
         replay_of = excluded.replay_of, replay_run = excluded.replay_run, replay_mode = excluded.replay_mode,
+        trace_id = excluded.trace_id,
         redriven_at = NULL, discarded_because = NULL, changed_at = now()";
 
 const RESOLVE: &str = "
@@ -68,6 +70,12 @@ const COUNT_BY_REASON: &str = concat!(
     " GROUP BY reason ORDER BY reason"
 );
 
+const COUNT_BY_SOURCE: &str = concat!(
+    "SELECT source, count(*) AS rows FROM parked_webhooks WHERE state IN ('parked', 'redriving') AND ",
+    waits!(),
+    " GROUP BY source ORDER BY source"
+);
+
 /// Why a webhook is parked: a closed list, as the column's CHECK says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
 pub enum ParkReason {
@@ -90,6 +98,18 @@ pub enum ParkReason {
 }
 
 impl ParkReason {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Plan,
+        Self::UnknownSku,
+        Self::Data,
+        Self::RetriesExhausted,
+        Self::DeadLettered,
+        Self::Unreadable,
+        Self::TooOld,
+        Self::ChangedBody,
+    ];
+
     /// As the column and the metrics say it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -172,6 +192,7 @@ pub async fn park(
                 &replay.map(|replay| &replay.of),
                 &replay.map(|replay| replay.run.as_str()),
                 &replay.map(|replay| replay.mode.as_str()),
+                &message.trace_id(),
             ],
         )
         .await?;
@@ -225,4 +246,13 @@ pub async fn count_by_reason(client: &impl GenericClient) -> Result<Vec<ReasonCo
             Ok(ReasonCount { reason, rows: count, oldest: row.try_get("oldest")? })
         })
         .collect()
+}
+
+/// How many wait for a person, by source.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_by_source(client: &Client) -> Result<Vec<(String, i64)>, Error> {
+    let rows = client.query(&client.prepare_cached(COUNT_BY_SOURCE).await?, &[]).await?;
+    rows.iter().map(|row| Ok((row.try_get("source")?, row.try_get("rows")?))).collect()
 }

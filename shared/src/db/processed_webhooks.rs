@@ -4,9 +4,11 @@
 //! conflicting insert waits for the other transaction, is skipped after its commit and goes
 //! through after its rollback. Rows are inserted in key order, so that two batches with the same
 //! webhooks cannot wait for each other in a circle. A replay is claimed under an id of its own; what can be
-//! replayed is looked up in [`replays`].
+//! replayed is looked up in [`replays`], and what a person looks for in [`search`].
 
+pub mod activity;
 pub mod replays;
+pub mod search;
 
 use std::collections::{HashMap, HashSet};
 
@@ -78,6 +80,14 @@ const PURGE: &str = "
               AND parked.state <> 'resolved')
         LIMIT $2
         FOR UPDATE SKIP LOCKED))";
+
+const COUNT_EXPIRED: &str = "
+    SELECT count(*) AS rows FROM processed_webhooks AS processed
+    WHERE first_processed_at < now() - make_interval(days => $1)
+      AND NOT EXISTS (
+        SELECT FROM parked_webhooks AS parked
+        WHERE parked.source = processed.source AND parked.webhook_id = processed.webhook_id
+          AND parked.state <> 'resolved')";
 
 /// What a webhook is known by: unique among all that were processed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -243,6 +253,14 @@ pub async fn count_duplicates(transaction: &Transaction<'_>, counts: &[Duplicate
     let statement = transaction.prepare_cached(COUNT_DUPLICATES).await?;
     transaction.execute(&statement, &[&sources, &ids, &duplicates, &changed]).await?;
     Ok(())
+}
+
+/// How many rows are older than `days` and may be deleted.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_expired(client: &impl GenericClient, days: i32) -> Result<i64, Error> {
+    client.query_one(COUNT_EXPIRED, &[&days]).await?.try_get("rows")
 }
 
 /// Deletes up to `limit` rows older than `days`; returns how many. A claim stays for as long as its id is parked,

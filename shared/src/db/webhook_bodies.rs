@@ -33,6 +33,9 @@ const PURGE: &str = "
         LIMIT $2
         FOR UPDATE SKIP LOCKED))";
 
+const COUNT_EXPIRED: &str = "
+    SELECT count(*) AS rows FROM webhook_bodies WHERE first_seen_at < now() - make_interval(days => $1)";
+
 /// A body that is being processed.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyRow<'a> {
@@ -65,6 +68,14 @@ pub async fn record(transaction: &Transaction<'_>, rows: &[BodyRow<'_>]) -> Resu
         Ok(WebhookKey { source: row.try_get("source")?, webhook_id: row.try_get("webhook_id")? })
     };
     found.iter().map(|row| Ok((key(row)?, row.try_get("first_id")?))).collect()
+}
+
+/// How many rows are older than `days`.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_expired(client: &impl GenericClient, days: i32) -> Result<i64, Error> {
+    client.query_one(COUNT_EXPIRED, &[&days]).await?.try_get("rows")
 }
 
 /// Deletes up to `limit` rows older than `days`; returns how many.

@@ -16,6 +16,19 @@ const LIST: &str = "
     WHERE source = $1 AND webhook_id = $2
     ORDER BY id";
 
+/// The ladder takes less than half a day; what failed before is parked or lost to it.
+const RETRYING: &str = "
+    SELECT source, webhook_id, max(attempt) + 1 AS attempts, max(occurred_at) AS last_failed_at
+    FROM (SELECT source, webhook_id, attempt, occurred_at FROM webhook_failures
+          WHERE occurred_at > now() - interval '12 hours' ORDER BY occurred_at DESC LIMIT 5000) AS failed
+    WHERE NOT EXISTS (SELECT FROM processed_webhooks AS processed
+                      WHERE processed.source = failed.source AND processed.webhook_id = failed.webhook_id)
+      AND NOT EXISTS (SELECT FROM parked_webhooks AS parked
+                      WHERE parked.source = failed.source AND parked.webhook_id = failed.webhook_id)
+    GROUP BY source, webhook_id
+    ORDER BY last_failed_at DESC
+    LIMIT $1";
+
 const PURGE: &str = "
     DELETE FROM webhook_failures
     WHERE id = ANY (ARRAY(
@@ -23,6 +36,12 @@ const PURGE: &str = "
         WHERE occurred_at < now() - make_interval(days => $1)
         LIMIT $2
         FOR UPDATE SKIP LOCKED))";
+
+const COUNT_EXPIRED: &str = "
+    SELECT count(*) AS rows FROM webhook_failures WHERE occurred_at < now() - make_interval(days => $1)";
+
+const COUNT_WITHIN: &str = "
+    SELECT count(*) AS rows FROM webhook_failures WHERE occurred_at >= now() - make_interval(secs => $1)";
 
 /// What became of a webhook after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +98,47 @@ pub async fn list(client: &Client, key: &WebhookKey) -> Result<Vec<FailureRow>, 
             Ok(FailureRow { attempt, outcome, error: row.try_get("error")?, occurred_at: row.try_get("occurred_at")? })
         })
         .collect()
+}
+
+/// A webhook that has failed and is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryingRow {
+    /// What it is known by.
+    pub key: WebhookKey,
+    /// How many attempts have failed.
+    pub attempts: i32,
+    /// When the last of them did.
+    pub last_failed_at: OffsetDateTime,
+}
+
+/// Webhooks on the retry ladder, as far as the last five thousand failures tell; the last to fail first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn retrying(client: &Client, limit: i64) -> Result<Vec<RetryingRow>, Error> {
+    let rows = client.query(&client.prepare_cached(RETRYING).await?, &[&limit]).await?;
+    rows.iter()
+        .map(|row| {
+            let key = WebhookKey { source: row.try_get("source")?, webhook_id: row.try_get("webhook_id")? };
+            Ok(RetryingRow { key, attempts: row.try_get("attempts")?, last_failed_at: row.try_get("last_failed_at")? })
+        })
+        .collect()
+}
+
+/// How many attempts have failed within the last seconds.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_within(client: &Client, seconds: f64) -> Result<i64, Error> {
+    client.query_one(&client.prepare_cached(COUNT_WITHIN).await?, &[&seconds]).await?.try_get("rows")
+}
+
+/// How many rows are older than `days`.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_expired(client: &impl GenericClient, days: i32) -> Result<i64, Error> {
+    client.query_one(COUNT_EXPIRED, &[&days]).await?.try_get("rows")
 }
 
 /// Deletes up to `limit` rows older than `days`; returns how many.

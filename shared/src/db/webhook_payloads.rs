@@ -21,10 +21,10 @@ pub const DAYS_AHEAD: i32 = 7;
 const LOCK: i64 = 0x7061_796c;
 
 const INSERT: &str = "
-    INSERT INTO webhook_payloads (source, webhook_id, content_type, headers, body)
-    SELECT source, webhook_id, content_type, headers::jsonb, body
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[])
-        AS payload (source, webhook_id, content_type, headers, body)
+    INSERT INTO webhook_payloads (source, webhook_id, content_type, headers, body, trace_id)
+    SELECT source, webhook_id, content_type, headers::jsonb, body, trace_id
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[])
+        AS payload (source, webhook_id, content_type, headers, body, trace_id)
     ON CONFLICT DO NOTHING";
 
 const SIZES: &str = "
@@ -34,8 +34,14 @@ const SIZES: &str = "
         USING (stored_on, source, webhook_id)";
 
 const READ: &str = "
-    SELECT content_type, headers, body FROM webhook_payloads
+    SELECT content_type, headers, body, trace_id FROM webhook_payloads
     WHERE stored_on = $1 AND source = $2 AND webhook_id = $3";
+
+/// Byte by byte, one day at a time: no index helps.
+const CONTAINING: &str = "
+    SELECT source, webhook_id FROM webhook_payloads
+    WHERE stored_on = $1 AND ($2::text IS NULL OR source = $2) AND position($3::bytea IN body) > 0
+    LIMIT $4";
 
 const MISSING_DAYS: &str = "
     SELECT day::date AS day
@@ -71,8 +77,9 @@ pub async fn insert(transaction: &Transaction<'_>, rows: &[(&WebhookKey, &Messag
     let types: Vec<Option<&str>> = rows.iter().map(|(_, message)| message.content_type.as_deref()).collect();
     let headers: Vec<String> = rows.iter().map(|(_, message)| headers_json(message)).collect();
     let bodies: Vec<&[u8]> = rows.iter().map(|(_, message)| message.body.as_ref()).collect();
+    let traces: Vec<Option<&str>> = rows.iter().map(|(_, message)| message.trace_id()).collect();
     let statement = transaction.prepare_cached(INSERT).await?;
-    transaction.execute(&statement, &[&sources, &ids, &types, &headers, &bodies]).await?;
+    transaction.execute(&statement, &[&sources, &ids, &types, &headers, &bodies, &traces]).await?;
     Ok(())
 }
 
@@ -97,6 +104,22 @@ pub async fn read(client: &Client, day: Date, key: &WebhookKey) -> Result<Option
     row.as_ref().map(Content::read).transpose()
 }
 
+/// The webhooks of one day whose body contains a text, at most `limit`. Reads every body of that day: give the
+/// transaction a `statement_timeout`.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn containing(
+    transaction: &Transaction<'_>,
+    day: Date,
+    source: Option<&str>,
+    text: &str,
+    limit: i64,
+) -> Result<Vec<WebhookKey>, Error> {
+    let rows = transaction.query(CONTAINING, &[&day, &source, &text.as_bytes(), &limit]).await?;
+    rows.iter().map(processed_webhooks::key).collect()
+}
+
 fn headers_json(message: &Message) -> String {
     let headers: std::collections::BTreeMap<_, _> = message.headers.iter().map(|(name, value)| (name, value)).collect();
     super::json(&headers)
@@ -118,6 +141,29 @@ pub async fn make_partitions(client: &mut Client) -> Result<usize, Error> {
     }
     transaction.commit().await?;
     Ok(missing.len())
+}
+
+/// The partitions of days older than `days`, whether they are still attached or not.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn partitions_before(client: &Client, days: i32) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for statement in [PARTITIONS_BEFORE, DETACHED_BEFORE] {
+        for row in client.query(statement, &[&days]).await? {
+            names.push(row.try_get("name")?);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The days, of today and the next [`DAYS_AHEAD`], that have no partition.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn missing_days(client: &Client) -> Result<Vec<Date>, Error> {
+    client.query(MISSING_DAYS, &[&DAYS_AHEAD]).await?.iter().map(|row| row.try_get("day")).collect()
 }
 
 /// The statements for one day. Dates are ours, so nothing needs quoting.

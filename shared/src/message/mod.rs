@@ -55,6 +55,13 @@ impl Message {
         self.steering.as_ref().map_or(self.received_at, |steering| steering.at)
     }
 
+    /// The id of its trace: the 32 hexadecimal digits within [`Self::traceparent`], if they are there.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&str> {
+        let id = self.traceparent.as_deref()?.split('-').nth(1)?;
+        (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+    }
+
     /// The replay that it is, if it is one.
     #[must_use]
     pub fn replay(&self) -> Option<&Replay> {

@@ -20,6 +20,8 @@ pub struct Plan {
     pub calls: Vec<Call>,
     /// What an effect left out, and why.
     pub skips: Vec<Skip>,
+    /// What it can be found by.
+    pub search_keys: Vec<super::SearchKey>,
 }
 
 /// Take a quantity of one SKU out of stock, once per (source, order, line).

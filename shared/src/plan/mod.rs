@@ -10,6 +10,7 @@ mod expression;
 mod http;
 mod intent;
 mod inventory;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,8 @@ pub use self::effect::Effect;
 pub use self::expression::{Body, CompileError, Expression, ExpressionError};
 pub use self::http::{Destination, DestinationError};
 pub use self::intent::{Call, CallBody, Decrement, Email, Letter, Plan, PlanError, Skip};
+use self::search::SearchKeys;
+pub use self::search::{SearchKey, normal};
 use crate::config::{Config, EffectsConfig, RouteConfig};
 use crate::name::Name;
 
@@ -39,6 +42,7 @@ pub struct Subject<'a> {
 /// All routes and effects, compiled.
 pub struct Planner {
     routes: Vec<Route>,
+    search_keys: SearchKeys,
 }
 
 struct Route {
@@ -69,7 +73,8 @@ impl Planner {
         for (name, route) in &config.routes {
             routes.push(compile_route(name, route, &effects, &mut mistakes));
         }
-        if mistakes.is_empty() { Ok(Self { routes }) } else { Err(mistakes) }
+        let search_keys = SearchKeys::compile(config, &mut mistakes);
+        if mistakes.is_empty() { Ok(Self { routes, search_keys }) } else { Err(mistakes) }
     }
 
     /// What is to be done for a webhook.
@@ -78,7 +83,12 @@ impl Planner {
     /// When a filter, mapping or template fails on this body, as it will every time.
     pub fn plan(&self, subject: Subject<'_>) -> Result<Plan, PlanError> {
         let mut plan = Plan::default();
-        let mut body = None;
+        // What cannot be read has no keys; a route that needs to read it says so.
+        let keyed = self.search_keys.wants(subject.source).then(|| Body::parse(subject.body).ok());
+        let mut body = keyed.flatten();
+        if let Some(body) = &body {
+            plan.search_keys = self.search_keys.of(subject.source, body);
+        }
         let mut ran: Vec<&Name> = Vec::new();
         for route in self.routes.iter().filter(|route| route.listens_to(subject)) {
             let body = match &mut body {

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::statvfs;
 
@@ -69,10 +69,18 @@ impl Disk for Replica {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        let stat = statvfs(self.path()).map_err(io::Error::from)?;
-        // Their types differ from system to system; here both are u64.
-        Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
+        free_bytes(self.path())
     }
+}
+
+/// Bytes that may still be written to the file system that a path is on.
+///
+/// # Errors
+/// When the system does not say.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let stat = statvfs(path).map_err(io::Error::from)?;
+    // Their types differ from system to system; here both are u64.
+    Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
 }
 
 fn path(replica: &Replica, name: BatchName, folder: Folder) -> PathBuf {

@@ -28,7 +28,7 @@ mod tests;
 
 pub use self::batch::{Batch, BatchBuilder, Damage, MAX_BATCH_BYTES, MAX_RECORD_BYTES};
 pub use self::directory::{BatchFile, DirectoryError, Folder, Replica, batches, replicas, waiting_files};
-pub use self::disk::Disk;
+pub use self::disk::{Disk, free_bytes};
 pub use self::name::BatchName;
 pub use self::record::RecordError;
 pub use self::store::{Holdings, Limits, Settlement, Store, StoreError};

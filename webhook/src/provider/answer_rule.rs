@@ -11,10 +11,18 @@ use super::BodyPath;
 #[cfg_attr(test, derive(JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AnswerRule {
-    /// The body; Oncehook's own JSON document if it is not given.
+    /// The body; Oncehook's own JSON document if it is not given. If it is empty, refusals have no body either.
     pub body: Option<String>,
     /// Its media type; left out if the body is empty.
     pub content_type: Option<String>,
+}
+
+impl AnswerRule {
+    /// Whether the provider wants no answer to have a body, whatever it says.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.body.as_deref() == Some("")
+    }
 }
 
 /// A genuine request that is answered at once and is no webhook.

@@ -70,6 +70,9 @@ fn about(name: &str, file: &ProviderFile, found: &mut Found) {
         file.answer_deadline_ms,
         "500 to 120000",
     );
+    if let Some(tolerated) = file.failures_tolerated {
+        found.unless((1..=1000).contains(&tolerated), "failures_tolerated", tolerated, "1 to 1000");
+    }
 }
 
 fn places(file: &ProviderFile, found: &mut Found) {

@@ -30,6 +30,8 @@ pub struct ProviderFile {
     pub retry_horizon_hours: u32,
     /// How long the provider waits for an answer, in milliseconds.
     pub answer_deadline_ms: u32,
+    /// How many answers in a row other than 2xx the provider takes before it ends the subscription, if it does.
+    pub failures_tolerated: Option<u32>,
     /// Whether the signature covers a time of sending that is checked; checked against the template.
     pub timestamp_signed: bool,
     /// Headers copied onto the message.

@@ -132,6 +132,12 @@ impl Provider {
         Duration::from_secs(u64::from(self.file.retry_horizon_hours) * 3600)
     }
 
+    /// How many answers in a row other than 2xx it takes before it ends the subscription; `None` if it does not.
+    #[must_use]
+    pub fn failures_tolerated(&self) -> Option<u32> {
+        self.file.failures_tolerated
+    }
+
     /// How long the provider waits for an answer.
     #[must_use]
     pub fn answer_deadline(&self) -> Duration {

@@ -45,7 +45,7 @@ impl Verifier {
         let verdict = self.verify(request);
         let steps = match &self.scheme {
             Scheme::Signed(scheme) => signed(self, scheme, request, &verdict),
-            Scheme::Token(_) => vec![Step::of("token", "the secret itself".to_owned(), said(&verdict))],
+            Scheme::Token(_) => vec![Step::of("token", "the secret itself".to_owned(), said_of_token(&verdict))],
             Scheme::Unchecked => vec![Step::of("signature", "none".to_owned(), Ok("nobody looks".to_owned()))],
         };
         Explanation { steps, verdict }
@@ -58,6 +58,16 @@ fn said(verdict: &Result<Verified, Refusal>) -> Result<String, String> {
         Ok(Verified::ByCertificate) => Ok("the certificate's key matches".to_owned()),
         Ok(Verified::Unchecked) => Ok("nobody looks".to_owned()),
         Err(refusal) => Err(refusal.to_string()),
+    }
+}
+
+/// The same where the request just shows the secret.
+fn said_of_token(verdict: &Result<Verified, Refusal>) -> Result<String, String> {
+    match verdict {
+        Err(Refusal::SignatureMissing) => Err("there is none".to_owned()),
+        Err(Refusal::SignatureEmpty) => Err("it is empty".to_owned()),
+        Err(Refusal::NoSecretMatched) => Err("it is another".to_owned()),
+        verdict => said(verdict),
     }
 }
 
@@ -90,7 +100,7 @@ fn signed(
     }
     let bytes = format!("{} bytes, SHA-256 {}", request.body.len(), hex::encode(crate::hash::sha256(request.body)));
     steps.push(match verdict {
-        Err(Refusal::NoSecretMatched) => altered(verifier, request, bytes),
+        Err(Refusal::NoSecretMatched) => altered(verifier, rule, request, bytes),
         _ => Step::of("body", "the raw bytes".to_owned(), Ok(bytes)),
     });
     let expected = match scheme.keys() {
@@ -102,6 +112,11 @@ fn signed(
     match verdict {
         Ok(_) | Err(Refusal::NoSecretMatched | Refusal::SecretExpired { .. }) => {
             steps.push(Step::of("secret", expected, said(verdict)));
+        }
+        Err(refusal @ Refusal::CertificateUnknown { .. }) => {
+            let found =
+                format!("{refusal}; nothing is fetched here, a source with the certificate as its secret needs none");
+            steps.push(Step::of("secret", expected, Err(found)));
         }
         Err(refusal) if steps.iter().all(|step| step.fine) => {
             steps.push(Step::of("secret", expected, Err(refusal.to_string())));
@@ -152,15 +167,19 @@ fn other_encoding(scheme: &Signed, request: Incoming<'_>) -> &'static str {
 }
 
 /// Looks for the change that would explain a signature that doesn't match.
-fn altered(verifier: &Verifier, request: Incoming<'_>, bytes: String) -> Step {
-    let expected = "the bytes that were signed".to_owned();
+fn altered(verifier: &Verifier, rule: &SignedRule, request: Incoming<'_>, bytes: String) -> Step {
     let helps = |body: &[u8]| verifier.verify(Incoming { body, ..request }).is_ok();
     let change = variants(request.body).into_iter().find(|(_, body)| helps(body));
-    let found = match change {
-        Some((change, _)) => Err(format!("{bytes}; altered on the way: {change}")),
-        None => Ok(format!("{bytes}; altered, or signed with another secret")),
+    let why = match change {
+        Some((change, _)) => format!("altered on the way: {change}"),
+        None => {
+            let url = if rule.template.has(&Part::Url) { ", or over another URL" } else { "" };
+            let parameter =
+                if rule.template.parameters().next().is_some() { ", or with another parameter" } else { "" };
+            format!("altered, or signed with another secret{url}{parameter}")
+        }
     };
-    Step::of("body", expected, found)
+    Step::of("body", "the bytes that were signed".to_owned(), Err(format!("{bytes}; {why}")))
 }
 
 /// A body before some program on the way changed it, for the changes that programs make.
@@ -199,7 +218,7 @@ fn without_spaces(json: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Headers, Outgoing, Signer};
+    use super::super::{Credentials, Headers, Outgoing, Signer};
     use super::*;
     use crate::provider::Catalogue;
     use secrecy::SecretString;
@@ -245,7 +264,40 @@ mod tests {
         assert!(missing.contains("false signature: no header carries a signature"), "{missing}");
         let other = explain("github", |_, body| body[7] = b'f', 0);
         assert_eq!(other.verdict, Err(Refusal::NoSecretMatched));
-        assert!(text(&other).contains("altered, or signed with another secret"));
+        assert!(text(&other).contains("altered, or signed with another secret\n"));
+    }
+
+    #[test]
+    fn what_else_is_signed_is_told_where_nothing_else_helps() {
+        let catalogue = Catalogue::built_in().unwrap();
+        let provider = catalogue.get("square").unwrap();
+        let credentials = |url: &str| {
+            let public_url = Some(url.to_owned());
+            Credentials { public_url, ..SecretString::from(SECRET).into() }
+        };
+        let (ours, theirs) = (credentials("https://a.example/ours"), credentials("https://a.example/theirs"));
+        let at = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
+        let outgoing = Outgoing { id: "1", topic: "t", body: b"{}", at };
+        let signed = Signer::new(provider, theirs).unwrap().sign(outgoing).unwrap();
+        let headers: Headers<'_> =
+            signed.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let request = Incoming { headers: &headers, query: None, body: b"{}", received_at: at };
+        let said = text(&Verifier::new(provider, ours).unwrap().explain(request));
+        assert!(said.contains("true url: https://a.example/ours"), "{said}");
+        assert!(said.contains("false body: ") && said.contains("another secret, or over another URL"), "{said}");
+    }
+
+    #[test]
+    fn of_a_token_it_is_said_that_it_is_another_or_none() {
+        let token =
+            |change: fn(&mut Vec<(String, String)>)| text(&explain("gitlab-token", |headers, _| change(headers), 0));
+        assert!(token(|_| {}).contains("true token: secret 2 matches"));
+        assert!(
+            token(|headers| headers.retain(|(name, _)| name != "X-Gitlab-Token"))
+                .contains("false token: there is none")
+        );
+        let another = token(|headers| headers.iter_mut().for_each(|(_, value)| value.push('x')));
+        assert!(another.contains("false token: it is another"), "{another}");
     }
 
     #[test]

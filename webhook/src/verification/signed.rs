@@ -96,13 +96,12 @@ impl Scheme {
             return self.by_certificate(request, signed(""), &candidates);
         }
         // No early end: every key is tried on every candidate.
-        let mut matched = None;
+        let mut matched = Vec::new();
         for url in &urls {
-            for (index, equal) in self.matches(signed(url), &candidates)?.into_iter().enumerate() {
-                matched = matched.or(equal.then_some(index));
-            }
+            let keys = self.matches(signed(url), &candidates)?.into_iter().enumerate();
+            matched.extend(keys.filter(|(_, equal)| *equal).map(|(index, _)| index));
         }
-        self.still_valid(matched.ok_or(Refusal::NoSecretMatched)?, request.received_at)
+        self.in_use(&matched, request.received_at)
     }
 
     /// For each key, whether it made one of the candidates.
@@ -143,10 +142,15 @@ impl Scheme {
         if genuine { Ok(Verified::ByCertificate) } else { Err(Refusal::NoSecretMatched) }
     }
 
-    fn still_valid(&self, index: usize, at: OffsetDateTime) -> Result<Verified, Refusal> {
-        match self.not_after.get(index).copied().flatten() {
-            Some(not_after) if at > not_after => Err(Refusal::SecretExpired { position: index + 1 }),
-            _ => Ok(Verified::BySecret { index }),
+    /// The first of the secrets that matched whose time is not over. While it rotates, a provider signs with several: one
+    /// that has ended here does no harm to another.
+    fn in_use(&self, matched: &[usize], at: OffsetDateTime) -> Result<Verified, Refusal> {
+        let is_over =
+            |index: usize| self.not_after.get(index).copied().flatten().is_some_and(|not_after| at > not_after);
+        match (matched.iter().find(|index| !is_over(**index)), matched.first()) {
+            (Some(index), _) => Ok(Verified::BySecret { index: *index }),
+            (None, Some(index)) => Err(Refusal::SecretExpired { position: index + 1 }),
+            (None, None) => Err(Refusal::NoSecretMatched),
         }
     }
 

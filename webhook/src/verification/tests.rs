@@ -6,7 +6,8 @@ use secrecy::SecretString;
 use time::OffsetDateTime;
 
 use super::{
-    Headers, Incoming, MAX_CANDIDATES, MAX_SECRETS, Outgoing, Refusal, SecretError, Signer, Verified, Verifier,
+    Credentials, Headers, Incoming, MAX_CANDIDATES, MAX_SECRETS, Outgoing, Refusal, Secret, SecretError, Signer,
+    Verified, Verifier,
 };
 use crate::provider::{Catalogue, Provider};
 
@@ -81,6 +82,31 @@ fn signatures_are_counted_before_they_are_compared() {
     assert_eq!(with_more(MAX_CANDIDATES - 1, "v1,bm90IGl0 "), genuine);
     assert_eq!(with_more(MAX_CANDIDATES, "v1,bm90IGl0 "), Err(Refusal::TooManySignatures));
     assert_eq!(with_more(1000, "v1a,bm90IGl0 "), genuine);
+}
+
+/// While a secret is changed, Stripe signs with the former and the new one, in one header.
+#[test]
+fn a_secret_that_has_ended_does_no_harm_to_one_that_has_not() {
+    let provider = built_in("stripe");
+    let at = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
+    let outgoing = Outgoing { id: "", topic: "", body: br#"{"id":"evt_1"}"#, at };
+    let signature = |secret: &str| {
+        let headers = Signer::new(&provider, SecretString::from(secret)).unwrap().sign(outgoing).unwrap().headers;
+        headers[0].1.split_once(',').unwrap().1.to_owned()
+    };
+    let header = |signatures: &str| vec![("Stripe-Signature".to_owned(), format!("t=1700000000,{signatures}"))];
+    let mut secrets = vec![Secret::from(SecretString::from("former")), SecretString::from("new").into()];
+    let verified = |secrets: &[Secret], signatures: &str| {
+        let credentials = Credentials { secrets: secrets.to_vec(), ..Credentials::default() };
+        verify(&Verifier::new(&provider, credentials).unwrap(), &header(signatures), outgoing.body, at)
+    };
+    let both = format!("{},{}", signature("former"), signature("new"));
+    assert_eq!(verified(&secrets, &both), Ok(Verified::BySecret { index: 0 }));
+    secrets[0].not_after = Some(at - time::Duration::seconds(1));
+    assert_eq!(verified(&secrets, &both), Ok(Verified::BySecret { index: 1 }));
+    assert_eq!(verified(&secrets, &signature("former")), Err(Refusal::SecretExpired { position: 1 }));
+    secrets[1].not_after = secrets[0].not_after;
+    assert_eq!(verified(&secrets, &both), Err(Refusal::SecretExpired { position: 1 }));
 }
 
 /// Forms that later providers need and the built-in ones don't have: two values in one header, literal text

@@ -14,6 +14,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::tls::TlsInfo;
 use reqwest::{Client, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use shared::config::{HttpEffectConfig, SecretError, SecretRef};
@@ -25,7 +26,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::resolver::PublicResolver;
-use super::{Perform, Performance};
+use super::{PeerCertificates, Perform, Performance};
 
 /// How much of an answer is read: enough for a hint, and for a connection to be used again.
 const MAX_ANSWER_BYTES: usize = 16 * 1024;
@@ -57,6 +58,7 @@ pub enum HttpEffectError {
 /// Calls the URLs of all `http` effects.
 pub(crate) struct HttpPerformer {
     destinations: HashMap<String, Peer>,
+    certificates: PeerCertificates,
 }
 
 /// One effect's peer.
@@ -72,19 +74,24 @@ impl HttpPerformer {
     pub(crate) fn new<'c>(
         effects: impl Iterator<Item = (&'c Name, &'c HttpEffectConfig)>,
         begin_timeout: Duration,
+        certificates: PeerCertificates,
     ) -> Result<Self, HttpEffectError> {
         let builder = || {
             let builder = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
-            let builder = builder.connect_timeout(begin_timeout).pool_idle_timeout(IDLE_TIMEOUT);
+            let builder = builder.connect_timeout(begin_timeout).pool_idle_timeout(IDLE_TIMEOUT).tls_info(true);
             builder.user_agent(concat!("Oncehook/", env!("CARGO_PKG_VERSION")))
         };
         let guarded = builder().dns_resolver(Arc::new(PublicResolver)).build()?;
         let open = builder().build()?;
         let peer = |(name, config): (&Name, &HttpEffectConfig)| {
+            if config.url.starts_with("https:") {
+                certificates.expect(name.as_str());
+            }
             let client = if config.allow_private { open.clone() } else { guarded.clone() };
             Ok((name.to_string(), Peer::new(name, config, client)?))
         };
-        Ok(Self { destinations: effects.map(peer).collect::<Result<_, HttpEffectError>>()? })
+        let destinations = effects.map(peer).collect::<Result<_, HttpEffectError>>()?;
+        Ok(Self { destinations, certificates })
     }
 
     async fn call(&self, effect: &Lease) -> Performance {
@@ -102,7 +109,12 @@ impl HttpPerformer {
         };
         let request = peer.client.post(peer.destination.url().clone()).headers(headers).body(body.json);
         match request.send().await {
-            Ok(answer) => judge(answer).await,
+            Ok(answer) => {
+                if let Some(der) = answer.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate) {
+                    self.certificates.seen(&effect.effect, der);
+                }
+                judge(answer).await
+            }
             Err(error) if error.is_connect() || error.is_builder() => Performance::NotSent(why(error)),
             Err(error) => Performance::Unknown(why(error)),
         }

@@ -7,6 +7,7 @@
 mod attempt;
 mod email;
 mod http;
+mod peer_certificates;
 mod resolver;
 mod smtp;
 
@@ -36,8 +37,8 @@ pub(crate) use self::attempt::{AttemptRules, Performance};
 pub(crate) use self::email::EmailPerformer;
 pub use self::http::HttpEffectError;
 pub(crate) use self::http::HttpPerformer;
-pub use self::smtp::SmtpUrlError;
-pub(crate) use self::smtp::{SmtpConfig, SmtpPool};
+pub(crate) use self::peer_certificates::PeerCertificates;
+pub(crate) use self::smtp::SmtpPool;
 use crate::metrics::{Metrics, PanicPlace};
 use crate::panics::panic_text;
 

@@ -18,7 +18,7 @@ mod session;
 #[cfg(test)]
 mod model;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::requests::{Company, GroupLimits, Submissions, requests};
 use self::session::PublishSession;
-use super::{Broker, LinkState, Topology, supervise};
+use super::{Broker, LinkState, MessagingMetrics, Topology, supervise};
 use crate::config::QueueConfig;
 use crate::message::{self, Message};
 
@@ -60,6 +60,21 @@ pub enum PublishError {
 }
 
 impl PublishError {
+    /// How logs and metrics call it.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Unencodable => "unencodable",
+            Self::TimedOut => "timed_out",
+            Self::Blocked => "blocked",
+            Self::Refused => "refused",
+            Self::Unroutable => "unroutable",
+            Self::Lost => "lost",
+            Self::Rejected => "rejected",
+            Self::Stopped => "stopped",
+        }
+    }
+
     /// Whether the message will never be published, however often it is tried.
     #[must_use]
     pub fn is_for_good(self) -> bool {
@@ -80,6 +95,8 @@ pub struct PublisherConfig {
     pub timeout: Duration,
     /// Messages waiting for their group; more wait outside.
     pub queue: usize,
+    /// Where publishes are counted.
+    pub metrics: MessagingMetrics,
 }
 
 impl PublisherConfig {
@@ -87,7 +104,14 @@ impl PublisherConfig {
     #[must_use]
     pub fn new(config: &QueueConfig, timeout: Duration) -> Self {
         let (group, channels) = (config.publish_group, config.publish_channels);
-        Self { group, group_bytes: config.publish_group_bytes, channels, timeout, queue: group * channels }
+        let (group_bytes, queue) = (config.publish_group_bytes, group * channels);
+        Self { group, group_bytes, channels, timeout, queue, metrics: MessagingMetrics::default() }
+    }
+
+    /// The same, counted there.
+    #[must_use]
+    pub fn counted_by(self, metrics: MessagingMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     fn limits(&self) -> GroupLimits {
@@ -101,6 +125,7 @@ pub struct Publisher {
     submissions: Submissions,
     link: watch::Receiver<LinkState>,
     timeout: Duration,
+    metrics: MessagingMetrics,
 }
 
 impl Publisher {
@@ -115,7 +140,7 @@ impl Publisher {
         let (state, link) = watch::channel(LinkState::Down);
         let session = PublishSession { topology, config: config.clone(), requests };
         let task = tokio::spawn(supervise(broker, "publish", state, stop, session));
-        (Self { submissions, link, timeout: config.timeout }, task)
+        (Self { submissions, link, timeout: config.timeout, metrics: config.metrics.clone() }, task)
     }
 
     /// Publishes to a queue and waits for the confirm, within the budget.
@@ -136,6 +161,18 @@ impl Publisher {
     }
 
     async fn publish_in(&self, company: Company, queue: &str, message: &Message) -> Result<(), PublishError> {
+        let began = Instant::now();
+        let published = self.publish_within_budget(company, queue, message).await;
+        self.metrics.published(queue, published, began.elapsed());
+        published
+    }
+
+    async fn publish_within_budget(
+        &self,
+        company: Company,
+        queue: &str,
+        message: &Message,
+    ) -> Result<(), PublishError> {
         let properties = message::encode(message).map_err(|_too_long| PublishError::Unencodable)?;
         let publishing = self.submissions.submit(company, queue, properties, message.body.clone());
         let mut link = self.link.clone();

@@ -13,10 +13,22 @@ const PURGE: &str = "
         LIMIT $2
         FOR UPDATE SKIP LOCKED))";
 
+const COUNT_EXPIRED: &str = "
+    SELECT count(*) AS rows FROM outbox
+    WHERE state IN ('sent', 'cancelled') AND purged_at IS NULL AND settled_at < now() - make_interval(days => $1)";
+
 /// Empties up to `limit` rows that were sent or cancelled more than `days` ago; returns how many.
 ///
 /// # Errors
 /// When the statement fails.
 pub async fn purge(client: &impl GenericClient, days: i32, limit: i64) -> Result<u64, Error> {
     client.execute(PURGE, &[&days, &limit]).await
+}
+
+/// How many rows [`purge`] would empty.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn count_expired(client: &impl GenericClient, days: i32) -> Result<i64, Error> {
+    client.query_one(COUNT_EXPIRED, &[&days]).await?.try_get("rows")
 }

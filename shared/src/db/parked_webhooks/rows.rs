@@ -12,6 +12,7 @@ use tokio_postgres::{Error, Row};
 use super::ParkReason;
 use crate::db::Content;
 use crate::db::processed_webhooks::WebhookKey;
+use crate::db::processed_webhooks::search::Stretch;
 
 /// What a row says, without its body.
 macro_rules! columns {
@@ -44,8 +45,40 @@ const PAGE: &str = concat!(
 
 const FIND: &str = concat!("SELECT ", columns!(), " FROM parked_webhooks WHERE source = $1 AND webhook_id = $2");
 
+/// The newest first, what was processed meanwhile left out.
+const NEWEST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM parked_webhooks
+      WHERE state <> 'resolved' AND ($1::text IS NULL OR source = $1) AND parked_at >= $2 AND parked_at <= $3
+        AND (parked_at, source, webhook_id) < ($3, $4, $5)
+      ORDER BY parked_at DESC, source DESC, webhook_id DESC
+      LIMIT $6"
+);
+
+/// Among the newest thousand: bodies are read one by one.
+const CONTAINING: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM (SELECT * FROM parked_webhooks WHERE state <> 'resolved' ORDER BY parked_at DESC LIMIT 1000) AS newest
+      WHERE position($1::bytea IN body) > 0
+      LIMIT $2"
+);
+
+/// By reason, each counted up to a bound.
+const BOUNDED_COUNTS: &str = concat!(
+    "SELECT reasons.reason, found.rows, found.oldest
+     FROM unnest($1::text[]) AS reasons (reason) CROSS JOIN LATERAL (
+        SELECT count(*) AS rows, min(parked_at) AS oldest FROM (
+            SELECT parked_at FROM parked_webhooks
+            WHERE reason = reasons.reason AND state IN ('parked', 'redriving') AND ",
+    waits!(),
+    " ORDER BY parked_at LIMIT $2) AS one) AS found
+     WHERE found.rows > 0 ORDER BY found.oldest"
+);
+
 const CONTENT: &str = "
-    SELECT content_type, headers, body FROM parked_webhooks WHERE source = $1 AND webhook_id = $2";
+    SELECT content_type, headers, body, trace_id FROM parked_webhooks WHERE source = $1 AND webhook_id = $2";
 
 /// Where a parked webhook is, as the column's CHECK says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -98,6 +131,18 @@ pub struct ParkedCursor {
     pub parked_at: OffsetDateTime,
     /// What it is known by.
     pub key: WebhookKey,
+}
+
+/// What waits for a person for one reason, counted up to a bound.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BoundedReason {
+    /// The reason.
+    pub reason: ParkReason,
+    /// How many; the bound when there are more.
+    pub rows: i64,
+    /// When the oldest was first parked.
+    #[serde(with = "time::serde::rfc3339")]
+    pub oldest: OffsetDateTime,
 }
 
 /// What is known of a parked webhook, without its body.
@@ -186,6 +231,43 @@ pub async fn page(
         )
         .await?;
     rows.iter().map(ParkedRow::read).collect()
+}
+
+/// What lies behind a webhook, the newest first, at most `limit`; without what was processed meanwhile.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn newest(client: &Client, stretch: &Stretch, limit: i64) -> Result<Vec<ParkedRow>, Error> {
+    let Stretch { source, since, before, before_key } = stretch;
+    let statement = client.prepare_cached(NEWEST).await?;
+    let rows =
+        client.query(&statement, &[source, since, before, &before_key.source, &before_key.webhook_id, &limit]).await?;
+    rows.iter().map(ParkedRow::read).collect()
+}
+
+/// Those of the thousand that were parked last whose body contains a text.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn containing(client: &Client, text: &str, limit: i64) -> Result<Vec<ParkedRow>, Error> {
+    let rows = client.query(&client.prepare_cached(CONTAINING).await?, &[&text.as_bytes(), &limit]).await?;
+    rows.iter().map(ParkedRow::read).collect()
+}
+
+/// What waits for a person, by reason, the longest waiting first; each reason is counted up to `bound`.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn bounded_counts(client: &Client, bound: i64) -> Result<Vec<BoundedReason>, Error> {
+    let reasons: Vec<&str> =
+        <ParkReason as clap::ValueEnum>::value_variants().iter().map(|reason| reason.as_str()).collect();
+    let rows = client.query(&client.prepare_cached(BOUNDED_COUNTS).await?, &[&reasons, &bound]).await?;
+    rows.iter()
+        .map(|row| {
+            let (reason, count) = (row.try_get("reason")?, row.try_get("rows")?);
+            Ok(BoundedReason { reason, rows: count, oldest: row.try_get("oldest")? })
+        })
+        .collect()
 }
 
 /// One parked webhook, whatever its state.

@@ -37,7 +37,7 @@ const BEGIN: &str = concat!(
     " UPDATE parked_webhooks
       SET state = 'redriving', generation = generation + 1, redriven_at = NULL, changed_at = now()
       FROM locked WHERE source = locked_source AND webhook_id = locked_id
-      RETURNING content_type, headers, body, ",
+      RETURNING content_type, headers, body, trace_id, ",
     columns!()
 );
 

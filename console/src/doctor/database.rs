@@ -1,0 +1,173 @@
+//! Postgres: whether it can be reached, what it promises, the schema, the clock, and how near it is to its limits.
+
+use deadpool_postgres::Client;
+use deadpool_postgres::tokio_postgres::Error as DbError;
+use shared::config::Config;
+use shared::db::migrate::{self, SchemaStanding};
+use shared::db::server::{self, ServerFacts};
+use shared::db::webhook_payloads;
+use shared::error_chain::error_chain;
+use time::{Duration, OffsetDateTime};
+
+use super::finding::Findings;
+use crate::connect;
+use crate::settings::Settings;
+
+/// Clocks that differ by more make leases and ages look wrong.
+const CLOCK_DOUBTFUL: Duration = Duration::seconds(5);
+/// Clocks that differ by more have signatures refused that are good.
+const CLOCK_WRONG: Duration = Duration::seconds(60);
+/// Of the connections that the server grants, in percent.
+const CONNECTIONS_NEAR: i64 = 80;
+/// Of the two thousand million transactions after which the server stops.
+const TRANSACTION_AGE_NEAR: i64 = 1_000_000_000;
+
+/// Looks at the database.
+pub(super) async fn look(settings: &Settings, config: Option<&Config>, found: &mut Findings) {
+    if settings.database_url.is_none() {
+        let mend = "set it to postgres://user:password@host:5432/database";
+        return found.fail("DATABASE_URL", "it is not set", mend);
+    }
+    let client = match connect::database(settings).await {
+        Ok(client) => client,
+        Err(error) => {
+            let mend = "start Postgres, or mend host, port, user, password and database in DATABASE_URL";
+            return found.fail("connection", error_chain(error.as_ref()), mend);
+        }
+    };
+    if let Err(error) = ask(&client, config, found).await {
+        found.fail("questions", error_chain(&error), "look into the server's log");
+    }
+}
+
+async fn ask(client: &Client, config: Option<&Config>, found: &mut Findings) -> Result<(), DbError> {
+    let facts = server::facts(client).await?;
+    found.ok("connection", format!("Postgres {}", facts.version));
+    promises(&facts, found);
+    limits(&facts, config, found);
+    clock(client, found).await?;
+    let schema = migrate::standing(client).await?;
+    migrations(&schema, found);
+    if schema.applied == 0 {
+        found.skip("partitions", "there is no schema yet");
+    } else {
+        partitions(client, found).await?;
+    }
+    vacuum(client, &facts, found).await
+}
+
+/// What a COMMIT must mean, for an acknowledgement to mean anything.
+fn promises(facts: &ServerFacts, found: &mut Findings) {
+    if facts.read_only {
+        let mend = "let DATABASE_URL lead to the primary (target_session_attrs=read-write with several hosts)";
+        found.fail("writes", "this is a standby, or refuses to write", mend);
+    }
+    if facts.encoding != "UTF8" {
+        let mend = "make the database anew with ENCODING 'UTF8' TEMPLATE template0";
+        found.fail("encoding", format!("{} does not hold every text", facts.encoding), mend);
+    }
+    let lost = "what was acknowledged is forgotten when the server loses power";
+    let safe = facts.fsync && facts.full_page_writes && facts.synchronous_commit != "off";
+    if safe {
+        found.ok("durability", format!("fsync on, synchronous_commit {}", facts.synchronous_commit));
+    }
+    if !facts.fsync {
+        found.fail("durability", format!("fsync is off: {lost}"), "ALTER SYSTEM SET fsync = on, and reload");
+    }
+    if !facts.full_page_writes {
+        let mend = "ALTER SYSTEM SET full_page_writes = on, and reload";
+        found.fail("durability", "full_page_writes is off: a crash can leave pages half written", mend);
+    }
+    if facts.synchronous_commit == "off" {
+        let mend = "ALTER ROLE … SET synchronous_commit = on for the worker's role";
+        found.fail("durability", format!("synchronous_commit is off: {lost}"), mend);
+    }
+}
+
+fn limits(facts: &ServerFacts, config: Option<&Config>, found: &mut Findings) {
+    let ServerFacts { connections, max_connections, transaction_age, .. } = facts;
+    let counted = format!("{connections} of {max_connections} are in use");
+    let each = config.map_or(0, |config| config.worker.database_connections);
+    if connections * 100 >= max_connections * CONNECTIONS_NEAR {
+        let mend = format!("raise max_connections; each worker takes up to {each} (worker.database_connections)");
+        found.warn("connections", counted, mend);
+    } else {
+        found.ok("connections", format!("{counted}; each worker takes up to {each}"));
+    }
+    if *transaction_age >= TRANSACTION_AGE_NEAR {
+        let problem =
+            format!("rows were last frozen {transaction_age} transactions ago; the server stops at 2000000000");
+        found.fail(
+            "transactions",
+            problem,
+            "VACUUM FREEZE, and find out what holds autovacuum up: old transactions, slots",
+        );
+    }
+}
+
+async fn clock(client: &Client, found: &mut Findings) -> Result<(), DbError> {
+    let before = OffsetDateTime::now_utc();
+    let theirs = shared::db::now(client).await?;
+    let after = OffsetDateTime::now_utc();
+    // Theirs was read at some moment in between.
+    let apart = if theirs < before { before - theirs } else { (theirs - after).max(Duration::ZERO) };
+    let says = format!("this machine's and Postgres' clocks are {:.1} s apart", apart.as_seconds_f64());
+    let mend = "let NTP (chrony, systemd-timesyncd) set the clocks of all machines";
+    if apart > CLOCK_WRONG {
+        found.fail("clock", says, mend);
+    } else if apart > CLOCK_DOUBTFUL {
+        found.warn("clock", says, mend);
+    } else {
+        found.ok("clock", says);
+    }
+    Ok(())
+}
+
+fn migrations(schema: &SchemaStanding, found: &mut Findings) {
+    let SchemaStanding { applied, missing, unknown, edited } = schema;
+    if !missing.is_empty() {
+        let mend = "start a worker of this version, or run `worker migrate`";
+        found.fail("migrations", format!("not applied: {}", missing.join(", ")), mend);
+    }
+    if !unknown.is_empty() {
+        let problem = format!("applied by a newer version: {}", unknown.join(", "));
+        found.warn("migrations", problem, "bring this command and all services to the same version");
+    }
+    if !edited.is_empty() {
+        let problem = format!("applied from another text: {}", edited.join(", "));
+        found.fail("migrations", problem, "find out who edited a released migration, and take that back");
+    }
+    if missing.is_empty() && unknown.is_empty() && edited.is_empty() {
+        found.ok("migrations", format!("all {applied} are applied"));
+    }
+}
+
+async fn partitions(client: &Client, found: &mut Findings) -> Result<(), DbError> {
+    let missing = webhook_payloads::missing_days(client).await?;
+    match missing.first() {
+        None => {
+            found.ok("partitions", format!("bodies have room for today and {} days", webhook_payloads::DAYS_AHEAD));
+        }
+        Some(first) => {
+            let mend = "a worker makes them every hour, and when it needs one: start one, or look into its log";
+            found.warn("partitions", format!("{} days have none, the first of them {first}", missing.len()), mend);
+        }
+    }
+    Ok(())
+}
+
+async fn vacuum(client: &Client, facts: &ServerFacts, found: &mut Findings) -> Result<(), DbError> {
+    let neglected = server::neglected(client).await?;
+    if !facts.autovacuum {
+        let mend = "ALTER SYSTEM SET autovacuum = on (and track_counts = on), and reload";
+        found.fail("autovacuum", "it is off: the tables only grow", mend);
+    } else if neglected.is_empty() {
+        found.ok("autovacuum", "keeps up");
+    }
+    for table in neglected {
+        let problem = format!("{} holds {} dead rows beside {} live ones", table.name, table.dead, table.live);
+        let mend = "end transactions that are open for long (pg_stat_activity), or let autovacuum work harder";
+        found.warn("autovacuum", problem, mend);
+    }
+    Ok(())
+}

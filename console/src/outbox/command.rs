@@ -1,0 +1,51 @@
+//! Runs `oncehook outbox` and prints its results.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use shared::db::outbox::steer::Steer;
+
+use super::arguments::{OutboxCommand, SteerArgs};
+use super::steer::Steered;
+use super::{list, steer};
+use crate::connect;
+use crate::output::{Output, show};
+use crate::settings::Settings;
+use crate::steering::Progress;
+
+/// Runs a command and prints its result.
+pub(crate) async fn run(
+    command: OutboxCommand,
+    settings: &Settings,
+    output: Output,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
+    let steered = match command {
+        OutboxCommand::Ls(arguments) => {
+            let client = connect::database(settings).await?;
+            show(&list::list(&client, &arguments).await?, output, out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        OutboxCommand::Resend(arguments) => act(settings, arguments, Steer::Resend).await?,
+        OutboxCommand::Hold(arguments) => act(settings, arguments, Steer::Hold).await?,
+        OutboxCommand::Cancel(arguments) => act(settings, arguments, Steer::Cancel).await?,
+    };
+    show(&steered, output, out)?;
+    Ok(steered.exit_code())
+}
+
+async fn act(settings: &Settings, arguments: SteerArgs, action: Steer) -> anyhow::Result<Steered> {
+    let dry_run = arguments.dry_run;
+    let (chosen, consent) = arguments.chosen(action)?;
+    let client = connect::database(settings).await?;
+    let survey = steer::survey(&client, &chosen, action).await?;
+    if dry_run {
+        return Ok(survey);
+    }
+    if survey.total() == 0 {
+        return Ok(survey.into_done());
+    }
+    consent.obtain(&survey.question())?;
+    let progress = Progress::counting(survey.total(), "effects");
+    steer::run(&client, &chosen, action, &|rows| progress.advance(rows)).await
+}

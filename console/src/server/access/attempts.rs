@@ -1,0 +1,86 @@
+//! Limits how often somebody may show a wrong token.
+//!
+//! Counted by address and altogether, since the beginning of a minute. Only wrong tokens count, so whoever has a right
+//! one is kept out by nobody behind another address. Bounded: of more addresses than fit, all share one count.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long wrong tokens are counted.
+pub(crate) const WINDOW: Duration = Duration::from_secs(60);
+/// Wrong tokens from one address.
+const MAX_OF_ONE: u32 = 10;
+/// Addresses that are told apart.
+const MAX_ADDRESSES: usize = 4_096;
+
+/// Wrong tokens of this minute.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts(Mutex<Window>);
+
+#[derive(Debug, Default)]
+struct Window {
+    began: Option<Instant>,
+    wrong: HashMap<IpAddr, u32>,
+    /// Of those who did not fit.
+    others: u32,
+}
+
+impl Attempts {
+    /// Whether an address may show a token now.
+    pub(crate) fn may_try(&self, address: IpAddr) -> bool {
+        self.with(Instant::now(), |window| *window.count(address) < MAX_OF_ONE)
+    }
+
+    /// A token was wrong.
+    pub(crate) fn wrong(&self, address: IpAddr) {
+        self.with(Instant::now(), |window| *window.count(address) += 1);
+    }
+
+    fn with<T>(&self, now: Instant, act: impl FnOnce(&mut Window) -> T) -> T {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.began.is_none_or(|began| now.duration_since(began) >= WINDOW) {
+            *window = Window { began: Some(now), ..Window::default() };
+        }
+        act(&mut window)
+    }
+}
+
+impl Window {
+    fn count(&mut self, address: IpAddr) -> &mut u32 {
+        if self.wrong.len() >= MAX_ADDRESSES && !self.wrong.contains_key(&address) {
+            return &mut self.others;
+        }
+        self.wrong.entry(address).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_is_stopped_for_the_rest_of_its_minute_and_no_other_is() {
+        let attempts = Attempts::default();
+        let (guesser, other): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        for _ in 0..MAX_OF_ONE {
+            assert!(attempts.may_try(guesser));
+            attempts.wrong(guesser);
+        }
+        assert!(!attempts.may_try(guesser));
+        assert!(attempts.may_try(other));
+        assert!(attempts.with(Instant::now() + WINDOW, |window| *window.count(guesser) < MAX_OF_ONE));
+    }
+
+    #[test]
+    fn more_addresses_than_fit_share_a_count() {
+        let mut window = Window::default();
+        for address in 0..u32::try_from(MAX_ADDRESSES).unwrap() {
+            *window.count(IpAddr::V4(address.into())) += 1;
+        }
+        *window.count([255, 0, 0, 1].into()) += 1;
+        *window.count([255, 0, 0, 2].into()) += 1;
+        assert_eq!((window.wrong.len(), window.others), (MAX_ADDRESSES, 2));
+    }
+}

@@ -1,0 +1,138 @@
+//! Who is calling, told from a request: by a bearer token, or by the cookie of a session.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{FromRequest, HttpRequest, web};
+use shared::db::console_audit::Actor;
+use shared::db::console_sessions;
+use shared::db::console_tokens::Role;
+use shared::message::sha256;
+
+use super::csrf::{CsrfToken, is_from_elsewhere};
+use crate::server::problem::Problem;
+use crate::server::state::Console;
+
+/// The cookie of a session.
+pub(crate) const COOKIE: &str = "oncehook_session";
+/// How the API's callers may name themselves in the audit.
+const ACTOR_HEADER: &str = "x-oncehook-actor";
+/// Where scripts of ours repeat the token that forms repeat in a field.
+const CSRF_HEADER: &str = "x-csrf-token";
+/// The longest name of a person, in characters.
+pub(crate) const MAX_PERSON_CHARS: usize = 64;
+
+/// Somebody with a valid token.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) role: Role,
+    /// Who they say to be.
+    pub(crate) person: String,
+    peer: IpAddr,
+    door: Door,
+}
+
+/// Which way a caller came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// With a bearer token, which no browser sends by itself.
+    Bearer,
+    /// With a session's cookie.
+    Session(CsrfToken),
+}
+
+impl Caller {
+    /// Whether a request of this caller may act; `repeated` is the form's token.
+    ///
+    /// # Errors
+    /// [`Problem::CrossSite`] when the page may not have been ours, [`Problem::Forbidden`] for a viewer.
+    pub(crate) fn may_act(&self, request: &HttpRequest, repeated: Option<&str>) -> Result<(), Problem> {
+        if let Door::Session(token) = &self.door {
+            let in_header = request.headers().get(CSRF_HEADER).and_then(|value| value.to_str().ok());
+            let repeats = repeated.or(in_header).is_some_and(|repeated| token.is_repeated_by(repeated));
+            if is_from_elsewhere(request) || !repeats {
+                return Err(Problem::CrossSite);
+            }
+        }
+        match self.role {
+            Role::Operator => Ok(()),
+            Role::Viewer => Err(Problem::Forbidden),
+        }
+    }
+
+    /// What the page's forms repeat; empty for the API.
+    pub(crate) fn csrf(&self) -> &str {
+        match &self.door {
+            Door::Bearer => "",
+            Door::Session(token) => token.as_str(),
+        }
+    }
+
+    /// For the audit.
+    pub(crate) fn actor(&self) -> Actor {
+        let via = match self.door {
+            Door::Bearer => "api",
+            Door::Session(_) => "browser",
+        };
+        Actor { person: self.person.clone(), role: self.role.as_str(), via, peer: self.peer.to_string() }
+    }
+
+    async fn tell(request: HttpRequest) -> Result<Self, Problem> {
+        let console = request.app_data::<web::Data<Console>>().ok_or(Problem::NotFound)?;
+        let peer = peer(&request);
+        if let Some(token) = bearer(request.headers()) {
+            if !console.attempts.may_try(peer) {
+                return Err(Problem::TooManyAttempts);
+            }
+            let Some(role) = console.tokens.role(token) else {
+                console.attempts.wrong(peer);
+                return Err(Problem::Unauthenticated);
+            };
+            let person = request.headers().get(ACTOR_HEADER).and_then(|name| name.to_str().ok());
+            let person = person.map_or_else(|| "api".to_owned(), named);
+            return Ok(Self { role, person, peer, door: Door::Bearer });
+        }
+        let cookie = cookie(&request).ok_or(Problem::Unauthenticated)?;
+        let client = console.database().await?;
+        let session = console_sessions::find(&client, &sha256(cookie.as_bytes())).await?;
+        let session = session.ok_or(Problem::Unauthenticated)?;
+        // What the token was worth at the login does not count.
+        let role = console.tokens.role_of_hash(&session.token_sha256).ok_or(Problem::Unauthenticated)?;
+        Ok(Self { role, person: session.person, peer, door: Door::Session(CsrfToken::of(&cookie)) })
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        Box::pin(Self::tell(request.clone()))
+    }
+}
+
+/// The session's cookie, if there is one.
+pub(crate) fn cookie(request: &HttpRequest) -> Option<String> {
+    let headers = request.headers().get_all(header::COOKIE).filter_map(|value| value.to_str().ok());
+    let mut cookies = headers.flat_map(|header| header.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
+    cookies.find(|(name, _value)| *name == COOKIE).map(|(_name, value)| value.to_owned())
+}
+
+/// The address of the other end.
+pub(crate) fn peer(request: &HttpRequest) -> IpAddr {
+    request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip())
+}
+
+/// A person's name as it is kept: short, and without control characters.
+pub(crate) fn named(text: &str) -> String {
+    let name: String = text.trim().chars().filter(|char| !char.is_control()).take(MAX_PERSON_CHARS).collect();
+    if name.is_empty() { "somebody".to_owned() } else { name }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

@@ -1,0 +1,156 @@
+//! The login: a token is shown once, and the browser gets a session for it.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use serde::Deserialize;
+use shared::db::console_audit::{self, Actor, Outcome};
+use shared::db::console_sessions::{self, Session};
+use shared::message::sha256;
+
+use super::caller::{COOKIE, cookie, named, peer};
+use super::csrf::is_from_elsewhere;
+use super::tokens::random_text;
+use crate::server::page::{self, AssetPaths};
+use crate::server::problem::Problem;
+use crate::server::state::{Console, Shared};
+
+/// A week, in seconds: the cookie goes when no session can be left.
+const COOKIE_AGE_S: u32 = 7 * 86_400;
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'p> {
+    assets: AssetPaths,
+    next: &'p str,
+    person: &'p str,
+    problem: Option<String>,
+}
+
+/// Where to go behind the login.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Next {
+    #[serde(default)]
+    next: String,
+}
+
+/// What the form says.
+#[derive(Deserialize)]
+pub(crate) struct LoginForm {
+    token: String,
+    #[serde(default)]
+    person: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// Sends somebody to the login, and back here behind it.
+pub(crate) fn ask(request: &HttpRequest) -> HttpResponse {
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    // What acts is not to be repeated behind the login.
+    let next = if request.method() == actix_web::http::Method::GET { path } else { "/" };
+    let query: String = page::query(&[("next", next)]);
+    HttpResponse::SeeOther().insert_header((header::LOCATION, format!("/login{query}"))).finish()
+}
+
+/// `GET /login`.
+pub(crate) async fn form(next: web::Query<Next>) -> Result<HttpResponse, Problem> {
+    page::html(&LoginPage { assets: AssetPaths, next: ours(&next.next), person: "", problem: None })
+}
+
+/// `POST /login`.
+pub(crate) async fn login(
+    request: HttpRequest,
+    console: Shared,
+    form: web::Form<LoginForm>,
+) -> Result<HttpResponse, Problem> {
+    if is_from_elsewhere(&request) {
+        return Err(Problem::CrossSite);
+    }
+    let (address, person) = (peer(&request), named(&form.person));
+    if !console.attempts.may_try(address) {
+        return again(&form, &Problem::TooManyAttempts);
+    }
+    let token = form.token.trim();
+    let role = console.tokens.role(token);
+    let actor =
+        Actor { person, role: role.map_or("none", |role| role.as_str()), via: "browser", peer: address.to_string() };
+    let cookie = random_text().map_err(|_no_randomness| Problem::Unavailable)?;
+    let client = console.database().await?;
+    let audit = console_audit::begin(&client, &actor, "login", "").await?;
+    if role.is_none() {
+        console.attempts.wrong(address);
+        console_audit::finish(&client, audit, Outcome::Refused, "the token is not valid").await?;
+        return again(&form, &Problem::Unauthenticated);
+    }
+    let session = Session { token_sha256: sha256(token.as_bytes()).to_vec(), person: actor.person };
+    console_sessions::begin(&client, &sha256(cookie.as_bytes()), &session).await?;
+    console_audit::finish(&client, audit, Outcome::Done, "").await?;
+    Ok(HttpResponse::SeeOther()
+        .insert_header((header::SET_COOKIE, set_cookie(&request, &cookie, COOKIE_AGE_S)))
+        .insert_header((header::LOCATION, ours(&form.next)))
+        .finish())
+}
+
+/// `POST /logout`. A viewer may log out, too, so this is no `Submitted`.
+pub(crate) async fn logout(request: HttpRequest, console: Shared) -> Result<HttpResponse, Problem> {
+    if is_from_elsewhere(&request) {
+        return Err(Problem::CrossSite);
+    }
+    if let Some(cookie) = cookie(&request) {
+        end(&console, &cookie).await?;
+    }
+    Ok(HttpResponse::SeeOther()
+        .insert_header((header::SET_COOKIE, set_cookie(&request, "", 0)))
+        .insert_header((header::LOCATION, "/login"))
+        .finish())
+}
+
+async fn end(console: &Console, cookie: &str) -> Result<(), Problem> {
+    Ok(console_sessions::end(&console.database().await?, &sha256(cookie.as_bytes())).await?)
+}
+
+fn again(form: &LoginForm, problem: &Problem) -> Result<HttpResponse, Problem> {
+    let page = LoginPage {
+        assets: AssetPaths,
+        next: ours(&form.next),
+        person: form.person.trim(),
+        problem: Some(match problem {
+            Problem::Unauthenticated => "This token is not valid.".to_owned(),
+            other => other.to_string(),
+        }),
+    };
+    let mut response = page::html(&page)?;
+    *response.status_mut() = actix_web::ResponseError::status_code(problem);
+    Ok(response)
+}
+
+/// A path of ours; anything else is the first page.
+fn ours(next: &str) -> &str {
+    let ours = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n', '\t']);
+    if ours { next } else { "/" }
+}
+
+/// Behind TLS, which a proxy in front of us tells of, the cookie is sent over TLS only.
+fn set_cookie(request: &HttpRequest, value: &str, age_s: u32) -> String {
+    let proto = request.headers().get("x-forwarded-proto").and_then(|value| value.to_str().ok());
+    let secure = if proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https")) { "; Secure" } else { "" };
+    format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age_s}{secure}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_login_leads_to_pages_of_ours_only() {
+        for path in ["/", "/webhooks?source=shop&q=1"] {
+            assert_eq!(ours(path), path);
+        }
+        for elsewhere in
+            ["", "//evil.example", "https://evil.example", "/\\evil.example", "/a\r\nset-cookie: x", "/\t/evil"]
+        {
+            assert_eq!(ours(elsewhere), "/");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The arguments of `oncehook console`, and how it is run.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use secrecy::{ExposeSecret, SecretString};
+use shared::shutdown;
+
+use super::access::tokens::ConfiguredTokens;
+use super::application::Application;
+use crate::settings::Settings;
+
+/// The arguments of `oncehook console`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConsoleArgs {
+    #[command(subcommand)]
+    command: Option<ConsoleCommand>,
+    /// Where the pages and the API are served.
+    #[arg(long, env = "CONSOLE_LISTEN", default_value = "127.0.0.1:8081")]
+    pub(super) listen: SocketAddr,
+    /// Where /livez, /readyz and /metrics are served; keep it off the public network.
+    #[arg(long, env = "OPS_LISTEN", default_value = "127.0.0.1:9092")]
+    pub(super) ops_listen: SocketAddr,
+    /// The token of those who may look and act, at least 24 characters. Without one, the console makes one up at its
+    /// first start and prints it once.
+    #[arg(long, env = "CONSOLE_OPERATOR_TOKEN", hide_env_values = true)]
+    operator_token: Option<SecretString>,
+    /// A file that holds it.
+    #[arg(long, env = "CONSOLE_OPERATOR_TOKEN_FILE")]
+    operator_token_file: Option<PathBuf>,
+    /// The token of those who may look and not act, at least 24 characters.
+    #[arg(long, env = "CONSOLE_VIEWER_TOKEN", hide_env_values = true)]
+    viewer_token: Option<SecretString>,
+    /// A file that holds it.
+    #[arg(long, env = "CONSOLE_VIEWER_TOKEN_FILE")]
+    viewer_token_file: Option<PathBuf>,
+    /// The workers' ops addresses, <http://host:9090>; several with commas. A name is asked for all of its addresses.
+    #[arg(long, env = "WORKER_OPS_URL")]
+    pub(super) worker_ops_url: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum ConsoleCommand {
+    /// Ask the running console whether it is ready; the exit code tells.
+    Healthcheck,
+}
+
+/// Runs the console until it is told to stop.
+pub(crate) async fn run(
+    arguments: &ConsoleArgs,
+    settings: &Settings,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
+    if let Some(ConsoleCommand::Healthcheck) = arguments.command {
+        shared::ops::healthcheck(arguments.ops_listen).map_err(anyhow::Error::msg)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    shared::telemetry::init();
+    let application = Application::build(settings, arguments).await?;
+    if let Some(made_up) = application.made_up_token() {
+        let url = format!("http://{}", application.address()?);
+        let token = made_up.expose_secret();
+        writeln!(
+            out,
+            "Made up a token for operators. It is shown this once; only its hash is kept.\n\n  {url}\n  {token}\n"
+        )
+        .and_then(|()| out.flush())
+        .context("cannot print the token")?;
+    }
+    application.run_until_stopped(shutdown::signalled()).await?.context("cannot listen for signals")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl ConsoleArgs {
+    /// The tokens that are configured.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or a token stands in both places.
+    pub(super) fn tokens(&self) -> anyhow::Result<ConfiguredTokens> {
+        Ok(ConfiguredTokens {
+            viewer: token("CONSOLE_VIEWER_TOKEN", self.viewer_token.as_ref(), self.viewer_token_file.as_ref())?,
+            operator: token("CONSOLE_OPERATOR_TOKEN", self.operator_token.as_ref(), self.operator_token_file.as_ref())?,
+        })
+    }
+}
+
+/// Compose passes an unset variable on as an empty one.
+fn token(name: &str, value: Option<&SecretString>, file: Option<&PathBuf>) -> anyhow::Result<Option<SecretString>> {
+    let value = value.filter(|value| !value.expose_secret().is_empty()).cloned();
+    let Some(file) = file.filter(|file| !file.as_os_str().is_empty()) else { return Ok(value) };
+    anyhow::ensure!(value.is_none(), "set one of {name} and {name}_FILE");
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {} ({name}_FILE)", file.display()))?;
+    Ok(Some(text.trim().to_owned().into()))
+}

@@ -1,0 +1,199 @@
+//! What takes longer than an answer: redriving, discarding and replaying, with dry run and progress.
+//!
+//! A job is begun, has a number, and is looked at until it has ended; its report is the command line's. Jobs live in
+//! memory: a console that ends stops them between two groups of webhooks, and what is unfinished is to be seen where the
+//! webhooks are. At most four run at once, and the last hundred are remembered.
+//!
+//! Invariant: what a job does is in the audit before it is done, and its outcome is when it has ended.
+
+pub(crate) mod page;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use shared::db::console_audit::Outcome;
+use shared::error_chain::error_chain;
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::access::Caller;
+use super::audit::Entry;
+use super::problem::Problem;
+use super::state::Shared;
+use crate::output::Shown;
+use crate::steering::Report;
+
+/// The most jobs that run at once.
+const MAX_RUNNING: usize = 4;
+/// The most jobs that are remembered.
+const MAX_KEPT: usize = 100;
+
+/// All jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    kept: Mutex<VecDeque<Arc<Job>>>,
+    last_id: AtomicU64,
+    stop: CancellationToken,
+    running: TaskTracker,
+}
+
+/// One job.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) id: u64,
+    /// What is done, and to what.
+    pub(crate) title: String,
+    pub(crate) begun_at: OffsetDateTime,
+    /// Whether it only says what would be done.
+    pub(crate) is_dry: bool,
+    /// The form that does in earnest what this one tried; empty where there is none.
+    pub(crate) again: Vec<(String, String)>,
+    /// Where that form goes.
+    pub(crate) again_to: &'static str,
+    total: AtomicU64,
+    done: AtomicU64,
+    end: Mutex<Option<End>>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone)]
+pub(crate) enum End {
+    /// It was carried out, or stopped early; the report says which.
+    Reported { text: String, json: serde_json::Value },
+    /// It could not be begun.
+    Failed(String),
+}
+
+/// What is to be done.
+pub(crate) struct Order {
+    /// For the audit, such as `parked.redrive`.
+    pub(crate) action: &'static str,
+    pub(crate) subject: String,
+    pub(crate) is_dry: bool,
+    pub(crate) again: Vec<(String, String)>,
+    pub(crate) again_to: &'static str,
+}
+
+impl Jobs {
+    /// Begins a job; returns it at once.
+    ///
+    /// # Errors
+    /// When too many run already, or the console stops.
+    pub(crate) fn begin<F>(
+        &self,
+        console: &Shared,
+        caller: &Caller,
+        order: Order,
+        work: impl FnOnce(Shared, Arc<Job>, CancellationToken) -> F,
+    ) -> Result<Arc<Job>, Problem>
+    where
+        F: Future<Output = anyhow::Result<Report>> + Send + 'static,
+    {
+        if self.running.len() >= MAX_RUNNING || self.stop.is_cancelled() {
+            return Err(Problem::Busy);
+        }
+        let job = Arc::new(Job {
+            id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
+            title: format!("{} {}", order.action, order.subject),
+            begun_at: OffsetDateTime::now_utc(),
+            is_dry: order.is_dry,
+            again: order.again,
+            again_to: order.again_to,
+            total: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            end: Mutex::new(None),
+        });
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push_back(Arc::clone(&job));
+        if kept.len() > MAX_KEPT {
+            kept.pop_front();
+        }
+        drop(kept);
+        let runtime = console.runtime.clone();
+        let work = work(console.clone(), Arc::clone(&job), self.stop.clone());
+        let (console, caller, ended) = (console.clone(), caller.clone(), Arc::clone(&job));
+        let (action, subject, is_dry) = (order.action, order.subject, order.is_dry);
+        let task = async move {
+            let end =
+                if is_dry { outcome(work.await).0 } else { audited(&console, &caller, (action, &subject), work).await };
+            *ended.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+        };
+        self.running.spawn_on(task, &runtime);
+        Ok(job)
+    }
+
+    /// A job, while it is remembered.
+    pub(crate) fn find(&self, id: u64) -> Option<Arc<Job>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find(|job| job.id == id).map(Arc::clone)
+    }
+
+    /// Stops all jobs between two groups, and waits until they have said so.
+    pub(crate) async fn stop(&self) {
+        self.stop.cancel();
+        self.running.close();
+        self.running.wait().await;
+    }
+}
+
+impl Job {
+    /// So many webhooks are to be dealt with.
+    pub(crate) fn expect(&self, webhooks: u64) {
+        self.total.store(webhooks, Ordering::Relaxed);
+    }
+
+    /// So many more have been dealt with.
+    pub(crate) fn advance(&self, webhooks: usize) {
+        self.done.fetch_add(webhooks as u64, Ordering::Relaxed);
+    }
+
+    /// Dealt with, of how many.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn end(&self) -> Option<End> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn audited(
+    console: &Shared,
+    caller: &Caller,
+    (action, subject): (&str, &str),
+    work: impl Future<Output = anyhow::Result<Report>>,
+) -> End {
+    let client = match console.database().await {
+        Ok(client) => client,
+        Err(problem) => return End::Failed(problem.to_string()),
+    };
+    let entry = match Entry::begin(&client, caller, action, subject).await {
+        Ok(entry) => entry,
+        Err(problem) => return End::Failed(problem.to_string()),
+    };
+    let (end, outcome) = outcome(work.await);
+    let detail = match &end {
+        End::Reported { text, .. } | End::Failed(text) => text,
+    };
+    entry.finish(outcome, detail).await;
+    end
+}
+
+fn outcome(worked: anyhow::Result<Report>) -> (End, Outcome) {
+    match worked {
+        Ok(report) => {
+            let outcome = match &report {
+                stopped if stopped.is_stopped() => Outcome::Failed,
+                idle if idle.total() == 0 => Outcome::Refused,
+                _ => Outcome::Done,
+            };
+            let json = serde_json::to_value(&report).unwrap_or_default();
+            (End::Reported { text: report.text(), json }, outcome)
+        }
+        Err(error) => (End::Failed(error_chain(error.as_ref())), Outcome::Refused),
+    }
+}

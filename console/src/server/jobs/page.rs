@@ -1,0 +1,116 @@
+//! `/jobs/{id}` and `/api/v1/jobs/{id}`: how far a job is, and what came of it.
+
+use actix_web::web::{Json, Path};
+use actix_web::{HttpResponse, http::header};
+use askama::Template;
+use serde::Serialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use super::{End, Job};
+use crate::server::access::Caller;
+use crate::server::page::{self, Frame, moment};
+use crate::server::problem::{Problem, ProblemDocument};
+use crate::server::state::Shared;
+
+/// Where a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum JobState {
+    Running,
+    /// It is over; the report says what was done.
+    Ended,
+    /// It could not be begun.
+    Failed,
+}
+
+/// A job.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobView {
+    pub(crate) id: u64,
+    /// What is done, and to what.
+    pub(crate) title: String,
+    pub(crate) state: JobState,
+    /// Whether it only says what would be done.
+    pub(crate) dry_run: bool,
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) begun_at: OffsetDateTime,
+    /// Webhooks dealt with, of how many.
+    pub(crate) done: u64,
+    pub(crate) total: u64,
+    /// What was done, or would be: as `oncehook … --output json` says it.
+    #[schema(value_type = Object)]
+    pub(crate) report: Option<serde_json::Value>,
+    /// The same for a person, or why it could not be begun.
+    pub(crate) text: String,
+}
+
+impl JobView {
+    pub(crate) fn of(job: &Job) -> Self {
+        let (done, total) = job.progress();
+        let (state, report, text) = match job.end() {
+            None => (JobState::Running, None, String::new()),
+            Some(End::Reported { text, json }) => (JobState::Ended, Some(json), text),
+            Some(End::Failed(why)) => (JobState::Failed, None, why),
+        };
+        let (title, begun_at) = (job.title.clone(), job.begun_at);
+        Self { id: job.id, title, state, dry_run: job.is_dry, begun_at, done, total, report, text }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "job.html")]
+struct JobPage {
+    frame: Frame,
+    job: JobView,
+    again: Again,
+}
+
+#[derive(Template)]
+#[template(path = "job_now.html")]
+struct JobNow {
+    job: JobView,
+    again: Again,
+}
+
+/// The form that does in earnest what a dry run tried.
+struct Again {
+    acts: bool,
+    csrf: String,
+    to: &'static str,
+    fields: Vec<(String, String)>,
+}
+
+impl Again {
+    fn of(job: &Job, caller: &Caller) -> Self {
+        let frame = Frame::new(caller, "", "");
+        Self { acts: frame.acts, csrf: frame.csrf, to: job.again_to, fields: job.again.clone() }
+    }
+}
+
+/// Sends a browser to a job's page.
+pub(crate) fn go_to(job: &Job) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((header::LOCATION, format!("/jobs/{}", job.id))).finish()
+}
+
+/// `GET /jobs/{id}`.
+pub(crate) async fn show(caller: Caller, console: Shared, id: Path<u64>) -> Result<HttpResponse, Problem> {
+    let job = console.jobs.find(*id).ok_or(Problem::NotFound)?;
+    let again = Again::of(&job, &caller);
+    page::html(&JobPage { frame: Frame::new(&caller, "Job", ""), job: JobView::of(&job), again })
+}
+
+/// `GET /jobs/{id}/now`: what changes.
+pub(crate) async fn now(caller: Caller, console: Shared, id: Path<u64>) -> Result<HttpResponse, Problem> {
+    let job = console.jobs.find(*id).ok_or(Problem::NotFound)?;
+    let again = Again::of(&job, &caller);
+    page::html(&JobNow { job: JobView::of(&job), again })
+}
+
+/// How far a job is, and what came of it. Jobs are remembered until the console ends, at most a hundred.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = u64, Path, description = "Its number")),
+    responses((status = 200, body = JobView), (status = 404, body = ProblemDocument)))]
+pub(crate) async fn api(_caller: Caller, console: Shared, id: Path<u64>) -> Result<Json<JobView>, Problem> {
+    let job = console.jobs.find(*id).ok_or(Problem::NotFound)?;
+    Ok(Json(JobView::of(&job)))
+}

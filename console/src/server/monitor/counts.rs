@@ -1,0 +1,222 @@
+//! What one instance has counted since it started, and what a fleet counted between two looks.
+//!
+//! Counters begin at zero when a process does. An instance that is seen for the first time adds nothing: what it counted
+//! before is not of this moment. One whose counters went back has started anew: all of it is new.
+
+use super::openmetrics::Sample;
+
+/// The upper bounds of the latency's buckets, in seconds; the last one has none.
+pub(crate) const LATENCY_BOUNDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+const BUCKETS: usize = LATENCY_BOUNDS.len() + 1;
+
+/// Counted events. Of one instance since its start, or of all between two looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Counts {
+    /// Requests that were answered, handshakes left out.
+    pub(crate) received: f64,
+    /// Of these, what was refused or not taken.
+    pub(crate) refused: f64,
+    /// Webhooks that took effect or were skipped.
+    pub(crate) processed: f64,
+    pub(crate) duplicates: f64,
+    pub(crate) retried: f64,
+    pub(crate) parked: f64,
+    /// Effects that their peers accepted.
+    pub(crate) sent: f64,
+    /// Attempts that did not end so.
+    pub(crate) unsent: f64,
+    /// Webhooks that went to the spool.
+    pub(crate) spooled: f64,
+    /// Transactions.
+    pub(crate) batches: f64,
+    /// Webhooks in them.
+    pub(crate) batched: f64,
+    /// End-to-end latencies, by bucket; cumulative as they are published.
+    pub(crate) latencies: [f64; BUCKETS],
+}
+
+impl Counts {
+    /// What an instance's metrics say.
+    pub(crate) fn of(samples: &[Sample]) -> Self {
+        let mut counts = Self::default();
+        for sample in samples {
+            counts.add_sample(sample);
+        }
+        counts
+    }
+
+    fn add_sample(&mut self, sample: &Sample) {
+        let outcome = sample.label("outcome");
+        let counter = match (sample.name.as_str(), outcome) {
+            ("webhook_requests_total", "handshake") => return,
+            ("webhook_requests_total", outcome) => {
+                if outcome != "accepted" {
+                    self.refused += sample.value;
+                }
+                &mut self.received
+            }
+            ("webhook_processed_total", "completed" | "skipped") => &mut self.processed,
+            ("webhook_processed_total", "duplicate" | "duplicate-changed-body" | "replay") => &mut self.duplicates,
+            ("webhook_processed_total", "retried") => &mut self.retried,
+            ("webhook_processed_total", "parked") => &mut self.parked,
+            ("webhook_effects_total", "sent") => &mut self.sent,
+            ("webhook_effects_total", _) => &mut self.unsent,
+            ("webhook_spool_written_total", _) => &mut self.spooled,
+            ("worker_batch_size_count", _) => &mut self.batches,
+            ("worker_batch_size_sum", _) => &mut self.batched,
+            ("webhook_end_to_end_seconds_bucket", _) => match self.latencies.get_mut(bucket(sample.label("le"))) {
+                Some(bucket) => bucket,
+                None => return,
+            },
+            _ => return,
+        };
+        *counter += sample.value;
+    }
+
+    /// What was counted since `before`.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let (now, before) = (self.values(), before.values());
+        let is_anew = now.iter().zip(&before).any(|(now, before)| now < before);
+        if is_anew {
+            return *self;
+        }
+        let mut difference = [0.0; VALUES];
+        for (difference, (now, before)) in difference.iter_mut().zip(now.iter().zip(&before)) {
+            *difference = now - before;
+        }
+        Self::from_values(difference)
+    }
+
+    /// Both together.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        let mut sum = [0.0; VALUES];
+        for (sum, (one, other)) in sum.iter_mut().zip(self.values().iter().zip(other.values())) {
+            *sum = one + other;
+        }
+        Self::from_values(sum)
+    }
+
+    /// The latency that a share of the webhooks stayed within, in seconds, interpolated within its bucket; `None` when
+    /// there were none.
+    pub(crate) fn latency(&self, share: f64) -> Option<f64> {
+        let total = self.latencies.last().copied().filter(|total| *total > 0.0)?;
+        let wanted = total * share;
+        let (mut floor, mut below) = (0.0, 0.0);
+        for (bound, within) in LATENCY_BOUNDS.iter().zip(&self.latencies) {
+            if *within >= wanted {
+                let of_bucket = within - below;
+                let part = if of_bucket > 0.0 { (wanted - below) / of_bucket } else { 1.0 };
+                return Some(floor + (bound - floor) * part);
+            }
+            (floor, below) = (*bound, *within);
+        }
+        Some(floor) // beyond the last bound: at least that
+    }
+
+    fn values(&self) -> [f64; VALUES] {
+        let mut values = [0.0; VALUES];
+        let single = [
+            self.received,
+            self.refused,
+            self.processed,
+            self.duplicates,
+            self.retried,
+            self.parked,
+            self.sent,
+            self.unsent,
+            self.spooled,
+            self.batches,
+            self.batched,
+        ];
+        for (value, from) in values.iter_mut().zip(single.iter().chain(&self.latencies)) {
+            *value = *from;
+        }
+        values
+    }
+
+    fn from_values(values: [f64; VALUES]) -> Self {
+        let [
+            received,
+            refused,
+            processed,
+            duplicates,
+            retried,
+            parked,
+            sent,
+            unsent,
+            spooled,
+            batches,
+            batched,
+            rest @ ..,
+        ] = values;
+        Self {
+            received,
+            refused,
+            processed,
+            duplicates,
+            retried,
+            parked,
+            sent,
+            unsent,
+            spooled,
+            batches,
+            batched,
+            latencies: rest,
+        }
+    }
+}
+
+const VALUES: usize = 11 + BUCKETS;
+
+fn bucket(bound: &str) -> usize {
+    let bound: f64 = bound.parse().unwrap_or(f64::INFINITY);
+    LATENCY_BOUNDS.iter().position(|known| (known - bound).abs() < 1e-9).unwrap_or(BUCKETS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::monitor::openmetrics::read;
+
+    #[test]
+    fn metrics_become_counts() {
+        let text = "webhook_requests_total{source=\"a\",outcome=\"accepted\"} 5\n\
+            webhook_requests_total{source=\"b\",outcome=\"signature_refused\"} 2\n\
+            webhook_requests_total{source=\"b\",outcome=\"handshake\"} 9\n\
+            webhook_processed_total{source=\"a\",outcome=\"completed\"} 3\n\
+            webhook_processed_total{source=\"a\",outcome=\"duplicate-changed-body\"} 1\n\
+            webhook_effects_total{effect=\"mail\",outcome=\"ambiguous\"} 1\n";
+        let counts = Counts::of(&read(text));
+        assert_eq!((counts.received, counts.refused, counts.processed), (7.0, 2.0, 3.0));
+        assert_eq!((counts.duplicates, counts.unsent, counts.sent), (1.0, 1.0, 0.0));
+    }
+
+    #[test]
+    fn a_process_that_started_anew_adds_all_that_it_counted() {
+        let one = |received| Counts { received, ..Counts::default() };
+        assert_eq!(one(9.0).since(&one(4.0)), one(5.0));
+        assert_eq!(one(3.0).since(&one(4.0)), one(3.0));
+        assert_eq!(one(3.0).plus(&one(4.0)), one(7.0));
+    }
+
+    #[test]
+    fn percentiles_are_interpolated_within_their_bucket() {
+        let mut counts = Counts::default();
+        assert_eq!(counts.latency(0.5), None);
+        // 50 within 50 ms, 50 more within 100 ms.
+        for (at, bucket) in counts.latencies.iter_mut().enumerate() {
+            *bucket = if at < 3 {
+                0.0
+            } else if at < 5 {
+                50.0
+            } else {
+                100.0
+            };
+        }
+        assert!((counts.latency(0.5).unwrap() - 0.05).abs() < 1e-9);
+        assert!((counts.latency(0.99).unwrap() - 0.0995).abs() < 1e-9);
+        counts.latencies[BUCKETS - 1] = 1_000.0;
+        assert!((counts.latency(0.99).unwrap() - 10.0).abs() < 1e-9, "beyond the last bound it is at least that");
+    }
+}

@@ -1,0 +1,52 @@
+//! What Postgres has rows for: the outbox by state, what waits for whom, what is parked.
+
+use deadpool_postgres::Pool;
+use shared::db::outbox::rows::{self as outbox, BoundedCount, Waiting};
+use shared::db::parked_webhooks::rows::{self as parked, BoundedReason};
+use shared::db::paused_effects::{self, PausedEffect};
+use shared::error_chain::error_chain;
+use time::OffsetDateTime;
+
+use super::{INTERVAL, Monitor};
+
+/// Rows that are counted; beyond it, they are simply many.
+pub(crate) const BOUND: i64 = 10_000;
+/// How long Postgres may take for all of it.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// What Postgres says.
+#[derive(Debug, Clone)]
+pub(crate) struct Rows {
+    pub(crate) outbox: Vec<BoundedCount>,
+    pub(crate) waiting: Vec<Waiting>,
+    pub(crate) paused: Vec<PausedEffect>,
+    pub(crate) parked: Vec<BoundedReason>,
+    /// The last webhook of each source.
+    pub(crate) latest: Vec<(String, OffsetDateTime)>,
+}
+
+/// Looks for ever.
+pub(super) async fn watch(monitor: Monitor, pool: Pool) {
+    loop {
+        let rows = match tokio::time::timeout(TIMEOUT, read(&pool)).await {
+            Ok(rows) => rows,
+            Err(_elapsed) => Err("Postgres does not answer in time".to_owned()),
+        };
+        monitor.known().rows = Some(rows);
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+async fn read(pool: &Pool) -> Result<Rows, String> {
+    let client = pool.get().await.map_err(|error| error_chain(&error))?;
+    let read = async {
+        Ok::<_, deadpool_postgres::tokio_postgres::Error>(Rows {
+            outbox: outbox::counts(&client, BOUND).await?,
+            waiting: outbox::waiting(&client, BOUND).await?,
+            paused: paused_effects::list(&client).await?,
+            parked: parked::bounded_counts(&client, BOUND).await?,
+            latest: shared::db::processed_webhooks::search::latest(&client).await?,
+        })
+    };
+    read.await.map_err(|error| error_chain(&error))
+}

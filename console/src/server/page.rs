@@ -1,0 +1,143 @@
+//! What all pages have in common: the frame around them, links to scripts and styles, and how they are sent.
+
+use actix_web::HttpResponse;
+use askama::Template;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::access::Caller;
+use super::assets;
+use super::problem::Problem;
+use shared::db::console_tokens::Role;
+
+/// Where the frame's scripts and styles are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AssetPaths;
+
+impl AssetPaths {
+    /// The path of a file.
+    pub(crate) fn path(&self, name: &str) -> String {
+        assets::path(name)
+    }
+}
+
+/// What the frame around a page shows.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) assets: AssetPaths,
+    /// The page's own name.
+    pub(crate) title: &'static str,
+    /// The part of the navigation it belongs to.
+    pub(crate) part: &'static str,
+    pub(crate) person: String,
+    pub(crate) role: &'static str,
+    /// Whether the caller may act: viewers see no buttons.
+    pub(crate) acts: bool,
+    /// What forms repeat.
+    pub(crate) csrf: String,
+}
+
+impl Frame {
+    pub(crate) fn new(caller: &Caller, title: &'static str, part: &'static str) -> Self {
+        Self {
+            assets: AssetPaths,
+            title,
+            part,
+            person: caller.person.clone(),
+            role: caller.role.as_str(),
+            acts: caller.role == Role::Operator,
+            csrf: caller.csrf().to_owned(),
+        }
+    }
+
+    /// The navigation: path, name and key.
+    pub(crate) fn parts(&self) -> [(&'static str, &'static str, &'static str); 6] {
+        [
+            ("/", "Overview", "o"),
+            ("/webhooks", "Webhooks", "w"),
+            ("/parked", "Parked", "p"),
+            ("/outbox", "Outbox", "x"),
+            ("/sources", "Sources", "s"),
+            ("/audit", "Audit", "a"),
+        ]
+    }
+}
+
+/// A moment on a page: readable without scripts, in the viewer's zone with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment(pub(crate) OffsetDateTime);
+
+impl std::fmt::Display for Moment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let machine = self.0.format(&Rfc3339).unwrap_or_default();
+        let (date, time) = (self.0.date(), self.0.time());
+        let (hour, minute, second) = time.as_hms();
+        write!(f, r#"<time datetime="{machine}">{date} {hour:02}:{minute:02}:{second:02} UTC</time>"#)
+    }
+}
+
+impl askama::filters::HtmlSafe for Moment {}
+
+/// How long ago or how long, in its largest unit.
+pub(crate) fn span(seconds: i64) -> String {
+    match seconds {
+        seconds if seconds >= 2 * 86_400 => format!("{} d", seconds / 86_400),
+        seconds if seconds >= 2 * 3_600 => format!("{} h", seconds / 3_600),
+        seconds if seconds >= 120 => format!("{} min", seconds / 60),
+        seconds => format!("{} s", seconds.max(0)),
+    }
+}
+
+/// A moment, as templates ask for it.
+pub(crate) fn moment(at: &OffsetDateTime) -> Moment {
+    Moment(*at)
+}
+
+/// How long, as templates ask for it.
+pub(crate) fn age(seconds: &i64) -> String {
+    span(*seconds)
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage {
+    assets: AssetPaths,
+    title: String,
+    status: u16,
+}
+
+/// A problem as a page of its own.
+pub(crate) fn problem(problem: &Problem) -> askama::Result<String> {
+    let status = actix_web::ResponseError::status_code(problem).as_u16();
+    ProblemPage { assets: AssetPaths, title: problem.to_string(), status }.render()
+}
+
+/// Sends a page.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn html(page: &impl Template) -> Result<HttpResponse, Problem> {
+    match page.render() {
+        Ok(text) => Ok(HttpResponse::Ok().content_type("text/html; charset=utf-8").body(text)),
+        Err(error) => {
+            tracing::error!(%error, "cannot write a page");
+            Err(Problem::Unavailable)
+        }
+    }
+}
+
+/// A query string, from its `?` on; empty for no fields.
+pub(crate) fn query(fields: &[(&str, &str)]) -> String {
+    let fields: Vec<_> = fields.iter().filter(|(_name, value)| !value.is_empty()).collect();
+    let mut text = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in &fields {
+        text.append_pair(name, value);
+    }
+    let text = text.finish();
+    if text.is_empty() { text } else { format!("?{text}") }
+}
+
+/// A part of a path, so that an id with slashes stays one part.
+pub(crate) fn segment(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}

@@ -1,0 +1,166 @@
+//! Redriving and discarding from the console: the command line's own steering, as jobs.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use shared::db::processed_webhooks::WebhookKey;
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+
+use super::list::ParkedQuery;
+use crate::parked::discard;
+use crate::parked::redrive::{self, Redrive};
+use crate::parked::selection::Selection;
+use crate::parked::ticket::{Accept, Rules};
+use crate::server::access::Caller;
+use crate::server::jobs::{Job, Order};
+use crate::server::problem::Problem;
+use crate::server::state::Shared;
+use crate::steering::{Outlet, Pace, Report};
+
+/// The most webhooks that are picked out by hand.
+const MAX_CHOSEN: usize = 1_000;
+/// The longest reason, in characters.
+const MAX_BECAUSE: usize = 500;
+
+/// What to do with parked webhooks.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ParkedAction {
+    /// These, by source and id. Give these or a filter.
+    #[serde(default)]
+    pub(crate) webhooks: Vec<Key>,
+    /// All that match; one with no field takes all that wait.
+    pub(crate) filter: Option<ParkedQuery>,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub(crate) dry_run: bool,
+    /// Redrive: webhooks a second, 0 for no limit; 100 if it is not given.
+    pub(crate) rate: Option<u32>,
+    /// Redrive what is refused otherwise, having looked at it: `too-old`, `changed-body`, `unreadable`.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub(crate) accept: Vec<Accept>,
+    /// Discard: why; kept beside the webhook.
+    #[serde(default)]
+    pub(crate) because: String,
+}
+
+/// What a webhook is known by.
+#[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Key {
+    pub(crate) source: String,
+    pub(crate) webhook_id: String,
+}
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    Redrive,
+    Discard,
+}
+
+impl ParkedAction {
+    fn selection(&self) -> Result<(Selection, String), Problem> {
+        match (self.webhooks.as_slice(), &self.filter) {
+            ([], None) => Err(Problem::Malformed("select webhooks, or give a filter".to_owned())),
+            ([_, ..], Some(_)) => Err(Problem::Malformed("give webhooks or a filter, not both".to_owned())),
+            (chosen, None) if chosen.len() > MAX_CHOSEN => {
+                Err(Problem::Malformed(format!("at most {MAX_CHOSEN} webhooks; use a filter")))
+            }
+            (chosen, None) => {
+                let key = |key: &Key| WebhookKey { source: key.source.clone(), webhook_id: key.webhook_id.clone() };
+                let standing = ParkedQuery::default().filter()?.standing;
+                let some = chosen.iter().take(3).map(|key| format!("{} {}", key.source, key.webhook_id));
+                let more = if chosen.len() > 3 { format!(" and {} more", chosen.len() - 3) } else { String::new() };
+                let subject = some.collect::<Vec<_>>().join(", ") + &more;
+                Ok((Selection::Chosen(chosen.iter().map(key).collect(), standing), subject))
+            }
+            ([], Some(filter)) => {
+                let subject = if filter.takes_all() { "all that wait".to_owned() } else { described(filter) };
+                Ok((Selection::Matching(filter.filter()?), subject))
+            }
+        }
+    }
+}
+
+fn described(filter: &ParkedQuery) -> String {
+    let ParkedQuery { state, source, reason, topic, since, until, after: _ } = filter;
+    let fields = [
+        ("state", state),
+        ("source", source),
+        ("reason", reason),
+        ("topic", topic),
+        ("since", since),
+        ("until", until),
+    ];
+    let given = fields.into_iter().filter(|(_name, value)| !value.trim().is_empty());
+    given.map(|(name, value)| format!("{name}={}", value.trim())).collect::<Vec<_>>().join(" ")
+}
+
+/// Begins to do it.
+///
+/// # Errors
+/// When the action cannot be read, or too much is being done already.
+pub(crate) fn begin(
+    console: &Shared,
+    caller: &Caller,
+    what: What,
+    action: ParkedAction,
+    again: Vec<(String, String)>,
+) -> Result<Arc<Job>, Problem> {
+    let (selection, subject) = action.selection()?;
+    if what == What::Discard && (action.because.trim().is_empty() || action.because.chars().count() > MAX_BECAUSE) {
+        return Err(Problem::Malformed(format!("say why, in 1 to {MAX_BECAUSE} characters")));
+    }
+    let name = match what {
+        What::Redrive => "parked.redrive",
+        What::Discard => "parked.discard",
+    };
+    let order = Order { action: name, subject, is_dry: action.dry_run, again, again_to: "/parked/act" };
+    console.jobs.begin(console, caller, order, |console, job, stop| async move {
+        match what {
+            What::Redrive => redrive(console, selection, action, job, stop).await,
+            What::Discard => discard(console, selection, action, job).await,
+        }
+    })
+}
+
+async fn redrive(
+    console: Shared,
+    selection: Selection,
+    action: ParkedAction,
+    job: Arc<Job>,
+    stop: CancellationToken,
+) -> anyhow::Result<Report> {
+    let client = console.pool.get().await?;
+    let rules = Rules::new(&console.config, action.accept)?;
+    let survey = redrive::survey(&client, &selection, &rules).await?;
+    job.expect(survey.total());
+    if action.dry_run {
+        return Ok(survey);
+    }
+    if survey.total() == 0 {
+        return Ok(survey.into_done());
+    }
+    let outlet = Outlet::open(&console.settings, &console.config.queue).await?;
+    let progress = |webhooks| job.advance(webhooks);
+    let pace = Pace::until(action.rate.unwrap_or(100), stop);
+    let redrive = Redrive { client: &client, rules: &rules, outlet: &outlet, pace, progress: &progress };
+    let report = redrive.run(&selection).await;
+    outlet.close().await?;
+    report
+}
+
+async fn discard(console: Shared, selection: Selection, action: ParkedAction, job: Arc<Job>) -> anyhow::Result<Report> {
+    let client = console.pool.get().await?;
+    let survey = discard::survey(&client, &selection).await?;
+    job.expect(survey.total());
+    if action.dry_run {
+        return Ok(survey);
+    }
+    let report = discard::discard(&client, &selection, action.because.trim()).await?;
+    job.advance(usize::try_from(report.total()).unwrap_or(usize::MAX));
+    Ok(report)
+}

@@ -1,0 +1,127 @@
+//! One webhook as a line of a list, wherever it is: processed, parked, or on the retry ladder.
+
+use serde::Serialize;
+use shared::db::parked_webhooks::rows::{ParkState, ParkedRow};
+use shared::db::processed_webhooks::Status;
+use shared::db::processed_webhooks::search::FoundRow;
+use shared::db::webhook_failures::RetryingRow;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+/// Where a webhook is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Standing {
+    /// At least one route took it.
+    Completed,
+    /// No route took it.
+    Skipped,
+    /// It waits for a person.
+    Parked,
+    /// A person has put it back on the queue.
+    Redriving,
+    /// A person has given it up.
+    Discarded,
+    /// It has failed and is tried again.
+    Retrying,
+}
+
+/// One webhook.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Entry {
+    pub(crate) source: String,
+    pub(crate) webhook_id: String,
+    pub(crate) topic: String,
+    pub(crate) status: Standing,
+    /// When it came to where it is.
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(crate) received_at: Option<OffsetDateTime>,
+    /// How often it arrived again.
+    pub(crate) duplicates: i32,
+    /// How many attempts had failed.
+    pub(crate) failed_attempts: i32,
+    /// For a replay: the first id.
+    pub(crate) replay_of: Option<String>,
+}
+
+impl Standing {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Skipped => "skipped",
+            Self::Parked => "parked",
+            Self::Redriving => "redriving",
+            Self::Discarded => "discarded",
+            Self::Retrying => "retrying",
+        }
+    }
+
+    /// The colour of its chip.
+    pub(crate) fn tone(self) -> &'static str {
+        match self {
+            Self::Completed => "good",
+            Self::Skipped | Self::Discarded => "",
+            Self::Parked | Self::Redriving | Self::Retrying => "warn",
+        }
+    }
+}
+
+impl From<FoundRow> for Entry {
+    fn from(row: FoundRow) -> Self {
+        Self {
+            source: row.key.source,
+            webhook_id: row.key.webhook_id,
+            topic: row.topic,
+            status: match row.status {
+                Status::Completed => Standing::Completed,
+                Status::Skipped => Standing::Skipped,
+            },
+            at: row.processed_at,
+            received_at: Some(row.received_at),
+            duplicates: row.duplicates,
+            failed_attempts: row.attempt,
+            replay_of: row.replay.map(|(of, _run)| of),
+        }
+    }
+}
+
+impl Entry {
+    /// A parked webhook that was not processed; `None` for one that was.
+    pub(crate) fn parked(row: ParkedRow) -> Option<Self> {
+        let status = match row.state {
+            ParkState::Parked => Standing::Parked,
+            ParkState::Redriving => Standing::Redriving,
+            ParkState::Discarded => Standing::Discarded,
+            ParkState::Resolved => return None,
+        };
+        Some(Self {
+            source: row.key.source,
+            webhook_id: row.key.webhook_id,
+            topic: row.topic,
+            status,
+            at: row.parked_at,
+            received_at: Some(row.received_at),
+            duplicates: 0,
+            failed_attempts: row.attempts,
+            replay_of: row.replay.map(|replay| replay.of),
+        })
+    }
+}
+
+impl From<RetryingRow> for Entry {
+    fn from(row: RetryingRow) -> Self {
+        Self {
+            source: row.key.source,
+            webhook_id: row.key.webhook_id,
+            topic: String::new(),
+            status: Standing::Retrying,
+            at: row.last_failed_at,
+            received_at: None,
+            duplicates: 0,
+            failed_attempts: row.attempts,
+            replay_of: None,
+        }
+    }
+}

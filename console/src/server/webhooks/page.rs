@@ -1,0 +1,115 @@
+//! `/webhooks`, a page for each, and its body byte for byte.
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::{Path, Query};
+use askama::Template;
+use shared::db::processed_webhooks::WebhookKey;
+
+use super::replay::{self, ReplayAction};
+use super::search::{self, WebhookPage, WebhookQuery};
+use super::story::{self, Story};
+use crate::server::access::{Caller, Submitted};
+use crate::server::jobs::page::go_to;
+use crate::server::page::{self, Frame, moment, segment};
+use crate::server::problem::Problem;
+use crate::server::state::Shared;
+
+/// The fields of the replay's form that are kept for a second time.
+const KEPT: [&str; 4] = ["source", "webhook_id", "resend", "name"];
+
+#[derive(Template)]
+#[template(path = "webhooks.html")]
+struct WebhooksHtml {
+    frame: Frame,
+    query: WebhookQuery,
+    page: WebhookPage,
+    sources: Vec<String>,
+    /// The names of the keys that sources extract.
+    keys: Vec<String>,
+}
+
+impl WebhooksHtml {
+    fn next(&self, after: &str) -> String {
+        let query = &self.query;
+        let fields = [
+            ("source", query.source.as_str()),
+            ("topic", &query.topic),
+            ("status", &query.status),
+            ("since", &query.since),
+            ("until", &query.until),
+            ("after", after),
+        ];
+        format!("/webhooks{}", page::query(&fields))
+    }
+
+    fn statuses(&self) -> [&'static str; 7] {
+        ["completed", "skipped", "duplicated", "parked", "redriving", "discarded", "retrying"]
+    }
+}
+
+#[derive(Template)]
+#[template(path = "webhook.html")]
+struct WebhookHtml {
+    frame: Frame,
+    story: Story,
+}
+
+/// `GET /webhooks`.
+pub(crate) async fn list(caller: Caller, console: Shared, query: Query<WebhookQuery>) -> Result<HttpResponse, Problem> {
+    let page = search::find(&console, &query).await?;
+    let sources = console.config.sources.keys().map(ToString::to_string).collect();
+    let keys = console.config.sources.values().flat_map(|source| source.search_keys.keys().map(ToString::to_string));
+    let keys: std::collections::BTreeSet<String> = keys.collect();
+    page::html(&WebhooksHtml {
+        frame: Frame::new(&caller, "Webhooks", "/webhooks"),
+        query: query.into_inner(),
+        page,
+        sources,
+        keys: keys.into_iter().collect(),
+    })
+}
+
+/// `GET /webhooks/{source}/{id}`.
+pub(crate) async fn show(
+    caller: Caller,
+    console: Shared,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let story = story::tell(&console, &key(path)).await?;
+    page::html(&WebhookHtml { frame: Frame::new(&caller, "Webhook", "/webhooks"), story })
+}
+
+/// `GET /bodies/{source}/{id}`: the body, byte for byte, to be saved. Never shown: it is a stranger's.
+pub(crate) async fn raw(
+    _caller: Caller,
+    console: Shared,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let client = console.database().await?;
+    let content = story::content(&client, &key(path)).await?.ok_or(Problem::NotFound)?;
+    Ok(HttpResponse::Ok()
+        .content_type("application/octet-stream")
+        .insert_header((header::CONTENT_DISPOSITION, "attachment; filename=\"body\""))
+        .body(content.body))
+}
+
+/// `POST /webhooks/replay`.
+pub(crate) async fn replay(form: Submitted, console: Shared) -> Result<HttpResponse, Problem> {
+    let text = |name: &str| form.field(name).unwrap_or_default().to_owned();
+    let dry_run = form.field("run") == Some("dry");
+    let action = ReplayAction {
+        source: text("source"),
+        webhook_id: text("webhook_id"),
+        resend: form.field("resend").is_some(),
+        run: text("name"),
+        dry_run,
+    };
+    let again = if dry_run { form.kept(&KEPT) } else { Vec::new() };
+    Ok(go_to(&*replay::begin(&console, &form.caller, action, again)?))
+}
+
+pub(crate) fn key(path: Path<(String, String)>) -> WebhookKey {
+    let (source, webhook_id) = path.into_inner();
+    WebhookKey { source, webhook_id }
+}

@@ -1,0 +1,83 @@
+//! A replay from the console: the command line's own, as a job.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use shared::db::processed_webhooks::WebhookKey;
+use shared::message::ReplayMode;
+use shared::name::Name;
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+
+use crate::replay::command::{new_run, run_name};
+use crate::replay::run::{Execution, Run, Selection};
+use crate::server::access::Caller;
+use crate::server::jobs::{Job, Order};
+use crate::server::problem::Problem;
+use crate::server::state::Shared;
+use crate::steering::{Outlet, Pace, Report};
+
+/// What to replay.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReplayAction {
+    pub(crate) source: String,
+    pub(crate) webhook_id: String,
+    /// Let mails and calls go out again that went out before. Without it, a replay only does what is missing.
+    #[serde(default)]
+    pub(crate) resend: bool,
+    /// The run's name; a webhook runs once in each. One is made up if none is given.
+    #[serde(default)]
+    pub(crate) run: String,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub(crate) dry_run: bool,
+}
+
+/// Begins to replay.
+///
+/// # Errors
+/// When the run's name is none, or too much is being done already.
+pub(crate) fn begin(
+    console: &Shared,
+    caller: &Caller,
+    action: ReplayAction,
+    again: Vec<(String, String)>,
+) -> Result<Arc<Job>, Problem> {
+    let name = match action.run.trim() {
+        "" => new_run().map_err(|error| Problem::Conflict(error.to_string()))?,
+        name => run_name(name).map_err(Problem::Malformed)?,
+    };
+    let mode = if action.resend { ", everything sent again" } else { "" };
+    let subject = format!("{} {} in the run {name}{mode}", action.source, action.webhook_id);
+    let order =
+        Order { action: "webhooks.replay", subject, is_dry: action.dry_run, again, again_to: "/webhooks/replay" };
+    console.jobs.begin(console, caller, order, |console, job, stop| replay(console, (action, name), job, stop))
+}
+
+async fn replay(
+    console: Shared,
+    (action, name): (ReplayAction, Name),
+    job: Arc<Job>,
+    stop: CancellationToken,
+) -> anyhow::Result<Report> {
+    let client = console.pool.get().await?;
+    let mode = if action.resend { ReplayMode::Resend } else { ReplayMode::FillIn };
+    let run = Run::new(name, mode, &console.config);
+    let selection = Selection::One(WebhookKey { source: action.source, webhook_id: action.webhook_id });
+    let survey = run.survey(&client, &selection).await?;
+    job.expect(survey.total());
+    if action.dry_run {
+        return Ok(survey);
+    }
+    if survey.total() == 0 {
+        return Ok(survey.into_done());
+    }
+    let outlet = Outlet::open(&console.settings, &console.config.queue).await?;
+    let progress = |webhooks| job.advance(webhooks);
+    let pace = Pace::until(0, stop);
+    let execution = Execution { run: &run, client: &client, outlet: &outlet, pace, progress: &progress };
+    let report = execution.carry_out(&selection).await;
+    outlet.close().await?;
+    report
+}

@@ -1,0 +1,201 @@
+//! One look at everything that moves.
+
+use std::time::Duration;
+
+use deadpool_postgres::Client;
+use deadpool_postgres::tokio_postgres::Error as DbError;
+use serde::Serialize;
+use shared::amqp::{BrokerConnection, QueueDepth, Topology};
+use shared::config::QueueConfig;
+use shared::db::outbox::rows::{self as outbox, BoundedCount};
+use shared::db::parked_webhooks::{self, ReasonCount};
+use shared::db::processed_webhooks::activity;
+use shared::db::webhook_failures;
+use shared::error_chain::error_chain;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::connect;
+use crate::output::{Shown, Tone, age, painted, printable, table};
+use crate::settings::Settings;
+use crate::spool_gauges::{self, SpoolGauges};
+
+/// How long a service may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Over how many seconds rates are taken.
+const RATE_S: u32 = 10;
+/// Rows of a state are counted so far and no further: a look is to be cheap.
+const BOUND: i64 = 10_000;
+
+/// What goes on.
+#[derive(Debug, Serialize)]
+pub(crate) struct Snapshot {
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    /// What needs a person; empty when all is fine.
+    attention: Vec<String>,
+    /// `null` when the broker did not answer.
+    queues: Option<Vec<QueueDepth>>,
+    /// `null` when the database did not answer.
+    database: Option<Rows>,
+    /// Each ingest's spool; `null` when no ingest was named.
+    spool: Option<Vec<SpoolGauges>>,
+}
+
+/// What the database tells.
+#[derive(Debug, Serialize)]
+struct Rows {
+    /// Over the last 10 seconds.
+    processed_per_second: f64,
+    /// Over the last 10 seconds.
+    failed_per_second: f64,
+    /// By state, counted up to 10,000.
+    outbox: Vec<BoundedCount>,
+    parked: Vec<ReasonCount>,
+}
+
+/// Looks again and again, on connections that are kept while they work.
+pub(super) struct Watch<'s> {
+    settings: &'s Settings,
+    topology: Topology,
+    heartbeat_s: u16,
+    broker: Option<BrokerConnection>,
+    database: Option<Client>,
+}
+
+impl<'s> Watch<'s> {
+    pub(super) fn new(settings: &'s Settings, config: &QueueConfig) -> Self {
+        let (topology, heartbeat_s) = (Topology::new(config), config.heartbeat_s);
+        Self { settings, topology, heartbeat_s, broker: None, database: None }
+    }
+
+    /// Looks at everything; what does not answer is among what is wrong.
+    pub(super) async fn look(&mut self) -> Snapshot {
+        let mut attention = Vec::new();
+        let Self { settings, topology, heartbeat_s, broker, database } = self;
+        let (queues, rows, spool) = tokio::join!(
+            patiently(queues(settings, topology, *heartbeat_s, broker)),
+            patiently(rows(settings, database)),
+            spools(settings),
+        );
+        let mut answered = |what: &str, error: String| attention.push(format!("{what} does not answer: {error}"));
+        let queues = queues.map_err(|error| answered("the broker", error)).ok();
+        let rows = rows.map_err(|error| answered("the database", error)).ok();
+        attention.extend(queues.iter().flatten().filter_map(queue_attention));
+        attention.extend(rows.iter().flat_map(Rows::attention));
+        attention.extend(spool.iter().flatten().filter_map(SpoolGauges::attention));
+        Snapshot { at: OffsetDateTime::now_utc(), attention, queues, database: rows, spool }
+    }
+}
+
+async fn patiently<T>(look: impl Future<Output = anyhow::Result<T>>) -> Result<T, String> {
+    match tokio::time::timeout(PATIENCE, look).await {
+        Ok(looked) => looked.map_err(|error| error_chain(error.as_ref())),
+        Err(_elapsed) => Err(format!("not within {} s", PATIENCE.as_secs())),
+    }
+}
+
+/// Takes the kept connection out, and puts it back when it has answered.
+async fn queues(
+    settings: &Settings,
+    topology: &Topology,
+    heartbeat_s: u16,
+    kept: &mut Option<BrokerConnection>,
+) -> anyhow::Result<Vec<QueueDepth>> {
+    let connection = match kept.take() {
+        Some(connection) => connection,
+        None => connect::broker(settings, heartbeat_s)?.connect("top").await?,
+    };
+    let depths = topology.depths(&connection).await?;
+    *kept = Some(connection);
+    Ok(depths)
+}
+
+async fn rows(settings: &Settings, kept: &mut Option<Client>) -> anyhow::Result<Rows> {
+    let client = match kept.take() {
+        Some(client) => client,
+        None => connect::database(settings).await?,
+    };
+    let rows = ask(&client).await?;
+    *kept = Some(client);
+    Ok(rows)
+}
+
+async fn ask(client: &Client) -> Result<Rows, DbError> {
+    let per_second = |count: i64| u32::try_from(count).map_or(f64::INFINITY, f64::from) / f64::from(RATE_S);
+    Ok(Rows {
+        processed_per_second: per_second(activity::processed_within(client, RATE_S.into()).await?),
+        failed_per_second: per_second(webhook_failures::count_within(client, RATE_S.into()).await?),
+        outbox: outbox::counts(client, BOUND).await?,
+        parked: parked_webhooks::count_by_reason(&***client).await?,
+    })
+}
+
+async fn spools(settings: &Settings) -> Option<Vec<SpoolGauges>> {
+    let urls = settings.ingest_ops_url.clone()?;
+    tokio::task::spawn_blocking(move || spool_gauges::ask(&urls)).await.ok()
+}
+
+fn queue_attention(queue: &QueueDepth) -> Option<String> {
+    let name = &queue.queue;
+    match (queue.ready, queue.consumers) {
+        (None, _) => Some(format!("queue {name} is not there")),
+        (Some(_), Some(0)) if !name.contains(".retry.") => Some(format!("no worker takes from {name}")),
+        _ => None,
+    }
+}
+
+impl Rows {
+    fn attention(&self) -> Vec<String> {
+        let waiting = self.outbox.iter().filter(|count| count.rows > 0 && matches!(&*count.state, "held" | "failed"));
+        let effects = waiting.map(|count| format!("{} effects are {}: oncehook outbox ls", count.rows, count.state));
+        let parked = self.parked.iter();
+        let parked = parked.map(|reason| format!("{} webhooks are parked: {}", reason.rows, reason.reason));
+        effects.chain(parked).collect()
+    }
+
+    fn text(&self, now: OffsetDateTime) -> String {
+        let Self { processed_per_second, failed_per_second, outbox, .. } = self;
+        let old = |count: &BoundedCount| count.oldest.map_or_else(|| "-".to_owned(), |oldest| age(now - oldest));
+        let many = |count: &BoundedCount| {
+            let more = if count.rows == BOUND && count.state != "all" { "+" } else { "" };
+            format!("{}{more}", count.rows)
+        };
+        let row = |count: &BoundedCount| [count.state.clone(), many(count), old(count)];
+        format!(
+            "processed: {processed_per_second:.1}/s   failed attempts: {failed_per_second:.1}/s\n\n{}",
+            table(["OUTBOX", "ROWS", "OLDEST"], outbox.iter().map(row))
+        )
+    }
+}
+
+impl Snapshot {
+    /// Whether nothing needs a person.
+    pub(crate) fn is_fine(&self) -> bool {
+        self.attention.is_empty()
+    }
+
+    fn verdict(&self) -> String {
+        if self.is_fine() {
+            return format!("{}\n", painted(Tone::Good, "all is fine"));
+        }
+        self.attention
+            .iter()
+            .map(|line| format!("{}\n", painted(Tone::Bad, &format!("! {}", printable(line)))))
+            .collect()
+    }
+}
+
+impl Shown for Snapshot {
+    fn text(&self) -> String {
+        let at = self.at.replace_nanosecond(0).unwrap_or(self.at).format(&Rfc3339).unwrap_or_default();
+        let mut sections = vec![format!("{}  {at}\n{}", painted(Tone::Strong, "oncehook top"), self.verdict())];
+        sections.extend(self.database.as_ref().map(|rows| rows.text(self.at)));
+        let number = |number: Option<u32>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        let row = |queue: &QueueDepth| [queue.queue.clone(), number(queue.ready), number(queue.consumers)];
+        let head = ["QUEUE", "READY", "CONSUMERS"];
+        sections.extend(self.queues.as_ref().map(|queues| table(head, queues.iter().map(row))));
+        sections.extend(self.spool.as_deref().map(spool_gauges::text));
+        sections.join("\n")
+    }
+}

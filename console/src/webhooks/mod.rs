@@ -1,0 +1,11 @@
+//! `oncehook webhooks`: finds webhooks, and tells the story of one.
+//!
+//! [`command`] holds the arguments and prints; the other modules return what they found, and print nothing.
+//! Not promised: what is still on its way (in a queue, in a spool) and has not failed yet is not in the database, and is
+//! not found.
+
+pub(crate) mod command;
+
+mod list;
+mod show;
+mod timeline;

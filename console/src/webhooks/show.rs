@@ -1,0 +1,171 @@
+//! All that is known of one webhook, processed or not.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use deadpool_postgres::Client;
+use serde::Serialize;
+use shared::db::outbox::rows::{self as outbox, OutboxRow};
+use shared::db::parked_webhooks::rows::{self as parked, ParkedRow};
+use shared::db::processed_webhooks::WebhookKey;
+use shared::db::processed_webhooks::search::{self, FoundRow};
+use shared::db::webhook_failures::{self, FailureRow};
+use shared::db::{Content, webhook_payloads};
+use time::format_description::well_known::Rfc3339;
+
+use super::timeline::{Event, Known, timeline};
+use crate::output::{Shown, printable, table};
+use crate::parked::body::{ShownBody, masked};
+
+/// One webhook.
+#[derive(Debug, Serialize)]
+pub(crate) struct Details {
+    #[serde(flatten)]
+    key: WebhookKey,
+    topic: Option<String>,
+    /// `completed`, `skipped`, a parked one's state, or `retrying`.
+    status: String,
+    duplicates: i32,
+    /// How many of the duplicates had another body.
+    changed_bodies: i32,
+    /// What effects left out, and why.
+    skips: Vec<String>,
+    /// SHA-256 of the body, in hex.
+    body_sha256: Option<String>,
+    content_type: Option<String>,
+    headers: BTreeMap<String, String>,
+    /// Every failed attempt that is on record.
+    failures: Vec<FailureRow>,
+    effects: Vec<OutboxRow>,
+    timeline: Vec<Event>,
+    /// `null` when it is purged, or on the retry ladder, where only the queue has it.
+    body: Option<ShownBody>,
+}
+
+/// What the tables say of a webhook.
+struct Found {
+    processed: Option<FoundRow>,
+    parked: Option<ParkedRow>,
+    failures: Vec<FailureRow>,
+}
+
+/// All that is known of a webhook.
+///
+/// # Errors
+/// When nothing is.
+pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result<Details> {
+    let found = Found::look(client, key).await?;
+    let replays = search::replays_of(client, key).await.context("cannot read the replays")?;
+    let ids: Vec<&str> = std::iter::once(&key.webhook_id)
+        .chain(replays.iter().map(|replay| &replay.key.webhook_id))
+        .map(String::as_str)
+        .collect();
+    let effects = outbox::of_webhooks(client, &key.source, &ids).await.context("cannot read the outbox")?;
+    let content = found.content(client, key).await?;
+    let Found { processed, parked, failures } = &found;
+    let timeline = timeline(Known {
+        processed: processed.as_ref(),
+        parked: parked.as_ref(),
+        failures,
+        effects: &effects,
+        replays: &replays,
+    });
+    let (content_type, headers, body) = content.map_or_else(Default::default, |content| {
+        (content.content_type, masked(content.headers), Some(ShownBody::from(content.body)))
+    });
+    let (row, waiting) = (processed.as_ref(), parked.as_ref());
+    let skips = row.map(|row| row.skips.iter().map(|skip| format!("{}: {}", skip.by, skip.reason)).collect());
+    Ok(Details {
+        key: key.clone(),
+        topic: row.map(|row| row.topic.clone()).or_else(|| waiting.map(|row| row.topic.clone())),
+        status: found.status().to_owned(),
+        duplicates: row.map_or(0, |row| row.duplicates),
+        changed_bodies: row.map_or(0, |row| row.changed_bodies),
+        skips: skips.unwrap_or_default(),
+        body_sha256: row.map(|row| row.body_sha256.clone()).or_else(|| waiting.map(|row| row.body_sha256.clone())),
+        content_type,
+        headers,
+        failures: found.failures,
+        effects,
+        timeline,
+        body,
+    })
+}
+
+/// The body, byte for byte.
+///
+/// # Errors
+/// When it is not there.
+pub(crate) async fn raw(client: &Client, key: &WebhookKey) -> anyhow::Result<Vec<u8>> {
+    let content = Found::look(client, key).await?.content(client, key).await?;
+    let content = content.context("its body is not there: it is purged, or the webhook waits in a retry queue")?;
+    Ok(content.body)
+}
+
+impl Found {
+    async fn look(client: &Client, key: &WebhookKey) -> anyhow::Result<Self> {
+        let processed = search::with_keys(client, std::slice::from_ref(key)).await;
+        let processed = processed.context("cannot read the processed webhook")?.into_iter().next();
+        let parked = parked::find(client, key).await.context("cannot read the parked webhook")?;
+        let failures = webhook_failures::list(client, key).await.context("cannot read the failed attempts")?;
+        anyhow::ensure!(
+            processed.is_some() || parked.is_some() || !failures.is_empty(),
+            "nothing is known of a webhook {} of source {}: it may be purged, or still on its way",
+            key.webhook_id,
+            key.source
+        );
+        Ok(Self { processed, parked, failures })
+    }
+
+    async fn content(&self, client: &Client, key: &WebhookKey) -> anyhow::Result<Option<Content>> {
+        let content = match &self.processed {
+            Some(row) => webhook_payloads::read(client, row.stored_on, key).await,
+            None => parked::content(client, key).await,
+        };
+        content.context("cannot read the body")
+    }
+
+    fn status(&self) -> &'static str {
+        match (&self.processed, &self.parked) {
+            (Some(row), _) => row.status.as_str(),
+            (None, Some(row)) => row.state.as_str(),
+            (None, None) => "retrying",
+        }
+    }
+}
+
+impl Shown for Details {
+    fn text(&self) -> String {
+        let time = |time: time::OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
+        let mut facts = vec![
+            ("source", self.key.source.clone()),
+            ("id", self.key.webhook_id.clone()),
+            ("topic", self.topic.clone().unwrap_or_else(|| "-".to_owned())),
+            ("status", self.status.clone()),
+            ("duplicates", format!("{}, {} with another body", self.duplicates, self.changed_bodies)),
+        ];
+        facts.extend(self.skips.iter().map(|skip| ("left out", skip.clone())));
+        facts.extend(self.body_sha256.iter().map(|hash| ("body's SHA-256", hash.clone())));
+        facts.extend(self.content_type.iter().map(|kind| ("content type", kind.clone())));
+        let mut text: String =
+            facts.into_iter().map(|(what, fact)| format!("{what:<18}{}\n", printable(&fact))).collect();
+        let row = |event: &Event| [time(event.at), printable(&event.what)];
+        text += &format!("\n{}", table(["WHEN", "WHAT"], self.timeline.iter().map(row)));
+        if !self.effects.is_empty() {
+            let row = |row: &OutboxRow| {
+                let state = if row.ambiguous { format!("{}, ambiguous", row.state) } else { row.state.clone() };
+                let error = row.last_error.clone().unwrap_or_else(|| "-".to_owned());
+                [row.id.to_string(), row.effect.clone(), state, row.attempts.to_string(), error]
+                    .map(|cell| printable(&cell))
+            };
+            let head = ["OUTBOX", "EFFECT", "STATE", "ATTEMPTS", "LAST ERROR"];
+            text += &format!("\n{}", table(head, self.effects.iter().map(row)));
+        }
+        if !self.headers.is_empty() {
+            let row = |(name, value): (&String, &String)| [printable(name), printable(value)];
+            text += &format!("\n{}", table(["HEADER", "VALUE"], self.headers.iter().map(row)));
+        }
+        let body = self.body.as_ref().map_or_else(|| "(the body is not there)\n".to_owned(), ShownBody::text);
+        text + "\n" + &body
+    }
+}

@@ -1,0 +1,202 @@
+//! Who may look, who may act, and what is written down of it.
+
+use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use shared::db::parked_webhooks::ParkReason;
+use testing::run;
+use testing::wait::until;
+
+use super::{Console, OPERATOR, VIEWER, form, json};
+use crate::scene::{orders, park};
+
+const PAGES: [&str; 6] = ["/", "/webhooks", "/parked", "/outbox", "/sources", "/audit"];
+const LISTS: [&str; 8] =
+    ["/overview", "/overview/series", "/webhooks", "/parked", "/outbox", "/destinations", "/sources", "/audit"];
+
+#[tokio::test]
+async fn without_a_token_there_is_the_login_and_nothing_else() {
+    run(async |stack| {
+        let console = Console::start(&stack).await;
+        for page in PAGES {
+            let answer = console.get(page).send().await.unwrap();
+            assert_eq!(answer.status(), 303, "{page}");
+            assert!(answer.headers()[LOCATION].to_str().unwrap().starts_with("/login"), "{page}");
+        }
+        for list in LISTS {
+            let path = format!("/api/v1{list}");
+            for request in [console.get(&path), console.get(&path).bearer_auth("wrong")] {
+                let answer = request.send().await.unwrap();
+                assert_eq!(answer.headers()["content-type"], "application/problem+json");
+                let problem = json(answer, 401).await;
+                assert_eq!(problem["type"], "urn:oncehook:problem:unauthenticated", "{list}");
+            }
+            // Ten wrong tokens a minute are answered; a right one still is.
+            if list == "/parked" {
+                break;
+            }
+        }
+        let answer = console.get("/login").send().await.unwrap();
+        let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        assert!(policy.contains("script-src 'self';") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(answer.headers()["x-frame-options"], "DENY");
+        assert_eq!(console.get("/api/docs/").send().await.unwrap().status(), 401);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_page_and_list_answers_who_shows_a_token() {
+    run(async |stack| {
+        let console = Console::start(&stack).await;
+        for list in LISTS {
+            console.api(list).await;
+        }
+        let description = console.api("/openapi.json").await;
+        assert!(description["paths"]["/api/v1/parked/redrive"]["post"].is_object());
+        let browser = console.log_in(OPERATOR).await;
+        for page in PAGES {
+            let text = browser.page(page).await;
+            assert!(!text.contains("<script>") && !text.contains(" style=") && !text.contains(" onclick="), "{page}");
+            assert!(text.contains("<main id=\"main\"") && text.contains("aria-current=\"page\""), "{page}");
+        }
+        // The browser's session reads the API, too: the charts do.
+        let answer = console.get("/api/v1/overview").header(COOKIE, &browser.cookie).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(browser.page("/api/docs/").await.contains("swagger-ui"));
+        for asset in text_between(&browser.page("/").await, "src=\"", "\"") {
+            assert_eq!(console.get(&asset).send().await.unwrap().status(), 200, "{asset}");
+        }
+        let answer = browser.form("/logout", &[]).send().await.unwrap();
+        assert_eq!(answer.headers()[LOCATION], "/login");
+        assert_eq!(console.get("/").header(COOKIE, &browser.cookie).send().await.unwrap().status(), 303);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_viewer_sees_everything_and_changes_nothing() {
+    run(async |stack| {
+        park(&stack, &orders(&stack, 1), ParkReason::Plan).await;
+        let console = Console::start(&stack).await;
+        let browser = console.log_in(VIEWER).await;
+        let page = browser.page("/parked").await;
+        assert!(page.contains("w1") && !page.contains("Redrive") && !page.contains("name=\"run\""), "{page}");
+        let fields = [("csrf", browser.csrf.as_str()), ("key", "shopify/w1"), ("do", "discard"), ("because", "x")];
+        assert_eq!(browser.form("/parked/act", &fields).send().await.unwrap().status(), 403);
+        let actions = [
+            (
+                "/parked/discard",
+                serde_json::json!({ "webhooks": [{ "source": "shopify", "webhook_id": "w1" }], "because": "x" }),
+            ),
+            ("/parked/redrive", serde_json::json!({ "filter": {} })),
+            ("/replays", serde_json::json!({ "source": "shopify", "webhook_id": "w1" })),
+            ("/outbox/cancel", serde_json::json!({ "ids": [1] })),
+            ("/destinations/order-confirmation/pause", serde_json::json!({ "because": "x" })),
+            ("/destinations/order-confirmation/resume", serde_json::json!({})),
+        ];
+        for (path, body) in actions {
+            let request = console.post(&format!("/api/v1{path}")).bearer_auth(VIEWER).json(&body);
+            let problem = json(request.send().await.unwrap(), 403).await;
+            assert_eq!(problem["type"], "urn:oncehook:problem:forbidden", "{path}");
+        }
+        assert_eq!(stack.database.number("SELECT count(*) FROM parked_webhooks WHERE state = 'parked'").await, 1);
+        assert_eq!(stack.database.number("SELECT count(*) FROM console_audit WHERE action <> 'login'").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_another_site_makes_a_browser_send_is_refused() {
+    run(async |stack| {
+        park(&stack, &orders(&stack, 1), ParkReason::Plan).await;
+        let console = Console::start(&stack).await;
+        let browser = console.log_in(OPERATOR).await;
+        let bare = [("key", "shopify/w1"), ("do", "discard"), ("because", "x"), ("run", "do")];
+        let with_token = [&bare[..], &[("csrf", browser.csrf.as_str())]].concat();
+        let forged = [
+            browser.form("/parked/act", &bare),
+            browser.form("/parked/act", &[&bare[..], &[("csrf", "guessed")]].concat()),
+            browser.form("/parked/act", &with_token).header("origin", "https://evil.example"),
+            browser.form("/parked/act", &with_token).header("sec-fetch-site", "cross-site"),
+            console
+                .post("/api/v1/parked/redrive")
+                .header(COOKIE, &browser.cookie)
+                .json(&serde_json::json!({ "filter": {} })),
+            form(console.post("/login").header("origin", "https://evil.example"), &[("token", OPERATOR)]),
+        ];
+        for request in forged {
+            assert_eq!(request.send().await.unwrap().status(), 403);
+        }
+        assert_eq!(stack.database.number("SELECT count(*) FROM parked_webhooks WHERE state = 'parked'").await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn wrong_tokens_are_limited_and_written_down() {
+    run(async |stack| {
+        let console = Console::start(&stack).await;
+        let mut answers = Vec::new();
+        for _ in 0..11 {
+            let wrong = form(console.post("/login"), &[("token", "wrong"), ("person", "Mallory")]);
+            answers.push(wrong.send().await.unwrap().status().as_u16());
+        }
+        assert_eq!(answers, [&[401; 10][..], &[429]].concat());
+        let refused =
+            "SELECT count(*) FROM console_audit WHERE action = 'login' AND outcome = 'refused' AND person = 'Mallory'";
+        assert_eq!(stack.database.number(refused).await, 10);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_first_start_prints_a_token_once_and_keeps_its_hash() {
+    run(async |stack| {
+        let mut first = Console::start_with(&stack, &[]).await;
+        let mut printed = String::new();
+        let token = loop {
+            let line = first.stdout.next_line().await.unwrap().unwrap();
+            printed += &line;
+            if let Some(token) = line.trim().strip_prefix("oncehook_") {
+                break format!("oncehook_{token}");
+            }
+        };
+        assert_eq!(first.get("/api/v1/sources").bearer_auth(&token).send().await.unwrap().status(), 200, "{printed}");
+        drop(first);
+        let mut second = Console::start_with(&stack, &[]).await;
+        assert_eq!(second.get("/api/v1/sources").bearer_auth(&token).send().await.unwrap().status(), 200);
+        second._child.start_kill().unwrap();
+        assert_eq!(second.stdout.next_line().await.unwrap(), None, "it is printed once");
+        // A configured token takes its place.
+        let third = Console::start(&stack).await;
+        assert_eq!(third.get("/api/v1/sources").bearer_auth(&token).send().await.unwrap().status(), 401);
+        let dump =
+            stack.database.number("SELECT count(*) FROM console_tokens WHERE octet_length(token_sha256) = 32").await;
+        assert_eq!(dump, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_token_and_is_secure_behind_tls() {
+    run(async |stack| {
+        let console = Console::start(&stack).await;
+        let browser = console.log_in(OPERATOR).await;
+        let cookie = browser.cookie.clone();
+        let login = console.post("/login").header("x-forwarded-proto", "https");
+        let answer = form(login, &[("token", OPERATOR)]).send().await.unwrap();
+        assert!(answer.headers()[SET_COOKIE].to_str().unwrap().contains("Secure"));
+        let other = Console::start_with(&stack, &[("CONSOLE_OPERATOR_TOKEN", "another-token-for-operators")]).await;
+        assert_eq!(other.get("/").header(COOKIE, &cookie).send().await.unwrap().status(), 303);
+        stack.database.execute("UPDATE console_sessions SET used_at = now() - interval '13 hours'").await;
+        until("the session has ended", || async {
+            let answer = console.get("/").header(COOKIE, &cookie).send().await.unwrap();
+            (answer.status() == 303).then_some(())
+        })
+        .await;
+    })
+    .await;
+}
+
+fn text_between(text: &str, begin: &str, end: &str) -> Vec<String> {
+    text.split(begin).skip(1).filter_map(|rest| rest.split(end).next()).map(str::to_owned).collect()
+}

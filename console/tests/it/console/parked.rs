@@ -1,0 +1,103 @@
+//! Redriving and discarding from the console.
+
+use serde_json::json;
+use shared::db::parked_webhooks::ParkReason;
+use testing::orders::webhook;
+use testing::run;
+
+use super::{Console, OPERATOR};
+use crate::scene::{orders, park, queued};
+
+const OPEN: &str = "SELECT count(*) FROM parked_webhooks WHERE state = 'parked'";
+
+#[tokio::test]
+async fn a_filter_is_tried_then_redriven_and_the_rest_stays() {
+    run(async |stack| {
+        park(&stack, &orders(&stack, 120), ParkReason::UnknownSku).await;
+        park(&stack, &[webhook("other", "orders/paid", b"{}".to_vec())], ParkReason::Plan).await;
+        let console = Console::start(&stack).await;
+        let page = console.api("/parked?reason=unknown-sku").await;
+        assert_eq!(page["reasons"][0]["rows"], 120);
+        assert_eq!(page["parked"].as_array().unwrap().len(), 50);
+        let next: String = url::form_urlencoded::byte_serialize(page["next"].as_str().unwrap().as_bytes()).collect();
+        let second = console.api(&format!("/parked?reason=unknown-sku&after={next}")).await;
+        assert_ne!(second["parked"][0]["webhook_id"], page["parked"][0]["webhook_id"]);
+
+        let filter = json!({ "filter": { "reason": "unknown-sku" }, "dry_run": true });
+        let tried = console.act("/parked/redrive", filter, 202).await;
+        let tried = console.job(&tried).await;
+        assert_eq!((&tried["total"], &tried["report"]["tense"]), (&120.into(), &"would".into()));
+        assert_eq!(stack.database.number(OPEN).await, 121);
+        let job =
+            console.act("/parked/redrive", json!({ "filter": { "reason": "unknown-sku" }, "rate": 0 }), 202).await;
+        let job = console.job(&job).await;
+        assert_eq!((&job["done"], &job["state"]), (&120.into(), &"ended".into()), "{job}");
+        queued(&stack, 120).await;
+        assert_eq!(stack.database.number(OPEN).await, 1);
+        let audit = console.api("/audit").await;
+        let row = &audit["actions"][0];
+        assert_eq!(
+            (&row["action"], &row["person"], &row["outcome"]),
+            (&"parked.redrive".into(), &"ada".into(), &"done".into())
+        );
+        assert_eq!(row["subject"], "reason=unknown-sku");
+        assert!(row["detail"].as_str().unwrap().contains("120 webhooks redriven"), "{row}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_selection_is_discarded_with_its_reason_and_can_be_brought_back() {
+    run(async |stack| {
+        park(&stack, &orders(&stack, 3), ParkReason::Plan).await;
+        let console = Console::start(&stack).await;
+        let browser = console.log_in(OPERATOR).await;
+        let fields = [
+            ("key", "shopify/w1"),
+            ("key", "shopify/w3"),
+            ("do", "discard"),
+            ("because", "a test order"),
+            ("run", "do"),
+        ];
+        let job = browser.submit("/parked/act", &fields).await;
+        let job = console.job(&json!({ "id": job.strip_prefix("/jobs/").unwrap().parse::<u64>().unwrap() })).await;
+        assert!(job["text"].as_str().unwrap().contains("2 webhooks discarded"), "{job}");
+        assert_eq!(stack.database.number(OPEN).await, 1);
+        let page = browser.page("/parked?state=discarded").await;
+        assert!(page.contains("a test order") && page.contains("w3") && !page.contains(">w2<"), "{page}");
+        // Without a reason nothing is discarded, and somebody who is late changes nothing.
+        let keys = json!([{ "source": "shopify", "webhook_id": "w1" }]);
+        console.act("/parked/discard", json!({ "webhooks": keys }), 400).await;
+        let late = console.act("/parked/discard", json!({ "webhooks": keys, "because": "again" }), 202).await;
+        assert_eq!(console.job(&late).await["report"]["webhooks"], json!([]));
+        let back = console.act("/parked/redrive", json!({ "filter": { "state": "discarded" } }), 202).await;
+        assert_eq!(console.job(&back).await["done"], 2);
+        queued(&stack, 2).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_refused_is_refused_here_too_until_it_is_accepted() {
+    run(async |stack| {
+        park(&stack, &orders(&stack, 1), ParkReason::TooOld).await;
+        let console = Console::start(&stack).await;
+        let keys = json!([{ "source": "shopify", "webhook_id": "w1" }]);
+        let refused = console.act("/parked/redrive", json!({ "webhooks": keys }), 202).await;
+        let refused = console.job(&refused).await;
+        assert_eq!(refused["report"]["refused"][0]["webhooks"], 1, "{refused}");
+        let taken = console.act("/parked/redrive", json!({ "webhooks": keys, "accept": ["too-old"] }), 202).await;
+        assert_eq!(console.job(&taken).await["done"], 1);
+        queued(&stack, 1).await;
+        for bad in [
+            json!({}),
+            json!({ "webhooks": keys, "filter": {} }),
+            json!({ "filter": { "reason": "boredom" } }),
+            json!({ "unknown": 1 }),
+        ] {
+            let problem = console.act("/parked/redrive", bad, 400).await;
+            assert_eq!(problem["type"], "urn:oncehook:problem:malformed");
+        }
+    })
+    .await;
+}

@@ -1,0 +1,88 @@
+//! `oncehook outbox`: what a person decides on is sent again, held or given up, and nothing else is touched.
+
+use testing::{Stack, run};
+
+use crate::scene::{command, json, oncehook, text};
+
+/// So many mails in a state; `sending` ones have a lease that lasts.
+async fn plan(stack: &Stack, effect: &str, state: &str, count: u32) {
+    let statement = format!(
+        "INSERT INTO outbox (dedupe_key, effect, kind, source, webhook_id, intent, state, attempts, lease_until, settled_at,
+                             last_error, ambiguous, next_attempt_at)
+         SELECT '{effect}/{state}/' || n, '{effect}', 'email', 'shopify', 'w' || n, '{{}}', '{state}', 3,
+                CASE WHEN '{state}' = 'sending' THEN now() + interval '1 hour' END,
+                CASE WHEN '{state}' IN ('sent', 'failed', 'cancelled') THEN now() END,
+                'for a test', '{state}' = 'held', now() + interval '1 hour'
+         FROM generate_series(1, {count}) AS n"
+    );
+    stack.database.execute(&statement).await;
+}
+
+async fn count(stack: &Stack, state: &str) -> i64 {
+    stack.database.number(&format!("SELECT count(*) FROM outbox WHERE state = '{state}'")).await
+}
+
+#[tokio::test]
+async fn effects_are_listed_page_by_page_without_what_they_hold() {
+    run(async |stack| {
+        plan(&stack, "order-confirmation", "held", 3).await;
+        plan(&stack, "tell-warehouse", "failed", 2).await;
+        plan(&stack, "order-confirmation", "sent", 2).await;
+        let first = json(&stack, &["outbox", "ls", "--limit", "4"]).await;
+        let next = first["next"].as_i64().unwrap().to_string();
+        let second = json(&stack, &["outbox", "ls", "--limit", "4", "--after", &next]).await;
+        let keys = |page: &serde_json::Value| {
+            let rows = page["effects"].as_array().unwrap().iter();
+            rows.map(|row| row["dedupe_key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(keys(&first).len(), 4);
+        assert_eq!(keys(&second), ["order-confirmation/held/1"]);
+        assert!(second["next"].is_null() && first["effects"][0]["intent"].is_null(), "{first}");
+        let table = text(&oncehook(&stack, &["outbox", "ls", "--state", "ambiguous"]).await.stdout);
+        assert!(table.contains("held, ambiguous") && !table.contains("tell-warehouse"), "{table}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_need_somebody_to_agree_and_what_is_being_sent_is_left_alone() {
+    run(async |stack| {
+        plan(&stack, "order-confirmation", "held", 1_200).await;
+        plan(&stack, "order-confirmation", "sending", 1).await;
+        plan(&stack, "tell-warehouse", "failed", 2).await;
+        plan(&stack, "tell-warehouse", "sent", 1).await;
+        let refused = oncehook(&stack, &["outbox", "resend", "--state", "held"]).await;
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(
+            text(&refused.stderr).contains("resend 1200 effects (order-confirmation held 1200)? Say --yes"),
+            "{refused:?}"
+        );
+        let looked = json(&stack, &["outbox", "resend", "--all", "--dry-run"]).await;
+        assert_eq!((&looked["tense"], &looked["ambiguous"]), (&"would".into(), &1_200.into()));
+        assert_eq!(count(&stack, "pending").await, 0, "it only looked");
+
+        let resent = json(&stack, &["outbox", "resend", "--state", "held", "--yes"]).await;
+        assert_eq!(resent["effects"][0]["rows"], 1_200);
+        assert_eq!((count(&stack, "pending").await, count(&stack, "held").await), (1_200, 0));
+        let held = json(&stack, &["outbox", "hold", "--all"]).await;
+        assert_eq!(held["effects"][0]["rows"], 1_200);
+        let cancelled = json(&stack, &["outbox", "cancel", "--effect", "tell-warehouse", "--yes"]).await;
+        assert_eq!(
+            cancelled["effects"],
+            serde_json::json!([{ "effect": "tell-warehouse", "state": "failed", "rows": 2 }])
+        );
+        assert_eq!((count(&stack, "cancelled").await, count(&stack, "sending").await), (2, 1));
+
+        let sending = stack.database.number("SELECT id FROM outbox WHERE state = 'sending'").await.to_string();
+        let sent = stack.database.number("SELECT id FROM outbox WHERE state = 'sent'").await.to_string();
+        let left = oncehook(&stack, &["outbox", "cancel", &sending, &sent]).await;
+        assert_eq!(left.status.code(), Some(3), "{left:?}");
+        let page = text(&left.stdout);
+        assert!(page.contains("not cancelled: the state is sending") && page.contains("the state is sent"), "{page}");
+        let unknown = oncehook(&stack, &["outbox", "hold", "999999"]).await;
+        assert_eq!((unknown.status.code(), count(&stack, "sent").await), (Some(1), 1));
+        let nothing_said = command(&stack, &["outbox", "cancel"]).output().await.unwrap();
+        assert!(text(&nothing_said.stderr).contains("or say --all"), "{nothing_said:?}");
+    })
+    .await;
+}

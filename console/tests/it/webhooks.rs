@@ -1,0 +1,111 @@
+//! `oncehook webhooks` and `oncehook sources`: one webhook among many is found, and its story is told.
+
+use serde_json::Value;
+use shared::db::parked_webhooks::ParkReason;
+use testing::run;
+use testing::state::{number, processed, stock};
+
+use crate::scene::{Worker, json, oncehook, orders, park, text};
+
+#[tokio::test]
+async fn the_story_of_a_webhook_is_told_from_receipt_to_mail() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let orders = orders(&stack, 2);
+        for order in [&orders[0], &orders[0], &orders[1]] {
+            stack.publish(order).await;
+        }
+        let worker = Worker::start(&stack).await;
+        processed(&stack, 2).await;
+        number(&stack, "SELECT count(*) FROM outbox WHERE state = 'sent'", 2).await;
+        number(&stack, "SELECT sum(duplicates) FROM processed_webhooks", 1).await;
+        worker.stop().await;
+
+        let story = json(&stack, &["webhooks", "show", "shopify", "w1"]).await;
+        assert_eq!((&story["status"], &story["duplicates"]), (&"completed".into(), &1.into()));
+        assert_eq!(
+            (&story["effects"][0]["effect"], &story["effects"][0]["state"]),
+            (&"order-confirmation".into(), &"sent".into())
+        );
+        let events = story["timeline"].as_array().unwrap();
+        let told = |what: &str| events.iter().position(|event| event["what"].as_str().unwrap().starts_with(what));
+        assert!(told("received").unwrap() < told("processed: completed").unwrap(), "{events:?}");
+        assert!(told("effect order-confirmation planned").unwrap() < told("effect order-confirmation sent").unwrap());
+        assert!(told("arrived again, 1 times").is_some(), "{events:?}");
+        let raw = oncehook(&stack, &["webhooks", "show", "shopify", "w1", "--raw"]).await;
+        assert_eq!(raw.stdout, orders[0].body, "byte for byte");
+        let page = text(&oncehook(&stack, &["webhooks", "show", "shopify", "w1"]).await.stdout);
+        assert!(page.contains("effect order-confirmation sent") && page.contains("\"line_items\": ["), "{page}");
+
+        let sources = json(&stack, &["sources"]).await;
+        let shopify =
+            sources["sources"].as_array().unwrap().iter().find(|source| source["source"] == "shopify").unwrap();
+        assert_eq!((&shopify["day"]["webhooks"], &shopify["day"]["duplicates"]), (&2.into(), &1.into()));
+        assert!(shopify["last_received_at"].is_string() && shopify["parked"] == 0, "{shopify}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_parked_one_is_shown_too_and_its_source_needs_a_person() {
+    run(async |stack| {
+        park(&stack, &orders(&stack, 1), ParkReason::UnknownSku).await;
+        let story = json(&stack, &["webhooks", "show", "shopify", "w1"]).await;
+        assert_eq!(
+            (&story["status"], &story["timeline"][1]["what"]),
+            (&"parked".into(), &"parked: unknown-sku".into())
+        );
+        let sources = oncehook(&stack, &["sources"]).await;
+        assert_eq!(sources.status.code(), Some(3));
+        assert!(text(&sources.stdout).contains("! 1 webhooks of shopify are parked"), "{sources:?}");
+        let unknown = oncehook(&stack, &["webhooks", "show", "shopify", "nothing"]).await;
+        assert_eq!(unknown.status.code(), Some(1));
+        assert!(text(&unknown.stderr).contains("nothing is known of a webhook nothing"), "{unknown:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_without_gap_or_repetition() {
+    run(async |stack| {
+        stack
+            .database
+            .execute(
+                "INSERT INTO processed_webhooks (source, webhook_id, topic, body_sha256, status, received_at, first_processed_at)
+                 SELECT CASE WHEN n % 3 = 0 THEN 'github' ELSE 'shopify' END, 'w/' || n, 'topic-' || n % 2, sha256('x'),
+                        CASE WHEN n % 5 = 0 THEN 'skipped' ELSE 'completed' END, now(), now() - (n / 10) * interval '1 s'
+                 FROM generate_series(1, 3000) AS n",
+            )
+            .await;
+        let ids = |page: &Value| {
+            let webhooks = page["webhooks"].as_array().unwrap().iter();
+            webhooks.map(|webhook| webhook["webhook_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let filter = ["webhooks", "ls", "--source", "shopify", "--topic", "topic-1", "--status", "completed"];
+        let mut found = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let mut arguments = [&filter[..], &["--limit", "300"]].concat();
+            arguments.extend(after.iter().flat_map(|after| ["--after", after.as_str()]));
+            let page = json(&stack, &arguments).await;
+            found.extend(ids(&page));
+            match page["next"].as_str() {
+                Some(next) => after = Some(next.to_owned()),
+                None => break,
+            }
+        }
+        let expected = "SELECT count(*) FROM processed_webhooks WHERE source = 'shopify' AND topic = 'topic-1' AND status = 'completed'";
+        assert_eq!(found.len() as i64, stack.database.number(expected).await);
+        found.sort();
+        found.dedup();
+        assert_eq!(found.len(), 800, "none came twice");
+
+        let of_time = json(&stack, &["webhooks", "ls", "--since", "100s", "--until", "10s", "--limit", "1000"]).await;
+        assert!((890..=910).contains(&ids(&of_time).len()), "{}", ids(&of_time).len());
+        let by_id = json(&stack, &["webhooks", "ls", "--id", "w/9"]).await;
+        assert_eq!(by_id["webhooks"][0]["source"], "github");
+        let none = text(&oncehook(&stack, &["webhooks", "ls", "--source", "nobody"]).await.stdout);
+        assert!(none.contains("no such webhook was processed"), "{none}");
+    })
+    .await;
+}

@@ -1,0 +1,35 @@
+//! The rules by themselves: promtool's unit tests, and that no alert is without test and runbook.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use testing::services::root;
+
+#[test]
+fn the_rules_pass_their_unit_tests() {
+    let promtool = |arguments: &[&str]| {
+        let run = Command::new("promtool").args(arguments).current_dir(root().join("deploy/prometheus")).output();
+        let run = run.unwrap_or_else(|error| panic!("promtool: {error}; dev/install installs it"));
+        let said = [run.stdout, run.stderr].concat();
+        assert!(run.status.success(), "promtool {arguments:?}: {}", String::from_utf8_lossy(&said));
+    };
+    promtool(&["check", "config", "--syntax-only", "prometheus.yml"]);
+    promtool(&["check", "rules", "rules/recording.yml", "rules/alerts.yml"]);
+    promtool(&["test", "rules", "tests/alerts.yml"]);
+}
+
+#[test]
+fn every_alert_has_a_test_and_a_runbook_and_every_runbook_an_alert() {
+    let alerts = after("deploy/prometheus/rules/alerts.yml", "- alert: ");
+    assert!(alerts.len() > 10, "{alerts:?}");
+    assert_eq!(after("deploy/prometheus/tests/alerts.yml", "- name: "), alerts);
+    assert_eq!(after("docs/runbooks.md", "## "), alerts);
+    let links = after("deploy/prometheus/rules/alerts.yml", "runbook_url: docs/runbooks.md#");
+    assert_eq!(links, alerts.iter().map(|alert| alert.to_lowercase()).collect());
+}
+
+/// What follows a mark at the beginning of a file's lines.
+fn after(file: &str, mark: &str) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(root().join(file)).unwrap();
+    text.lines().filter_map(|line| line.trim_start().strip_prefix(mark)).map(str::to_owned).collect()
+}

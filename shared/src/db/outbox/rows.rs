@@ -1,0 +1,260 @@
+//! Looking at the outbox: what needs a person, what waits, what a webhook brought about.
+//!
+//! Intents hold addresses and texts of customers, and are not read here.
+
+use deadpool_postgres::Client;
+use serde::Serialize;
+use time::OffsetDateTime;
+use tokio_postgres::{Error, Row};
+
+macro_rules! columns {
+    () => {
+        "id, dedupe_key, effect, kind, source, webhook_id, on_ambiguous, state, ambiguous, attempts, next_attempt_at,
+         created_at, settled_at, last_error"
+    };
+}
+
+/// What a person may have to look at, the newest first. The condition on top is the index's.
+const ATTENTION: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM outbox
+      WHERE (state IN ('held', 'failed', 'cancelled') OR ambiguous)
+        AND CASE $1::text WHEN 'ambiguous' THEN ambiguous WHEN 'attention' THEN state IN ('held', 'failed')
+            ELSE state = $1 END
+        AND ($2::text IS NULL OR effect = $2) AND ($3::int8 IS NULL OR id < $3)
+      ORDER BY id DESC
+      LIMIT $4"
+);
+
+const PENDING: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM outbox
+      WHERE state = 'pending' AND ($1::text IS NULL OR effect = $1) AND ($2::int8 IS NULL OR id < $2)
+      ORDER BY id DESC
+      LIMIT $3"
+);
+
+const OF_WEBHOOKS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM outbox WHERE source = $1 AND webhook_id = ANY ($2::text[]) ORDER BY id LIMIT 200"
+);
+
+const FIND: &str = concat!("SELECT ", columns!(), " FROM outbox WHERE id = $1");
+
+/// Bounded by what a page may take: beyond it, it is simply many.
+const COUNTS: &str = "
+    SELECT 'pending' AS state, count(*) AS rows, min(created_at) AS oldest
+    FROM (SELECT created_at FROM outbox WHERE state = 'pending' ORDER BY next_attempt_at LIMIT $1) AS pending
+    UNION ALL
+    SELECT 'sending', count(*), min(created_at)
+    FROM (SELECT created_at FROM outbox WHERE state = 'sending' ORDER BY lease_until LIMIT $1) AS sending
+    UNION ALL
+    SELECT state, count(*), min(created_at)
+    FROM (SELECT state, created_at FROM outbox WHERE state IN ('held', 'failed', 'cancelled') LIMIT $1) AS attention
+    GROUP BY state
+    UNION ALL
+    SELECT 'ambiguous', count(*), min(created_at)
+    FROM (SELECT created_at FROM outbox WHERE ambiguous LIMIT $1) AS ambiguous
+    UNION ALL
+    SELECT 'all', greatest(reltuples, 0)::int8, NULL FROM pg_class WHERE oid = 'outbox'::regclass";
+
+const WAITING: &str = "
+    SELECT effect, count(*) AS pending, count(*) FILTER (WHERE last_error IS NOT NULL) AS failing,
+           min(created_at) AS oldest,
+           (array_agg(last_error ORDER BY id DESC) FILTER (WHERE last_error IS NOT NULL))[1] AS last_error
+    FROM (SELECT id, effect, last_error, created_at FROM outbox WHERE state = 'pending' ORDER BY next_attempt_at
+          LIMIT $1) AS pending
+    GROUP BY effect ORDER BY effect";
+
+/// A row of the outbox, without what it sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OutboxRow {
+    /// The row's number.
+    pub id: i64,
+    /// What it is unique by.
+    pub dedupe_key: String,
+    /// The configured effect.
+    pub effect: String,
+    /// What performs it.
+    pub kind: String,
+    /// The sender of the webhook that asked for it.
+    pub source: Option<String>,
+    /// The webhook that asked for it.
+    pub webhook_id: Option<String>,
+    /// `resend` or `hold`.
+    pub on_ambiguous: String,
+    /// Where it is.
+    pub state: String,
+    /// Whether the peer may have seen it more than once.
+    pub ambiguous: bool,
+    /// How often a send was begun since a person last sent it again.
+    pub attempts: i32,
+    /// Not to be sent before.
+    #[serde(with = "time::serde::rfc3339")]
+    pub next_attempt_at: OffsetDateTime,
+    /// When it was planned.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When it came to its end.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub settled_at: Option<OffsetDateTime>,
+    /// Why the last attempt did not succeed.
+    pub last_error: Option<String>,
+}
+
+/// Which rows a page shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// Held or failed: a person decides.
+    Attention,
+    /// A send's outcome was unknown once.
+    Ambiguous,
+    /// Due, or waiting to be tried again.
+    Pending,
+    /// Held.
+    Held,
+    /// Given up.
+    Failed,
+    /// Cancelled by a person.
+    Cancelled,
+}
+
+/// Rows of one state, counted up to a bound.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BoundedCount {
+    /// The state; `ambiguous`; or `all`, which is the planner's estimate.
+    pub state: String,
+    /// How many; the bound when there are more.
+    pub rows: i64,
+    /// When the oldest of those counted was planned.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub oldest: Option<OffsetDateTime>,
+}
+
+/// What waits for one effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// The configured effect.
+    pub effect: String,
+    /// How many rows wait to be sent.
+    pub pending: i64,
+    /// How many of them failed before.
+    pub failing: i64,
+    /// When the oldest was planned.
+    #[serde(with = "time::serde::rfc3339")]
+    pub oldest: OffsetDateTime,
+    /// Why the newest of those that failed did.
+    pub last_error: Option<String>,
+}
+
+/// Rows before `before`, the newest first, at most `limit`.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn page(
+    client: &Client,
+    show: Show,
+    effect: Option<&str>,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<OutboxRow>, Error> {
+    let rows = match show.as_str() {
+        None => client.query(&client.prepare_cached(PENDING).await?, &[&effect, &before, &limit]).await?,
+        Some(show) => {
+            client.query(&client.prepare_cached(ATTENTION).await?, &[&show, &effect, &before, &limit]).await?
+        }
+    };
+    rows.iter().map(OutboxRow::read).collect()
+}
+
+/// What webhooks of one source brought about, at most 200.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn of_webhooks(client: &Client, source: &str, ids: &[&str]) -> Result<Vec<OutboxRow>, Error> {
+    let rows = client.query(&client.prepare_cached(OF_WEBHOOKS).await?, &[&source, &ids]).await?;
+    rows.iter().map(OutboxRow::read).collect()
+}
+
+/// One row.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn find(client: &Client, id: i64) -> Result<Option<OutboxRow>, Error> {
+    let row = client.query_opt(&client.prepare_cached(FIND).await?, &[&id]).await?;
+    row.as_ref().map(OutboxRow::read).transpose()
+}
+
+/// Rows by state, each counted up to `bound`.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn counts(client: &Client, bound: i64) -> Result<Vec<BoundedCount>, Error> {
+    let rows = client.query(&client.prepare_cached(COUNTS).await?, &[&bound]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(BoundedCount {
+                state: row.try_get("state")?,
+                rows: row.try_get("rows")?,
+                oldest: row.try_get("oldest")?,
+            })
+        })
+        .collect()
+}
+
+/// What waits, by effect, among the `bound` rows that are due first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn waiting(client: &Client, bound: i64) -> Result<Vec<Waiting>, Error> {
+    let rows = client.query(&client.prepare_cached(WAITING).await?, &[&bound]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Waiting {
+                effect: row.try_get("effect")?,
+                pending: row.try_get("pending")?,
+                failing: row.try_get("failing")?,
+                oldest: row.try_get("oldest")?,
+                last_error: row.try_get("last_error")?,
+            })
+        })
+        .collect()
+}
+
+impl Show {
+    /// As the statement says it; `None` for what has another one.
+    fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::Attention => Some("attention"),
+            Self::Ambiguous => Some("ambiguous"),
+            Self::Pending => None,
+            Self::Held => Some("held"),
+            Self::Failed => Some("failed"),
+            Self::Cancelled => Some("cancelled"),
+        }
+    }
+}
+
+impl OutboxRow {
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            dedupe_key: row.try_get("dedupe_key")?,
+            effect: row.try_get("effect")?,
+            kind: row.try_get("kind")?,
+            source: row.try_get("source")?,
+            webhook_id: row.try_get("webhook_id")?,
+            on_ambiguous: row.try_get("on_ambiguous")?,
+            state: row.try_get("state")?,
+            ambiguous: row.try_get("ambiguous")?,
+            attempts: row.try_get("attempts")?,
+            next_attempt_at: row.try_get("next_attempt_at")?,
+            created_at: row.try_get("created_at")?,
+            settled_at: row.try_get("settled_at")?,
+            last_error: row.try_get("last_error")?,
+        })
+    }
+}
