@@ -17,23 +17,23 @@ use crate::refused::Refused;
 static REFUSALS: LogBudget = LogBudget::new();
 
 /// What is known of a request so far. Dropped without an end, it counts as aborted.
-pub(crate) struct Observation {
-    metrics: Metrics,
+pub(crate) struct Observation<'i> {
+    metrics: &'i Metrics,
     began: Instant,
-    source: Option<Name>,
+    source: Option<&'i Name>,
     /// What vouches for it; `None`: it is not known to be genuine.
     verified: Option<Verified>,
     identity: Option<Identity>,
     ended: bool,
 }
 
-impl Observation {
-    pub(crate) fn begin(metrics: Metrics) -> Self {
+impl<'i> Observation<'i> {
+    pub(crate) fn begin(metrics: &'i Metrics) -> Self {
         Self { metrics, began: Instant::now(), source: None, verified: None, identity: None, ended: false }
     }
 
-    pub(crate) fn source(&mut self, source: &Name) {
-        self.source = Some(source.clone());
+    pub(crate) fn source(&mut self, source: &'i Name) {
+        self.source = Some(source);
     }
 
     pub(crate) fn identity(&mut self, identity: &Identity) {
@@ -68,7 +68,7 @@ impl Observation {
     }
 
     fn source_label(&self) -> &str {
-        self.source.as_ref().map_or(UNKNOWN_SOURCE, Name::as_str)
+        self.source.map_or(UNKNOWN_SOURCE, Name::as_str)
     }
 
     fn end(&mut self, outcome: Outcome, reason: Option<&'static str>) {
@@ -136,7 +136,7 @@ impl Summary<'_> {
     }
 }
 
-impl Drop for Observation {
+impl Drop for Observation<'_> {
     fn drop(&mut self) {
         if !self.ended {
             self.end(Outcome::Aborted, None);

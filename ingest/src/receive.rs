@@ -42,7 +42,7 @@ pub(crate) struct Inbox {
 
 /// `POST /webhooks/{source}`.
 pub(crate) async fn webhook(request: HttpRequest, payload: web::Payload, inbox: web::Data<Inbox>) -> HttpResponse {
-    let mut observation = Observation::begin(inbox.metrics.clone());
+    let mut observation = Observation::begin(&inbox.metrics);
     match accept(&request, payload, &inbox, &mut observation).await {
         Ok(Accepted::Webhook(answer, kept)) => {
             observation.accepted(kept);
@@ -62,7 +62,7 @@ pub(crate) async fn webhook(request: HttpRequest, payload: web::Payload, inbox: 
 
 /// `GET /webhooks/{source}`: for providers that ask whether the URL is ours.
 pub(crate) async fn subscription(request: HttpRequest, inbox: web::Data<Inbox>) -> HttpResponse {
-    let mut observation = Observation::begin(inbox.metrics.clone());
+    let mut observation = Observation::begin(&inbox.metrics);
     let answered = (|| {
         // The method is decided before the source: to most sources, and to none, a GET is a wrong method.
         let source = source(&request, &inbox).map_err(|_no_source| Refused::Method)?;
@@ -81,15 +81,15 @@ pub(crate) async fn subscription(request: HttpRequest, inbox: web::Data<Inbox>) 
 
 /// Any other method on a webhook's path.
 pub(crate) async fn method_not_allowed(inbox: web::Data<Inbox>) -> HttpResponse {
-    refuse(&inbox, Observation::begin(inbox.metrics.clone()), &Refused::Method)
+    refuse(&inbox, Observation::begin(&inbox.metrics), &Refused::Method)
 }
 
 /// Any other path.
 pub(crate) async fn not_found(inbox: web::Data<Inbox>) -> HttpResponse {
-    refuse(&inbox, Observation::begin(inbox.metrics.clone()), &Refused::Path)
+    refuse(&inbox, Observation::begin(&inbox.metrics), &Refused::Path)
 }
 
-fn refuse(inbox: &Inbox, observation: Observation, refused: &Refused) -> HttpResponse {
+fn refuse(inbox: &Inbox, observation: Observation<'_>, refused: &Refused) -> HttpResponse {
     observation.refused(refused);
     problem::response(refused, inbox.retry_after_s)
 }
@@ -106,11 +106,11 @@ fn source<'i>(request: &HttpRequest, inbox: &'i Inbox) -> Result<&'i Source, Ref
     request.match_info().get("source").and_then(|name| inbox.sources.get(name)).ok_or(Refused::Source)
 }
 
-async fn accept(
+async fn accept<'i>(
     request: &HttpRequest,
     payload: web::Payload,
-    inbox: &Inbox,
-    observation: &mut Observation,
+    inbox: &'i Inbox,
+    observation: &mut Observation<'i>,
 ) -> Result<Accepted, Refused> {
     let received_at = OffsetDateTime::now_utc();
     let answer_by = Instant::now() + inbox.accept_timeout;

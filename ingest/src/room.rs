@@ -17,7 +17,9 @@ const UNIT_BYTES: usize = 1024;
 
 /// The room that there is. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Room {
+pub(crate) struct Room(Arc<Limits>);
+
+struct Limits {
     webhooks: Arc<Semaphore>,
     units: Arc<Semaphore>,
     metrics: Metrics,
@@ -26,7 +28,7 @@ pub(crate) struct Room {
 /// A webhook's place, given back when dropped.
 pub(crate) struct Place {
     _webhook: OwnedSemaphorePermit,
-    metrics: Metrics,
+    room: Room,
 }
 
 /// The room of a body, given back when dropped.
@@ -39,11 +41,11 @@ pub(crate) struct Bytes {
 impl Room {
     pub(crate) fn new(limits: &IngestConfig, metrics: Metrics) -> Self {
         let units = usize::try_from(limits.max_in_flight_bytes).unwrap_or(usize::MAX) / UNIT_BYTES;
-        Self {
+        Self(Arc::new(Limits {
             webhooks: Arc::new(Semaphore::new(limits.max_in_flight as usize)),
             units: Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))),
             metrics,
-        }
+        }))
     }
 
     /// A place for one webhook.
@@ -51,9 +53,9 @@ impl Room {
     /// # Errors
     /// [`Refused::Overloaded`] when there is none.
     pub(crate) fn place(&self) -> Result<Place, Refused> {
-        let webhook = Arc::clone(&self.webhooks).try_acquire_owned().map_err(|_full| Refused::Overloaded)?;
-        self.metrics.in_flight.inc();
-        Ok(Place { _webhook: webhook, metrics: self.metrics.clone() })
+        let webhook = Arc::clone(&self.0.webhooks).try_acquire_owned().map_err(|_full| Refused::Overloaded)?;
+        self.0.metrics.in_flight.inc();
+        Ok(Place { _webhook: webhook, room: self.clone() })
     }
 
     /// Room for a body that has not begun to arrive.
@@ -71,12 +73,12 @@ impl Bytes {
         let held = self.units.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let wanted = bytes.div_ceil(UNIT_BYTES).saturating_sub(held);
         let wanted = u32::try_from(wanted).map_err(|_far_too_large| Refused::Overloaded)?;
-        let more = Arc::clone(&self.room.units).try_acquire_many_owned(wanted).map_err(|_full| Refused::Overloaded)?;
+        let more = Arc::clone(&self.room.0.units).try_acquire_many_owned(wanted).map_err(|_full| Refused::Overloaded)?;
         match &mut self.units {
             Some(units) => units.merge(more),
             None => self.units = Some(more),
         }
-        self.room.metrics.in_flight_bytes.inc_by(signed(bytes.saturating_sub(self.taken)));
+        self.room.0.metrics.in_flight_bytes.inc_by(signed(bytes.saturating_sub(self.taken)));
         self.taken = bytes;
         Ok(())
     }
@@ -88,12 +90,12 @@ fn signed(bytes: usize) -> i64 {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.metrics.in_flight.dec();
+        self.room.0.metrics.in_flight.dec();
     }
 }
 
 impl Drop for Bytes {
     fn drop(&mut self) {
-        self.room.metrics.in_flight_bytes.dec_by(signed(self.taken));
+        self.room.0.metrics.in_flight_bytes.dec_by(signed(self.taken));
     }
 }
