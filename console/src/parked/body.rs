@@ -13,6 +13,11 @@ use crate::output::printable;
 const SECRET_LIKE: [&str; 8] = ["auth", "cookie", "key", "passw", "secret", "session", "signature", "token"];
 const MASK: &str = "***";
 const INDENT: &str = "  ";
+/// What is nested deeper stays as it is: its lines would be mostly indent, and a stranger chooses how deep that goes.
+const MAX_DEPTH: usize = 128;
+/// The same for what would become so many times as long, beyond [`MAX_INDENT_BYTES`].
+const MAX_GROWTH: usize = 8;
+const MAX_INDENT_BYTES: usize = 256 * 1024;
 
 /// A body as JSON can hold it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -46,20 +51,27 @@ impl ShownBody {
         let text = match self {
             Self::Base64(_) => return "(not text; --raw writes it as it is)\n".to_owned(),
             Self::Text(text) if text.is_empty() => return "(empty)\n".to_owned(),
-            Self::Text(text) if serde_json::from_str::<IgnoredAny>(text).is_ok() => indented(text),
+            Self::Text(text) if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
+                indented(text).unwrap_or_else(|| text.clone())
+            }
             Self::Text(text) => text.clone(),
         };
         text.lines().map(|line| printable(line) + "\n").collect()
     }
 }
 
-/// Valid JSON with line breaks. Only white space changes: keys keep their order, numbers their digits.
-fn indented(json: &str) -> String {
+/// Valid JSON with line breaks. Only white space changes: keys keep their order, numbers their digits. `None` for what is
+/// nested too deep or would grow too long.
+fn indented(json: &str) -> Option<String> {
+    let longest = MAX_INDENT_BYTES.max(json.len().saturating_mul(MAX_GROWTH));
     let mut out = String::with_capacity(json.len() * 2);
     let mut depth = 0;
     let (mut in_string, mut escaped) = (false, false);
     let mut chars = json.chars().peekable();
     while let Some(char) = chars.next() {
+        if depth > MAX_DEPTH || out.len() > longest {
+            return None;
+        }
         if in_string {
             out.push(char);
             in_string = escaped || char != '"';
@@ -95,7 +107,7 @@ fn indented(json: &str) -> String {
             other => out.push(other),
         }
     }
-    out
+    Some(out)
 }
 
 fn break_line(out: &mut String, depth: usize) {
@@ -128,6 +140,17 @@ mod tests {
           ]
         }
         "#);
+    }
+
+    #[test]
+    fn what_would_be_mostly_indent_stays_as_it_is() {
+        let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(indented(&nested(MAX_DEPTH)).unwrap().lines().count(), 2 * MAX_DEPTH + 1);
+        for deep in [nested(MAX_DEPTH + 1), nested(262_144)] {
+            assert_eq!(ShownBody::Text(deep.clone()).text(), deep + "\n");
+        }
+        let long = nested(MAX_DEPTH).replace('1', &"1,".repeat(100_000)).replace(",]", "]");
+        assert_eq!(ShownBody::Text(long.clone()).text(), long + "\n");
     }
 
     #[test]
