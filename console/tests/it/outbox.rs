@@ -1,5 +1,6 @@
 //! `oncehook outbox`: what a person decides on is sent again, held or given up, and nothing else is touched.
 
+use shared::db::outbox::rows;
 use testing::{Stack, run};
 
 use crate::scene::{command, json, oncehook, text};
@@ -40,6 +41,31 @@ async fn effects_are_listed_page_by_page_without_what_they_hold() {
         assert!(second["next"].is_null() && first["effects"][0]["intent"].is_null(), "{first}");
         let table = text(&oncehook(&stack, &["outbox", "ls", "--state", "ambiguous"]).await.stdout);
         assert!(table.contains("held, ambiguous") && !table.contains("tell-warehouse"), "{table}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_of_one_kind_hide_nothing_of_another() {
+    run(async |stack| {
+        plan(&stack, "order-confirmation", "cancelled", 9).await;
+        plan(&stack, "order-confirmation", "held", 9).await;
+        plan(&stack, "tell-warehouse", "failed", 1).await;
+        plan(&stack, "tell-warehouse", "pending", 1).await;
+        plan(&stack, "order-confirmation", "pending", 9).await;
+        let fresh = "UPDATE outbox SET attempts = 0, last_error = NULL, next_attempt_at = now()
+                     WHERE effect = 'order-confirmation' AND state = 'pending'";
+        stack.database.execute(fresh).await;
+        let client = stack.database.client().await;
+        let counts = rows::counts(&client, 3).await.unwrap();
+        let counts: Vec<(&str, i64)> = counts.iter().map(|one| (one.state.as_str(), one.rows)).collect();
+        assert_eq!(
+            counts[..6],
+            [("pending", 3), ("sending", 0), ("held", 3), ("failed", 1), ("cancelled", 3), ("ambiguous", 3)]
+        );
+        let waiting = rows::waiting(&client, 3).await.unwrap();
+        let waiting: Vec<_> = waiting.iter().map(|one| (one.effect.as_str(), one.pending, one.failing)).collect();
+        assert_eq!(waiting, [("order-confirmation", 3, 0), ("tell-warehouse", 1, 1)]);
     })
     .await;
 }

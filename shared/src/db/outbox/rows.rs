@@ -44,7 +44,8 @@ const OF_WEBHOOKS: &str = concat!(
 
 const FIND: &str = concat!("SELECT ", columns!(), " FROM outbox WHERE id = $1");
 
-/// Bounded by what a page may take: beyond it, it is simply many.
+/// Bounded by what a page may take: beyond it, it is simply many. Each state has a bound of its own, so that many of one
+/// hide none of another.
 const COUNTS: &str = "
     SELECT 'pending' AS state, count(*) AS rows, min(created_at) AS oldest
     FROM (SELECT created_at FROM outbox WHERE state = 'pending' ORDER BY next_attempt_at LIMIT $1) AS pending
@@ -52,21 +53,32 @@ const COUNTS: &str = "
     SELECT 'sending', count(*), min(created_at)
     FROM (SELECT created_at FROM outbox WHERE state = 'sending' ORDER BY lease_until LIMIT $1) AS sending
     UNION ALL
-    SELECT state, count(*), min(created_at)
-    FROM (SELECT state, created_at FROM outbox WHERE state IN ('held', 'failed', 'cancelled') LIMIT $1) AS attention
-    GROUP BY state
+    SELECT 'held', count(*), min(created_at)
+    FROM (SELECT created_at FROM outbox WHERE state = 'held' ORDER BY created_at LIMIT $1) AS held HAVING count(*) > 0
+    UNION ALL
+    SELECT 'failed', count(*), min(created_at)
+    FROM (SELECT created_at FROM outbox WHERE state = 'failed' ORDER BY created_at LIMIT $1) AS failed
+    HAVING count(*) > 0
+    UNION ALL
+    SELECT 'cancelled', count(*), min(created_at)
+    FROM (SELECT created_at FROM outbox WHERE state = 'cancelled' LIMIT $1) AS cancelled HAVING count(*) > 0
     UNION ALL
     SELECT 'ambiguous', count(*), min(created_at)
     FROM (SELECT created_at FROM outbox WHERE ambiguous LIMIT $1) AS ambiguous
     UNION ALL
     SELECT 'all', greatest(reltuples, 0)::int8, NULL FROM pg_class WHERE oid = 'outbox'::regclass";
 
+/// Of what is due first, and of what failed longest ago, each up to the bound: rows that failed are due later than any
+/// number of fresh ones, and would be hidden by them.
 const WAITING: &str = "
     SELECT effect, count(*) AS pending, count(*) FILTER (WHERE last_error IS NOT NULL) AS failing,
            min(created_at) AS oldest,
            (array_agg(last_error ORDER BY id DESC) FILTER (WHERE last_error IS NOT NULL))[1] AS last_error
-    FROM (SELECT id, effect, last_error, created_at FROM outbox WHERE state = 'pending' ORDER BY next_attempt_at
-          LIMIT $1) AS pending
+    FROM ((SELECT id, effect, last_error, created_at FROM outbox WHERE state = 'pending' ORDER BY next_attempt_at
+           LIMIT $1)
+          UNION
+          (SELECT id, effect, last_error, created_at FROM outbox WHERE state = 'pending' AND attempts > 0
+           ORDER BY created_at LIMIT $1)) AS pending
     GROUP BY effect ORDER BY effect";
 
 /// A row of the outbox, without what it sends.
@@ -205,7 +217,8 @@ pub async fn counts(client: &Client, bound: i64) -> Result<Vec<BoundedCount>, Er
         .collect()
 }
 
-/// What waits, by effect, among the `bound` rows that are due first.
+/// What waits, by effect, among the `bound` rows that are due first and the `bound` that have been tried in vain for
+/// longest. An effect whose rows fail is missing only while so many of others have failed for longer.
 ///
 /// # Errors
 /// When the statement fails.
