@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 const LEASE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long looking for them may take before its connection is given up.
 const LEASES_WITHIN: Duration = Duration::from_secs(30);
-/// How long expired leases are left alone after the database was away.
+/// How long expired leases are left alone after a start, and after the database was away.
 const SETTLE_FIRST: Duration = Duration::from_secs(15);
 /// How often partitions are made and dropped, and old rows are deleted.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(3600);
@@ -34,8 +34,9 @@ pub(crate) enum MaintenanceError {
 
 /// Looks for expired leases until told to stop.
 pub(crate) async fn watch_leases(pool: Pool, dispatch: DispatchConfig, stop: CancellationToken) {
-    // After an outage the workers that hold leases settle first; their word is better than a guess.
-    let mut not_before = Instant::now();
+    // After an outage, and after a start, whose migration may have kept others waiting, the workers that hold leases settle
+    // first; their word is better than a guess.
+    let mut not_before = Instant::now() + SETTLE_FIRST;
     while pause(LEASE_INTERVAL, &stop).await {
         let outcome = match Instant::now() < not_before {
             true => ping(&pool).await,
