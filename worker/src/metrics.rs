@@ -18,6 +18,8 @@ use crate::batch::Outcome;
 use crate::in_hand::InHand;
 
 /// How an attempt to send an effect can end.
+/// What a message is counted under whose source is not configured.
+const UNKNOWN_SOURCE: &str = "unknown";
 const EFFECT_OUTCOMES: [&str; 4] = ["sent", "retried", "failed", "ambiguous"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -214,6 +216,9 @@ impl Metrics {
             drop(self.bundles.get_or_create(&SourceLabel { source: source.clone() }));
             drop(self.elements.get_or_create(&SourceLabel { source: source.clone() }));
         }
+        for reason in ParkReason::ALL.map(ParkReason::as_str) {
+            drop(self.parked.get_or_create(&SourceReason { source: UNKNOWN_SOURCE.to_owned(), reason }));
+        }
         for place in [PanicPlace::Planning, PanicPlace::Sending].map(PanicPlace::as_str) {
             drop(self.panics.get_or_create(&Caught { place }));
         }
@@ -286,7 +291,7 @@ impl Metrics {
     /// Only configured names become labels: a salvaged message's source could be anything.
     fn source(&self, message: &Message) -> String {
         let source = message.source.as_str();
-        if self.sources.iter().any(|known| known == source) { source.to_owned() } else { "unknown".to_owned() }
+        if self.sources.iter().any(|known| known == source) { source.to_owned() } else { UNKNOWN_SOURCE.to_owned() }
     }
 }
 
@@ -303,4 +308,23 @@ fn register_limits(config: &Config, registry: &mut Registry) {
     set("database_connections", worker.database_connections);
     set("effects_sending", dispatch.concurrency);
     registry.register("worker_limit", "The configured limits", limits);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An alert asks what has grown, and a series that begins at 1 has not.
+    #[test]
+    fn what_may_be_parked_is_there_before_it_is_even_of_a_source_that_is_not_configured() {
+        let config = "[sources.shop]\nprovider = \"shopify\"\nsecrets = [{ env = \"X\" }]\n";
+        let mut registry = Registry::default();
+        Metrics::register(&Config::parse("t", config).unwrap(), &mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for source in ["shop", "unknown"] {
+            let series = format!("webhook_parked_total{{source=\"{source}\",reason=\"dead-lettered\"}} 0\n");
+            assert!(text.contains(&series), "{series}{text}");
+        }
+    }
 }
