@@ -90,7 +90,7 @@ impl Collector for BacklogWatch {
             ("held", outbox.held),
             ("failed", outbox.failed),
         ];
-        let help = "Rows of the outbox that are not done, at most 100000 a state; held and failed wait for a person";
+        let help = "Rows of the outbox that are not done, at most 100000 a state; held and failed wait for a person, who may have held them";
         let mut rows = encoder.encode_descriptor("webhook_outbox_rows", help, None, MetricType::Gauge)?;
         for (state, count) in states {
             ConstGauge::new(count).encode(rows.encode_family(&[("state", state)])?)?;

@@ -27,7 +27,7 @@ pub struct Backlog {
     pub pending: i64,
     /// Rows that a worker has leased.
     pub sending: i64,
-    /// Ambiguous rows that wait for a person.
+    /// Rows that are ambiguous, or that a person holds; both wait for a person.
     pub held: i64,
     /// Rows that were given up and wait for a person.
     pub failed: i64,
