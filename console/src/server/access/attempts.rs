@@ -22,20 +22,37 @@ pub(crate) struct Attempts(Mutex<Window>);
 #[derive(Debug, Default)]
 struct Window {
     began: Option<Instant>,
-    wrong: HashMap<IpAddr, u32>,
+    wrong: HashMap<IpAddr, Count>,
     /// Of those who did not fit.
-    others: u32,
+    others: Count,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    wrong: u32,
+    /// Whether one of them is in the audit.
+    is_told: bool,
 }
 
 impl Attempts {
     /// Whether an address may show a token now.
     pub(crate) fn may_try(&self, address: IpAddr) -> bool {
-        self.with(Instant::now(), |window| *window.count(address) < MAX_OF_ONE)
+        self.with(Instant::now(), |window| window.count(address).wrong < MAX_OF_ONE)
     }
 
-    /// A token was wrong.
-    pub(crate) fn wrong(&self, address: IpAddr) {
-        self.with(Instant::now(), |window| *window.count(address) += 1);
+    /// A token was wrong; `false` when others of its address came first and it was one too many. To be called before
+    /// anything is waited for: what is not counted yet stops nobody.
+    pub(crate) fn wrong(&self, address: IpAddr) -> bool {
+        self.with(Instant::now(), |window| {
+            let count = window.count(address);
+            count.wrong = count.wrong.saturating_add(1);
+            count.wrong <= MAX_OF_ONE
+        })
+    }
+
+    /// Whether this is the first of an address to be told of in this window.
+    pub(crate) fn is_first_told(&self, address: IpAddr) -> bool {
+        self.with(Instant::now(), |window| !std::mem::replace(&mut window.count(address).is_told, true))
     }
 
     fn with<T>(&self, now: Instant, act: impl FnOnce(&mut Window) -> T) -> T {
@@ -48,7 +65,7 @@ impl Attempts {
 }
 
 impl Window {
-    fn count(&mut self, address: IpAddr) -> &mut u32 {
+    fn count(&mut self, address: IpAddr) -> &mut Count {
         if self.wrong.len() >= MAX_ADDRESSES && !self.wrong.contains_key(&address) {
             return &mut self.others;
         }
@@ -65,22 +82,22 @@ mod tests {
         let attempts = Attempts::default();
         let (guesser, other): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
         for _ in 0..MAX_OF_ONE {
-            assert!(attempts.may_try(guesser));
-            attempts.wrong(guesser);
+            assert!(attempts.may_try(guesser) && attempts.wrong(guesser));
         }
-        assert!(!attempts.may_try(guesser));
+        assert!(!attempts.may_try(guesser) && !attempts.wrong(guesser));
+        assert!(attempts.is_first_told(guesser) && !attempts.is_first_told(guesser));
         assert!(attempts.may_try(other));
-        assert!(attempts.with(Instant::now() + WINDOW, |window| *window.count(guesser) < MAX_OF_ONE));
+        assert!(attempts.with(Instant::now() + WINDOW, |window| window.count(guesser).wrong < MAX_OF_ONE));
     }
 
     #[test]
     fn more_addresses_than_fit_share_a_count() {
         let mut window = Window::default();
         for address in 0..u32::try_from(MAX_ADDRESSES).unwrap() {
-            *window.count(IpAddr::V4(address.into())) += 1;
+            window.count(IpAddr::V4(address.into())).wrong += 1;
         }
-        *window.count([255, 0, 0, 1].into()) += 1;
-        *window.count([255, 0, 0, 2].into()) += 1;
-        assert_eq!((window.wrong.len(), window.others), (MAX_ADDRESSES, 2));
+        window.count([255, 0, 0, 1].into()).wrong += 1;
+        window.count([255, 0, 0, 2].into()).wrong += 1;
+        assert_eq!((window.wrong.len(), window.others.wrong), (MAX_ADDRESSES, 2));
     }
 }

@@ -87,8 +87,8 @@ impl Caller {
                 return Err(Problem::TooManyAttempts);
             }
             let Some(role) = console.tokens.role(token) else {
-                console.attempts.wrong(peer);
-                return Err(Problem::Unauthenticated);
+                let may_try = console.attempts.wrong(peer);
+                return Err(if may_try { Problem::Unauthenticated } else { Problem::TooManyAttempts });
             };
             let person = request.headers().get(ACTOR_HEADER).and_then(|name| name.to_str().ok());
             let person = person.map_or_else(|| "api".to_owned(), named);

@@ -1,5 +1,7 @@
 //! The login: a token is shown once, and the browser gets a session for it.
 
+use std::net::IpAddr;
+
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
@@ -75,14 +77,13 @@ pub(crate) async fn login(
     let role = console.tokens.role(token);
     let actor =
         Actor { person, role: role.map_or("none", |role| role.as_str()), via: "browser", peer: address.to_string() };
+    if role.is_none() {
+        let problem = refuse(&console, &actor, address).await?;
+        return again(&form, &problem);
+    }
     let cookie = random_text().map_err(|_no_randomness| Problem::Unavailable)?;
     let client = console.database().await?;
     let audit = console_audit::begin(&client, &actor, "login", "").await?;
-    if role.is_none() {
-        console.attempts.wrong(address);
-        console_audit::finish(&client, audit, Outcome::Refused, "the token is not valid").await?;
-        return again(&form, &Problem::Unauthenticated);
-    }
     let session = Session { token_sha256: sha256(token.as_bytes()).to_vec(), person: actor.person };
     console_sessions::begin(&client, &sha256(cookie.as_bytes()), &session).await?;
     console_audit::finish(&client, audit, Outcome::Done, "").await?;
@@ -90,6 +91,19 @@ pub(crate) async fn login(
         .insert_header((header::SET_COOKIE, set_cookie(&request, &cookie, COOKIE_AGE_S)))
         .insert_header((header::LOCATION, ours(&form.next)))
         .finish())
+}
+
+/// Counts a wrong token, and writes the first of an address and a minute down: guesses in their thousands fill no table.
+async fn refuse(console: &Console, actor: &Actor, address: IpAddr) -> Result<Problem, Problem> {
+    if !console.attempts.wrong(address) {
+        return Ok(Problem::TooManyAttempts);
+    }
+    if console.attempts.is_first_told(address) {
+        let client = console.database().await?;
+        let audit = console_audit::begin(&client, actor, "login", "").await?;
+        console_audit::finish(&client, audit, Outcome::Refused, "the token is not valid").await?;
+    }
+    Ok(Problem::Unauthenticated)
 }
 
 /// `POST /logout`. A viewer may log out, too, so this is no `Submitted`.
