@@ -73,7 +73,8 @@ impl Bytes {
         let held = self.units.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let wanted = bytes.div_ceil(UNIT_BYTES).saturating_sub(held);
         let wanted = u32::try_from(wanted).map_err(|_far_too_large| Refused::Overloaded)?;
-        let more = Arc::clone(&self.room.0.units).try_acquire_many_owned(wanted).map_err(|_full| Refused::Overloaded)?;
+        let more =
+            Arc::clone(&self.room.0.units).try_acquire_many_owned(wanted).map_err(|_full| Refused::Overloaded)?;
         match &mut self.units {
             Some(units) => units.merge(more),
             None => self.units = Some(more),

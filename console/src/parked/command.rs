@@ -71,8 +71,7 @@ async fn redrive(settings: &Settings, arguments: RedriveArgs) -> anyhow::Result<
         progress: &|webhooks| progress.advance(webhooks),
     };
     let report = redrive.run(&selection).await;
-    outlet.close().await?;
-    report
+    outlet.close_behind(report).await
 }
 
 async fn discard(settings: &Settings, arguments: DiscardArgs) -> anyhow::Result<Report> {

@@ -5,6 +5,7 @@ use deadpool_postgres::Client;
 use shared::db::parked_webhooks::rows::ParkedRow;
 use shared::db::parked_webhooks::steer;
 use shared::db::storable;
+use shared::error_chain::error_chain;
 
 use super::selection::{Selection, Walk};
 use crate::steering::{Action, Report, Tense};
@@ -27,27 +28,27 @@ pub(crate) async fn survey(client: &Client, selection: &Selection) -> anyhow::Re
 /// Discards a selection.
 ///
 /// # Errors
-/// When the rows cannot be read. What stops it later stands in the report, beside what was done until then.
+/// When it cannot be begun. What stops it later stands in the report, beside what was done until then.
 pub(crate) async fn discard(client: &Client, selection: &Selection, because: &str) -> anyhow::Result<Report> {
     let (mut report, because) = (Report::new(Action::Discard, Tense::Done), storable(because));
-    let mut walk = Walk::begin(client, selection).await?;
+    let walk = Walk::begin(client, selection).await?;
+    if let Err(error) = pages(client, walk, &because, &mut report).await {
+        report.stop(error_chain(error.as_ref()));
+    }
+    Ok(report)
+}
+
+async fn pages(client: &Client, mut walk: Walk<'_>, because: &str, report: &mut Report) -> anyhow::Result<()> {
     loop {
         let page = walk.next().await?;
         if page.is_empty() {
-            return Ok(report);
+            return Ok(());
         }
         let seen: Vec<&ParkedRow> = page.iter().collect();
-        match steer::discard(client, &seen, &because).await.context("cannot discard parked webhooks") {
-            Ok(discarded) => {
-                report.overtaken(page.len().saturating_sub(discarded.len()));
-                for row in page.iter().filter(|row| discarded.contains(&row.key)) {
-                    report.done(&row.key.source, row.reason.as_str());
-                }
-            }
-            Err(error) => {
-                report.stop(shared::error_chain::error_chain(error.as_ref()));
-                return Ok(report);
-            }
+        let discarded = steer::discard(client, &seen, because).await.context("cannot discard parked webhooks")?;
+        report.overtaken(page.len().saturating_sub(discarded.len()));
+        for row in page.iter().filter(|row| discarded.contains(&row.key)) {
+            report.done(&row.key.source, row.reason.as_str());
         }
     }
 }

@@ -13,13 +13,14 @@ use shared::amqp::PublishError;
 use shared::db::parked_webhooks::rows::ParkedRow;
 use shared::db::parked_webhooks::steer::{self, Taken};
 use shared::db::processed_webhooks::WebhookKey;
+use shared::error_chain::error_chain;
 use shared::failpoint;
 use shared::message::{Message, sha256};
 use time::OffsetDateTime;
 
 use super::selection::{Selection, Walk};
 use super::ticket::{Refusal, Rules, Ticket};
-use crate::steering::{Action, Outlet, Pace, Report, Tense, Turn};
+use crate::steering::{Action, Outlet, Pace, Report, Tense, Turn, traceparent};
 
 /// Counts what would be redriven and what would be refused. Changes nothing.
 pub(crate) async fn survey(client: &Client, selection: &Selection, rules: &Rules) -> anyhow::Result<Report> {
@@ -50,27 +51,32 @@ impl Redrive<'_> {
     /// Redrives a selection.
     ///
     /// # Errors
-    /// When the rows cannot be read. What stops it later stands in the report, beside what was done until then.
+    /// When it cannot be begun. What stops it later stands in the report, beside what was done until then.
     pub(crate) async fn run(mut self, selection: &Selection) -> anyhow::Result<Report> {
         let mut report = Report::new(Action::Redrive, Tense::Done);
-        let mut walk = Walk::begin(self.client, selection).await?;
+        let walk = Walk::begin(self.client, selection).await?;
+        if let Err(error) = self.pages(walk, &mut report).await {
+            report.stop(error_chain(error.as_ref()));
+        }
+        Ok(report)
+    }
+
+    async fn pages(&mut self, mut walk: Walk<'_>, report: &mut Report) -> anyhow::Result<()> {
         loop {
             let page = walk.next().await?;
             if page.is_empty() {
-                return Ok(report);
+                return Ok(());
             }
-            let passing = passing(page, self.rules, &mut report);
+            let passing = passing(page, self.rules, report);
             for group in self.pace.groups(passing, |(row, _ticket)| row.body_bytes) {
                 if self.pace.turn(group.len()).await == Turn::Stop {
                     report.stop("interrupted".to_owned());
-                    return Ok(report);
+                    return Ok(());
                 }
                 (self.progress)(group.len());
-                if let Err(error) = self.group(group, &mut report).await {
-                    report.stop(shared::error_chain::error_chain(error.as_ref()));
-                }
+                self.group(group, report).await?;
                 if report.is_stopped() {
-                    return Ok(report);
+                    return Ok(());
                 }
             }
         }
@@ -161,7 +167,7 @@ fn message(row: &ParkedRow, ticket: Ticket, content: shared::db::Content) -> Mes
         headers: content.headers.into_iter().collect(),
         body_sha256: sha256(&content.body),
         attempt: 0,
-        traceparent: None,
+        traceparent: traceparent(content.trace_id.as_deref()),
         steering: Some(ticket.steering),
         body: content.body.into(),
     }

@@ -98,8 +98,7 @@ async fn replay(settings: &Settings, arguments: ReplayArgs) -> anyhow::Result<Re
         progress: &|webhooks| progress.advance(webhooks),
     };
     let report = execution.carry_out(&selection).await;
-    outlet.close().await?;
-    report
+    outlet.close_behind(report).await
 }
 
 impl ReplayArgs {

@@ -9,11 +9,12 @@ use shared::config::Config;
 use shared::db::processed_webhooks::WebhookKey;
 use shared::db::processed_webhooks::replays::{self, ProcessedCursor, ProcessedFilter, ProcessedRow};
 use shared::db::{Content, webhook_payloads};
+use shared::error_chain::error_chain;
 use shared::message::{Message, Replay, ReplayMode, Steering, sha256};
 use shared::name::Name;
 use time::OffsetDateTime;
 
-use crate::steering::{Action, Outlet, Pace, Report, Tense, Turn};
+use crate::steering::{Action, Outlet, Pace, Report, Tense, Turn, traceparent};
 
 /// Rows without bodies that are in memory at once.
 const PAGE: i64 = 1_000;
@@ -122,7 +123,7 @@ impl Run {
             headers: content.headers.into_iter().collect(),
             body_sha256: sha256(&content.body),
             attempt: 0,
-            traceparent: None,
+            traceparent: traceparent(content.trace_id.as_deref()),
             steering: Some(Steering { at: OffsetDateTime::now_utc(), replay: Some(replay) }),
             body: content.body.into(),
         }
@@ -143,28 +144,33 @@ impl Execution<'_> {
     /// Carries the run out.
     ///
     /// # Errors
-    /// When the rows cannot be read. What stops it later stands in the report, beside what was done until then.
+    /// When it cannot be begun. What stops it later stands in the report, beside what was done until then.
     pub(crate) async fn carry_out(mut self, selection: &Selection) -> anyhow::Result<Report> {
         let mut report = Report::new(Action::Replay, Tense::Done);
         report.run = Some(self.run.name.clone());
-        let mut walk = Walk::begin(self.client, selection, self.run).await?;
+        let walk = Walk::begin(self.client, selection, self.run).await?;
+        if let Err(error) = self.pages(walk, &mut report).await {
+            report.stop(error_chain(error.as_ref()));
+        }
+        Ok(report)
+    }
+
+    async fn pages(&mut self, mut walk: Walk<'_>, report: &mut Report) -> anyhow::Result<()> {
         loop {
             let page = walk.next().await?;
             if page.is_empty() {
-                return Ok(report);
+                return Ok(());
             }
-            let candidates = self.run.candidates(self.client, page, &mut report).await?;
+            let candidates = self.run.candidates(self.client, page, report).await?;
             for group in self.pace.groups(candidates, |candidate| candidate.body_bytes) {
                 if self.pace.turn(group.len()).await == Turn::Stop {
                     report.stop("interrupted".to_owned());
-                    return Ok(report);
+                    return Ok(());
                 }
                 (self.progress)(group.len());
-                if let Err(error) = self.group(&group, &mut report).await {
-                    report.stop(shared::error_chain::error_chain(error.as_ref()));
-                }
+                self.group(&group, report).await?;
                 if report.is_stopped() {
-                    return Ok(report);
+                    return Ok(());
                 }
             }
         }

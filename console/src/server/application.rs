@@ -29,8 +29,10 @@ use super::{api, assets, audit, jobs, outbox, outward, overview, parked, sources
 use crate::connect::{self, setting};
 use crate::settings::Settings;
 
-/// Connections to Postgres.
+/// Connections to Postgres that pages, the API and the monitor share.
 const DATABASE_CONNECTIONS: usize = 8;
+/// Connections to Postgres of jobs: each reads and steers on one, from its beginning to its end.
+const JOB_CONNECTIONS: usize = jobs::MAX_RUNNING;
 /// How long one statement of a page may take, in milliseconds.
 const STATEMENT_TIMEOUT_MS: u32 = 5_000;
 /// How long a request's head may take.
@@ -59,12 +61,13 @@ impl Application {
     /// When a setting is wrong or missing, the database is away, or an address cannot be listened on.
     pub(crate) async fn build(settings: &Settings, arguments: &ConsoleArgs) -> anyhow::Result<Self> {
         let config = Config::load(&settings.config)?;
-        let pool = db::pool(&DatabaseConfig {
-            url: setting("DATABASE_URL", settings.database_url.as_ref())?.clone(),
-            connections: DATABASE_CONNECTIONS,
-            statement_timeout_ms: STATEMENT_TIMEOUT_MS,
-            application: "oncehook console",
-        })?;
+        let url = setting("DATABASE_URL", settings.database_url.as_ref())?;
+        let pool = |connections, application| {
+            let (url, statement_timeout_ms) = (url.clone(), STATEMENT_TIMEOUT_MS);
+            db::pool(&DatabaseConfig { url, connections, statement_timeout_ms, application })
+        };
+        let job_pool = pool(JOB_CONNECTIONS, "oncehook console jobs")?;
+        let pool = pool(DATABASE_CONNECTIONS, "oncehook console")?;
         let client = pool.get().await.context("cannot connect to Postgres (DATABASE_URL)")?;
         let (tokens, made_up) = Tokens::settle(&arguments.tokens()?, &client)
             .await
@@ -84,8 +87,18 @@ impl Application {
         let watching = tokio::spawn(monitor.clone().watch(feeds, stop.clone()));
         let (attempts, runtime) = (Attempts::default(), tokio::runtime::Handle::current());
         let providers = config.catalogue()?;
-        let console =
-            Console { pool, config, providers, settings: settings.clone(), tokens, attempts, monitor, jobs, runtime };
+        let console = Console {
+            pool,
+            job_pool,
+            config,
+            providers,
+            settings: settings.clone(),
+            tokens,
+            attempts,
+            monitor,
+            jobs,
+            runtime,
+        };
         Ok(Self { console: web::Data::new(console), listener, ops, made_up, watching, stop })
     }
 

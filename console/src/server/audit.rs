@@ -17,29 +17,23 @@ use super::state::Shared;
 const PAGE: i64 = 50;
 
 /// An action that has been written down, and whose outcome is not.
-pub(crate) struct Entry<'c> {
-    client: &'c Client,
+pub(crate) struct Entry {
     id: i64,
 }
 
-impl<'c> Entry<'c> {
+impl Entry {
     /// Writes down what is about to be done.
     ///
     /// # Errors
     /// When it cannot be written down; then it must not be done.
-    pub(crate) async fn begin(
-        client: &'c Client,
-        caller: &Caller,
-        action: &str,
-        subject: &str,
-    ) -> Result<Self, Problem> {
+    pub(crate) async fn begin(client: &Client, caller: &Caller, action: &str, subject: &str) -> Result<Self, Problem> {
         let id = console_audit::begin(client, &caller.actor(), action, subject).await?;
-        Ok(Self { client, id })
+        Ok(Self { id })
     }
 
     /// Notes what came of it. If that fails it stays "begun", which is true.
-    pub(crate) async fn finish(self, outcome: Outcome, detail: &str) {
-        if let Err(error) = console_audit::finish(self.client, self.id, outcome, detail).await {
+    pub(crate) async fn finish(self, client: &Client, outcome: Outcome, detail: &str) {
+        if let Err(error) = console_audit::finish(client, self.id, outcome, detail).await {
             tracing::error!(%error, id = self.id, "cannot note an action's outcome in the audit");
         }
     }

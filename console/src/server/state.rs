@@ -15,6 +15,8 @@ use crate::settings::Settings;
 /// The console's state; one for all of its threads.
 pub(crate) struct Console {
     pub(crate) pool: Pool,
+    /// Connections of jobs, which hold them for long: pages and logins never wait for one.
+    pub(crate) job_pool: Pool,
     pub(crate) config: Config,
     pub(crate) providers: Catalogue,
     /// Where the broker is, for what is redriven and replayed.

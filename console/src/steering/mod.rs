@@ -7,6 +7,7 @@ mod outlet;
 mod pace;
 mod progress;
 mod report;
+mod trace;
 
 pub(crate) use self::consent::Consent;
 pub(crate) use self::moment::moment;
@@ -14,3 +15,4 @@ pub(crate) use self::outlet::Outlet;
 pub(crate) use self::pace::{Pace, Turn};
 pub(crate) use self::progress::Progress;
 pub(crate) use self::report::{Action, Report, Tense};
+pub(crate) use self::trace::traceparent;

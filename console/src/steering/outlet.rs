@@ -5,11 +5,13 @@ use std::time::Duration;
 use anyhow::Context;
 use shared::amqp::{LinkState, PublishError, Publisher, PublisherConfig, Topology};
 use shared::config::QueueConfig;
+use shared::error_chain::error_chain;
 use shared::failpoint;
 use shared::message::Message;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::Report;
 use crate::connect;
 use crate::settings::Settings;
 
@@ -59,6 +61,16 @@ impl Outlet {
         self.publisher.publish(&self.queue, message).await?;
         failpoint::reach("console.published");
         Ok(())
+    }
+
+    /// Disconnects. That the publisher ended badly is told in the report, beside what was done until then.
+    pub(crate) async fn close_behind(self, report: anyhow::Result<Report>) -> anyhow::Result<Report> {
+        let closed = self.close().await;
+        let mut report = report?;
+        if let Err(error) = closed {
+            report.stop(error_chain(error.as_ref()));
+        }
+        Ok(report)
     }
 
     /// Disconnects.

@@ -27,7 +27,7 @@ use crate::output::Shown;
 use crate::steering::Report;
 
 /// The most jobs that run at once.
-const MAX_RUNNING: usize = 4;
+pub(super) const MAX_RUNNING: usize = 4;
 /// The most jobs that are remembered.
 const MAX_KEPT: usize = 100;
 
@@ -167,11 +167,7 @@ async fn audited(
     (action, subject): (&str, &str),
     work: impl Future<Output = anyhow::Result<Report>>,
 ) -> End {
-    let client = match console.database().await {
-        Ok(client) => client,
-        Err(problem) => return End::Failed(problem.to_string()),
-    };
-    let entry = match Entry::begin(&client, caller, action, subject).await {
+    let entry = match begun(console, caller, (action, subject)).await {
         Ok(entry) => entry,
         Err(problem) => return End::Failed(problem.to_string()),
     };
@@ -179,8 +175,16 @@ async fn audited(
     let detail = match &end {
         End::Reported { text, .. } | End::Failed(text) => text,
     };
-    entry.finish(outcome, detail).await;
+    match console.database().await {
+        Ok(client) => entry.finish(&client, outcome, detail).await,
+        Err(problem) => tracing::error!(%problem, action, subject, "cannot note a job's outcome in the audit"),
+    }
     end
+}
+
+/// The connection goes back at once: a job may take hours.
+async fn begun(console: &Shared, caller: &Caller, (action, subject): (&str, &str)) -> Result<Entry, Problem> {
+    Entry::begin(&console.database().await?, caller, action, subject).await
 }
 
 fn outcome(worked: anyhow::Result<Report>) -> (End, Outcome) {
@@ -194,6 +198,6 @@ fn outcome(worked: anyhow::Result<Report>) -> (End, Outcome) {
             let json = serde_json::to_value(&report).unwrap_or_default();
             (End::Reported { text: report.text(), json }, outcome)
         }
-        Err(error) => (End::Failed(error_chain(error.as_ref())), Outcome::Refused),
+        Err(error) => (End::Failed(error_chain(error.as_ref())), Outcome::Failed),
     }
 }

@@ -58,11 +58,11 @@ pub(crate) async fn steer(
         Ok(changed) => {
             let left_alone = action.ids.len().saturating_sub(changed.len());
             let outcome = if changed.is_empty() { Outcome::Refused } else { Outcome::Done };
-            entry.finish(outcome, &format!("{} changed, {left_alone} left alone", changed.len())).await;
+            entry.finish(&client, outcome, &format!("{} changed, {left_alone} left alone", changed.len())).await;
             Ok(Steered { changed, left_alone })
         }
         Err(error) => {
-            entry.finish(Outcome::Failed, "the database failed").await;
+            entry.finish(&client, Outcome::Failed, "the database failed").await;
             Err(error.into())
         }
     }
@@ -91,15 +91,15 @@ pub(crate) async fn pause(
     };
     match changed {
         Ok(Change::Changed) => {
-            entry.finish(Outcome::Done, because.unwrap_or_default()).await;
+            entry.finish(&client, Outcome::Done, because.unwrap_or_default()).await;
             Ok(())
         }
         Ok(Change::WasSo) => {
-            entry.finish(Outcome::Refused, "it was so already").await;
+            entry.finish(&client, Outcome::Refused, "it was so already").await;
             Err(Problem::Conflict("it was so already".to_owned()))
         }
         Err(error) => {
-            entry.finish(Outcome::Failed, "the database failed").await;
+            entry.finish(&client, Outcome::Failed, "the database failed").await;
             Err(error.into())
         }
     }

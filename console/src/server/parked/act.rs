@@ -134,7 +134,7 @@ async fn redrive(
     job: Arc<Job>,
     stop: CancellationToken,
 ) -> anyhow::Result<Report> {
-    let client = console.pool.get().await?;
+    let client = console.job_pool.get().await?;
     let rules = Rules::new(&console.config, action.accept)?;
     let survey = redrive::survey(&client, &selection, &rules).await?;
     job.expect(survey.total());
@@ -149,12 +149,11 @@ async fn redrive(
     let pace = Pace::until(action.rate.unwrap_or(100), stop);
     let redrive = Redrive { client: &client, rules: &rules, outlet: &outlet, pace, progress: &progress };
     let report = redrive.run(&selection).await;
-    outlet.close().await?;
-    report
+    outlet.close_behind(report).await
 }
 
 async fn discard(console: Shared, selection: Selection, action: ParkedAction, job: Arc<Job>) -> anyhow::Result<Report> {
-    let client = console.pool.get().await?;
+    let client = console.job_pool.get().await?;
     let survey = discard::survey(&client, &selection).await?;
     job.expect(survey.total());
     if action.dry_run {

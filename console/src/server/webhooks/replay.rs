@@ -26,12 +26,21 @@ pub(crate) struct ReplayAction {
     /// Let mails and calls go out again that went out before. Without it, a replay only does what is missing.
     #[serde(default)]
     pub(crate) resend: bool,
-    /// The run's name; a webhook runs once in each. One is made up if none is given.
+    /// The run's name; a webhook runs once in each. One is made up if none is given: then each request is a run, so name
+    /// one where a request may be repeated.
     #[serde(default)]
     pub(crate) run: String,
     /// Only say what would be done.
     #[serde(default)]
     pub(crate) dry_run: bool,
+}
+
+/// A run's name for a form: submitted twice, it is the same run.
+///
+/// # Errors
+/// When the name is none, which no made-up one is.
+pub(crate) fn made_up_run() -> Result<Name, Problem> {
+    new_run().map_err(|error| Problem::Conflict(error.to_string()))
 }
 
 /// Begins to replay.
@@ -45,7 +54,7 @@ pub(crate) fn begin(
     again: Vec<(String, String)>,
 ) -> Result<Arc<Job>, Problem> {
     let name = match action.run.trim() {
-        "" => new_run().map_err(|error| Problem::Conflict(error.to_string()))?,
+        "" => made_up_run()?,
         name => run_name(name).map_err(Problem::Malformed)?,
     };
     let mode = if action.resend { ", everything sent again" } else { "" };
@@ -61,7 +70,7 @@ async fn replay(
     job: Arc<Job>,
     stop: CancellationToken,
 ) -> anyhow::Result<Report> {
-    let client = console.pool.get().await?;
+    let client = console.job_pool.get().await?;
     let mode = if action.resend { ReplayMode::Resend } else { ReplayMode::FillIn };
     let run = Run::new(name, mode, &console.config);
     let selection = Selection::One(WebhookKey { source: action.source, webhook_id: action.webhook_id });
@@ -78,6 +87,5 @@ async fn replay(
     let pace = Pace::until(0, stop);
     let execution = Execution { run: &run, client: &client, outlet: &outlet, pace, progress: &progress };
     let report = execution.carry_out(&selection).await;
-    outlet.close().await?;
-    report
+    outlet.close_behind(report).await
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 use shared::db::parked_webhooks::ParkReason;
 use testing::orders::webhook;
 use testing::run;
+use testing::wait::until;
 
 use super::{Console, OPERATOR};
 use crate::scene::{orders, park, queued};
@@ -42,6 +43,64 @@ async fn a_filter_is_tried_then_redriven_and_the_rest_stays() {
         );
         assert_eq!(row["subject"], "reason=unknown-sku");
         assert!(row["detail"].as_str().unwrap().contains("120 webhooks redriven"), "{row}");
+    })
+    .await;
+}
+
+/// What a job did before it was stopped stands in its report and in the audit.
+#[tokio::test]
+async fn a_job_that_fails_on_its_second_page_tells_what_it_did_on_the_first() {
+    run(async |stack| {
+        park(&stack, &orders(&stack, 1_000), ParkReason::Plan).await;
+        park(&stack, &[webhook("last", "orders/paid", b"{}".to_vec())], ParkReason::Plan).await;
+        // From the first page's discarding on, the second page holds what this version cannot read.
+        stack
+            .database
+            .execute(
+                "ALTER TABLE parked_webhooks DROP CONSTRAINT parked_webhooks_reason;
+                 CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                    IF pg_trigger_depth() = 1 THEN
+                        UPDATE parked_webhooks SET reason = 'unheard of' WHERE webhook_id = 'last';
+                    END IF;
+                    RETURN NULL;
+                 END $$;
+                 CREATE TRIGGER spoil AFTER UPDATE ON parked_webhooks FOR EACH STATEMENT EXECUTE FUNCTION spoil()",
+            )
+            .await;
+        let console = Console::start(&stack).await;
+        let job = console.act("/parked/discard", json!({ "filter": {}, "because": "a test" }), 202).await;
+        let job = console.job(&job).await;
+        assert_eq!(
+            (&job["state"], &job["report"]["webhooks"][0]["webhooks"]),
+            (&"ended".into(), &1_000.into()),
+            "{job}"
+        );
+        assert!(job["text"].as_str().unwrap().contains("! stopped: cannot read the parked webhooks"), "{job}");
+        let audit = console.api("/audit").await;
+        let row = &audit["actions"][0];
+        assert_eq!((&row["action"], &row["outcome"]), (&"parked.discard".into(), &"failed".into()));
+        assert!(row["detail"].as_str().unwrap().contains("1000 webhooks discarded"), "{row}");
+    })
+    .await;
+}
+
+/// Four jobs that take minutes, and somebody who wants to look what goes on.
+#[tokio::test]
+async fn as_many_jobs_as_may_run_keep_nobody_out() {
+    run(async |stack| {
+        park(&stack, &orders(&stack, 100), ParkReason::Plan).await;
+        let console = Console::start(&stack).await;
+        let slowly = json!({ "filter": {}, "rate": 1 });
+        for _ in 0..4 {
+            let job = console.act("/parked/redrive", slowly.clone(), 202).await;
+            let path = format!("/jobs/{}", job["id"]);
+            until("the job has begun", || async { (console.api(&path).await["done"] != 0).then_some(()) }).await;
+        }
+        console.act("/parked/redrive", slowly, 503).await;
+        let held = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                    AND application_name = 'oncehook console jobs'";
+        assert_eq!(stack.database.number(held).await, 4);
+        console.log_in(OPERATOR).await.page("/audit").await;
     })
     .await;
 }
