@@ -5,6 +5,7 @@ use actix_web::http::header;
 use actix_web::web::{Path, Query};
 use askama::Template;
 use shared::db::processed_webhooks::WebhookKey;
+use shared::name::Name;
 
 use super::replay::{self, ReplayAction};
 use super::search::{self, WebhookPage, WebhookQuery};
@@ -53,6 +54,8 @@ impl WebhooksHtml {
 struct WebhookHtml {
     frame: Frame,
     story: Story,
+    /// The replay's run, unless somebody names another: a form that is submitted twice runs once.
+    run: Name,
 }
 
 /// `GET /webhooks`.
@@ -77,7 +80,8 @@ pub(crate) async fn show(
     path: Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let story = story::tell(&console, &key(path)).await?;
-    page::html(&WebhookHtml { frame: Frame::new(&caller, "Webhook", "/webhooks"), story })
+    let (frame, run) = (Frame::new(&caller, "Webhook", "/webhooks"), replay::made_up_run()?);
+    page::html(&WebhookHtml { frame, story, run })
 }
 
 /// `GET /bodies/{source}/{id}`: the body, byte for byte, to be saved. Never shown: it is a stranger's.
@@ -98,11 +102,13 @@ pub(crate) async fn raw(
 pub(crate) async fn replay(form: Submitted, console: Shared) -> Result<HttpResponse, Problem> {
     let text = |name: &str| form.field(name).unwrap_or_default().to_owned();
     let dry_run = form.field("run") == Some("dry");
+    // Made up here, it would be another one for the second click of two.
+    let run = form.field("name").ok_or_else(|| Problem::Malformed("name the run".to_owned()))?;
     let action = ReplayAction {
         source: text("source"),
         webhook_id: text("webhook_id"),
         resend: form.field("resend").is_some(),
-        run: text("name"),
+        run: run.to_owned(),
         dry_run,
     };
     let again = if dry_run { form.kept(&KEPT) } else { Vec::new() };

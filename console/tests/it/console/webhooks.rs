@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use testing::orders::{Order, webhook};
 use testing::run;
 use testing::state::{processed, stock};
+use testing::wait::until;
 
 use shared::db::parked_webhooks::ParkReason;
 use shared::message::Message;
@@ -95,6 +96,43 @@ async fn a_replay_is_tried_first_then_done_and_written_down() {
         // What is no webhook cannot be replayed.
         let job = console.act("/replays", serde_json::json!({ "source": "shopify", "webhook_id": "nobody" }), 202).await;
         assert_eq!(console.job(&job).await["state"], "failed");
+        worker.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replays_form_that_is_submitted_twice_runs_once() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let worker = Worker::start(&stack).await;
+        stack.publish(&Order::of(1, &format!("a@{}", stack.mail_domain), &["MUG"]).webhook("w1")).await;
+        processed(&stack, 1).await;
+        let console = Console::start(&stack).await;
+        let browser = console.log_in(OPERATOR).await;
+        let made_up = |page: &str| {
+            let field = page.split("<input name=\"name\" value=\"").nth(1).unwrap();
+            field.split('"').next().unwrap().to_owned()
+        };
+        let name = made_up(&browser.page("/webhooks/shopify/w1").await);
+        assert_ne!(name, made_up(&browser.page("/webhooks/shopify/w1").await), "a page is a run of its own");
+        let form = [("source", "shopify"), ("webhook_id", "w1"), ("name", &name), ("resend", "yes")];
+        let dry = browser.submit("/webhooks/replay", &[&form[..], &[("run", "dry")]].concat()).await;
+        until("the dry run has ended", || async {
+            let page = browser.page(&dry).await;
+            page.contains("Do it").then(|| assert!(page.contains(&format!("name=\"name\" value=\"{name}\"")), "{page}"))
+        })
+        .await;
+        for _click in 0..2 {
+            browser.submit("/webhooks/replay", &[&form[..], &[("run", "do")]].concat()).await;
+        }
+        let arrived =
+            "SELECT count(*) + coalesce(sum(duplicates), 0)::int8 FROM processed_webhooks WHERE replay_of = 'w1'";
+        testing::state::number(&stack, arrived, 2).await;
+        assert_eq!(stack.database.number("SELECT count(*) FROM processed_webhooks").await, 2);
+        assert_eq!(stack.database.number("SELECT count(*) FROM outbox").await, 2, "it went out again once");
+        let nameless = [("source", "shopify"), ("webhook_id", "w1"), ("csrf", &browser.csrf), ("run", "do")];
+        assert_eq!(browser.form("/webhooks/replay", &nameless).send().await.unwrap().status(), 400);
         worker.stop().await;
     })
     .await;
