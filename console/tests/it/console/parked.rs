@@ -97,10 +97,10 @@ async fn as_many_jobs_as_may_run_keep_nobody_out() {
             until("the job has begun", || async { (console.api(&path).await["done"] != 0).then_some(()) }).await;
         }
         console.act("/parked/redrive", slowly, 503).await;
+        console.log_in(OPERATOR).await.page("/audit").await;
         let held = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                     AND application_name = 'oncehook console jobs'";
         assert_eq!(stack.database.number(held).await, 4);
-        console.log_in(OPERATOR).await.page("/audit").await;
     })
     .await;
 }
