@@ -4,7 +4,7 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test interop fuzz faults bench capacity soak fmt lint clean-dev
+.PHONY: help demo up down test browser screenshots interop fuzz faults bench capacity soak fmt lint clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,12 @@ down: ## stop everything, keep the data
 
 test: ## format, lints, documentation and all tests, against services of its own (KEEP=1 leaves them up)
 	@dev/test
+
+browser: ## the console in headless Chromium: pages, search, redrive, access, axe (LOOK=folder)
+	@dev/browser
+
+screenshots: ## take the README's pictures of the console anew
+	@SCREENSHOTS=docs/screenshots dev/browser
 
 interop: ## sign and verify against the providers' own libraries, from npm and PyPI
 	@dev/interop
@@ -45,7 +51,7 @@ fmt: ## format the code
 
 lint: ## the lints alone
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck -xP SCRIPTDIR dev/install dev/services dev/supervise dev/up dev/down dev/test dev/interop dev/fuzz dev/faults dev/bench .ci/run; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -xP SCRIPTDIR dev/install dev/services dev/supervise dev/up dev/down dev/test dev/browser dev/interop dev/fuzz dev/faults dev/bench .ci/run; fi
 
 clean-dev: ## stop everything and delete its data
 	@dev/services down --wipe --instance test

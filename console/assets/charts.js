@@ -16,6 +16,12 @@
     ready: [["ready", "waiting", "--series-1"]],
   };
 
+  // As the viewer writes a time of day.
+  var timeOfDay = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+  function times(_plot, moments) {
+    return moments.map(function (seconds) { return timeOfDay.format(new Date(seconds * 1000)); });
+  }
+
   var charts = [];
   var last = null;
 
@@ -32,8 +38,9 @@
         padding: [8, 8, 0, 0],
         cursor: { y: false, points: { size: 5 } },
         legend: { live: true },
-        scales: { y: { range: function (_plot, _min, max) { return [0, Math.max(max * 1.1, 1)]; } } },
-        axes: [Object.assign({ space: 60 }, axis), Object.assign({ size: 44, space: 28 }, axis)],
+        // The whole quarter of an hour, also while there is but a minute of history.
+        scales: { x: { range: function (_plot, _min, max) { return [max - 900, max]; } }, y: { range: function (_plot, _min, max) { return [0, Math.max(max * 1.1, 1)]; } } },
+        axes: [Object.assign({ space: 60, size: 28, values: times }, axis), Object.assign({ size: 44, space: 28 }, axis)],
         series: [{}].concat(lines.map(function (line) {
           return {
             label: line[1], stroke: colour(line[2]), width: 1.5, spanGaps: false, points: { show: false },

@@ -2,6 +2,9 @@
 // this page repeats no form's token.
 window.addEventListener("load", function () {
   "use strict";
+  var chosen = document.documentElement.dataset.theme;
+  var dark = chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  document.documentElement.classList.toggle("dark-mode", dark);
   window.SwaggerUIBundle({
     url: "/api/v1/openapi.json",
     dom_id: "#swagger-ui",

@@ -2,5 +2,5 @@
 # The one build of everything: programs and tests, in one set of features. Sourced.
 #
 # cargo builds a dependency anew for each set of features, and a part of the workspace has another one than the whole. So
-# whoever needs a debug build (make test, interop, faults) asks for this one, and the second to ask finds it made.
+# whoever needs a debug build (make test, browser, interop, faults) asks for this one, and the second to ask finds it made.
 build_everything() { cargo build --locked --workspace --all-targets; }

@@ -7,10 +7,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-/// Seconds: 5 ms to 10 s, the buckets of every duration.
+/// Seconds: 5 ms to 10 s, the buckets of durations that a deadline ends.
 const DURATION_BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
-/// Seconds: what lies beyond, for what may wait on the retry ladder or through an outage.
-const LONG_BUCKETS: [f64; 6] = [30.0, 60.0, 300.0, 1_800.0, 7_200.0, 86_400.0];
+/// Seconds: 5 ms to a day, the buckets of what may wait on the retry ladder or through an outage.
+pub const LONG_DURATION_BUCKETS: [f64; 20] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0, 1_800.0,
+    7_200.0, 86_400.0,
+];
 
 /// A histogram of seconds.
 #[must_use]
@@ -21,7 +24,7 @@ pub fn durations() -> Histogram {
 /// A histogram of seconds up to a day.
 #[must_use]
 pub fn long_durations() -> Histogram {
-    Histogram::new(DURATION_BUCKETS.into_iter().chain(LONG_BUCKETS))
+    Histogram::new(LONG_DURATION_BUCKETS)
 }
 
 /// Registers which service this is, and in which version: `oncehook_build_info`.

@@ -120,10 +120,10 @@ impl Application {
     /// # Errors
     /// When a server ends by itself.
     pub(crate) async fn run_until_stopped<T>(self, stop: impl Future<Output = T>) -> anyhow::Result<T> {
-        tracing::info!(address = %self.address()?, "the console is listening");
-        let pool = self.console.pool.clone();
-        let ops =
-            ops::serve(self.ops, Arc::new(Registry::default()), probe(pool)).context("cannot serve the ops port")?;
+        let ops_address = self.ops.local_addr()?;
+        tracing::info!(address = %self.address()?, %ops_address, "the console is listening");
+        let probe = probe(self.console.monitor.clone());
+        let ops = ops::serve(self.ops, Arc::new(Registry::default()), probe).context("cannot serve the ops port")?;
         let console = self.console.clone();
         let server = serve(self.listener, self.console).context("cannot serve the pages")?;
         let (handle, ops_handle) = (server.handle(), ops.handle());
@@ -196,11 +196,13 @@ async fn nothing_here() -> Result<&'static str, Problem> {
     Err(Problem::NotFound)
 }
 
-/// Ready while the database takes connections.
-fn probe(pool: deadpool_postgres::Pool) -> ops::Probe {
+/// Ready while Postgres answered the monitor's last look, by the connections that pages use.
+fn probe(monitor: Monitor) -> ops::Probe {
     Arc::new(move || {
-        let status = pool.status();
-        let exhausted = status.waiting > 0 && status.available == 0;
-        Readiness::needing(if exhausted { vec!["all connections to the database are in use"] } else { Vec::new() })
+        Readiness::needing(match &monitor.known().rows {
+            Some(Ok(_rows)) => Vec::new(),
+            Some(Err(_why)) => vec!["the database does not answer"],
+            None => vec!["the database has not answered yet"],
+        })
     })
 }

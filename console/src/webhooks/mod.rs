@@ -9,3 +9,5 @@ pub(crate) mod command;
 mod list;
 mod show;
 mod timeline;
+
+pub(crate) use timeline::again;

@@ -25,6 +25,14 @@ pub(crate) struct Known<'k> {
     pub(super) replays: &'k [FoundRow],
 }
 
+/// How often a webhook came after the first time.
+pub(crate) fn again(duplicates: &i32) -> String {
+    match *duplicates {
+        1 => "again once".to_owned(),
+        many => format!("again {many} times"),
+    }
+}
+
 /// All that happened, the first first. Of duplicates only the last has left its time.
 pub(crate) fn timeline(known: Known<'_>) -> Vec<Event> {
     let mut events = Vec::new();
@@ -33,10 +41,7 @@ pub(crate) fn timeline(known: Known<'_>) -> Vec<Event> {
         add(row.received_at, "received".to_owned());
         add(row.processed_at, format!("processed: {}", row.status.as_str()));
         if let Some(at) = row.last_duplicate_at {
-            add(
-                at,
-                format!("arrived again, {} times in all, {} with another body", row.duplicates, row.changed_bodies),
-            );
+            add(at, format!("arrived {}, {} with another body", again(&row.duplicates), row.changed_bodies));
         }
     }
     if let Some(row) = known.parked {

@@ -3,11 +3,11 @@
 //! Counters begin at zero when a process does. An instance that is seen for the first time adds nothing: what it counted
 //! before is not of this moment. One whose counters went back has started anew: all of it is new.
 
+use shared::metrics::LONG_DURATION_BUCKETS as LATENCY_BOUNDS;
+
 use super::openmetrics::Sample;
 
-/// The upper bounds of the latency's buckets, in seconds; the last one has none.
-pub(crate) const LATENCY_BOUNDS: [f64; 14] =
-    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+/// One for each upper bound, and the last one without.
 const BUCKETS: usize = LATENCY_BOUNDS.len() + 1;
 
 /// Counted events. Of one instance since its start, or of all between two looks.
@@ -65,10 +65,12 @@ impl Counts {
             ("webhook_spool_written_total", _) => &mut self.spooled,
             ("worker_batch_size_count", _) => &mut self.batches,
             ("worker_batch_size_sum", _) => &mut self.batched,
-            ("webhook_end_to_end_seconds_bucket", _) => match self.latencies.get_mut(bucket(sample.label("le"))) {
-                Some(bucket) => bucket,
-                None => return,
-            },
+            ("webhook_end_to_end_seconds_bucket", _) => {
+                match bucket(sample.label("le")).and_then(|at| self.latencies.get_mut(at)) {
+                    Some(bucket) => bucket,
+                    None => return,
+                }
+            }
             _ => return,
         };
         *counter += sample.value;
@@ -169,13 +171,19 @@ impl Counts {
 
 const VALUES: usize = 11 + BUCKETS;
 
-fn bucket(bound: &str) -> usize {
-    let bound: f64 = bound.parse().unwrap_or(f64::INFINITY);
-    LATENCY_BOUNDS.iter().position(|known| (known - bound).abs() < 1e-9).unwrap_or(BUCKETS - 1)
+fn bucket(bound: &str) -> Option<usize> {
+    let bound: f64 = bound.parse().ok()?;
+    if bound.is_infinite() {
+        return Some(BUCKETS - 1);
+    }
+    LATENCY_BOUNDS.iter().position(|known| (known - bound).abs() < 1e-9)
 }
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::encoding::text::encode;
+    use prometheus_client::registry::{Registry, Unit};
+
     use super::*;
     use crate::server::monitor::openmetrics::read;
 
@@ -201,6 +209,22 @@ mod tests {
     }
 
     #[test]
+    fn latencies_are_read_as_workers_publish_them() {
+        let (mut registry, published) = (Registry::default(), shared::metrics::long_durations());
+        registry.register_with_unit("webhook_end_to_end", "", Unit::Seconds, published.clone());
+        for _webhook in 0..100 {
+            published.observe(0.02);
+        }
+        published.observe(1_000.0);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let counts = Counts::of(&read(&text));
+        let (half, all) = (counts.latency(0.5).unwrap(), counts.latency(1.0).unwrap());
+        assert!((0.01..0.025).contains(&half), "{half}");
+        assert!((300.0..=1_800.0).contains(&all), "{all}");
+    }
+
+    #[test]
     fn percentiles_are_interpolated_within_their_bucket() {
         let mut counts = Counts::default();
         assert_eq!(counts.latency(0.5), None);
@@ -217,6 +241,6 @@ mod tests {
         assert!((counts.latency(0.5).unwrap() - 0.05).abs() < 1e-9);
         assert!((counts.latency(0.99).unwrap() - 0.0995).abs() < 1e-9);
         counts.latencies[BUCKETS - 1] = 1_000.0;
-        assert!((counts.latency(0.99).unwrap() - 10.0).abs() < 1e-9, "beyond the last bound it is at least that");
+        assert!((counts.latency(0.99).unwrap() - 86_400.0).abs() < 1e-9, "beyond the last bound it is at least that");
     }
 }

@@ -71,10 +71,13 @@ fn rate(a_minute: f64) -> String {
     }
 }
 
-/// A latency in the unit that suits it. The largest bucket ends at 10 s.
+/// A latency in the unit that suits it. The largest bucket ends at a day.
 fn duration(seconds: f64) -> String {
     match seconds {
-        long if long >= 10.0 => "≥ 10 s".to_owned(),
+        long if long >= 86_400.0 => "≥ 1 d".to_owned(),
+        long if long >= 7_200.0 => format!("{:.0} h", long / 3_600.0),
+        long if long >= 120.0 => format!("{:.0} min", long / 60.0),
+        long if long >= 10.0 => format!("{long:.0} s"),
         long if long >= 1.0 => format!("{long:.1} s"),
         short => format!("{:.0} ms", short * 1_000.0),
     }

@@ -15,6 +15,7 @@ use crate::server::jobs::page::go_to;
 use crate::server::page::{self, Frame, moment, segment};
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
+use crate::webhooks::again;
 
 /// The fields of the replay's form that are kept for a second time.
 const KEPT: [&str; 4] = ["source", "webhook_id", "resend", "name"];

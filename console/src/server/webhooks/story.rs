@@ -167,7 +167,8 @@ fn timeline(
     if let Some(row) = processed {
         tell(row.processed_at, format!("processed: {}", row.status.as_str()), "good");
         if let Some(at) = row.last_duplicate_at {
-            tell(at, format!("arrived again, {} times altogether; counted, not repeated", row.duplicates), "");
+            let again = crate::webhooks::again(&row.duplicates);
+            tell(at, format!("arrived {again}; counted, not repeated"), "");
         }
     }
     for row in replays {

@@ -24,6 +24,7 @@ pub(crate) const VIEWER: &str = "viewer-token-of-this-test";
 /// A running console.
 pub(crate) struct Console {
     url: String,
+    ops_url: String,
     client: Client,
     stdout: Lines<BufReader<ChildStdout>>,
     _child: Child,
@@ -53,17 +54,18 @@ impl Console {
         let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = String::new();
-        let address = loop {
+        let (address, ops_address) = loop {
             let line = log.next_line().await.unwrap().unwrap_or_else(|| panic!("the console ended: {said}"));
             said += &line;
             let Ok(line) = serde_json::from_str::<Value>(&line) else { continue };
-            if let Some(address) = line["address"].as_str() {
-                break address.to_owned();
+            if let (Some(address), Some(ops)) = (line["address"].as_str(), line["ops_address"].as_str()) {
+                break (address.to_owned(), ops.to_owned());
             }
         };
         tokio::spawn(async move { while log.next_line().await.is_ok_and(|line| line.is_some()) {} });
         let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap();
-        Self { url: format!("http://{address}"), client, stdout, _child: child }
+        let (url, ops_url) = (format!("http://{address}"), format!("http://{ops_address}"));
+        Self { url, ops_url, client, stdout, _child: child }
     }
 
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {
@@ -72,6 +74,17 @@ impl Console {
 
     pub(crate) fn post(&self, path: &str) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.url))
+    }
+
+    /// Waits until `/readyz` answers so, and returns what it says.
+    pub(crate) async fn readiness(&self, status: u16) -> Value {
+        until("the console is as ready as that", || async {
+            let answer = self.client.get(format!("{}/readyz", self.ops_url)).send().await.unwrap();
+            let found = answer.status();
+            let text = answer.json().await.unwrap();
+            (found == status).then_some(text)
+        })
+        .await
     }
 
     /// Asks the API as an operator.

@@ -64,3 +64,16 @@ async fn an_ingest_that_does_not_answer_and_a_spool_that_fills_are_told() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn readiness_tells_when_postgres_is_away_and_back() {
+    run(async |stack| {
+        let console = Console::start(&stack).await;
+        assert_eq!(console.readiness(200).await["reasons"], serde_json::json!([]));
+        stack.database.take_away().await;
+        assert_eq!(console.readiness(503).await["reasons"], serde_json::json!(["the database does not answer"]));
+        stack.database.bring_back().await;
+        console.readiness(200).await;
+    })
+    .await;
+}

@@ -1,0 +1,220 @@
+// The console in a real browser, on a real installation. Started by dev/browser, which builds and installs.
+//
+//   run.mjs BINARIES                 the tests
+//   run.mjs BINARIES --look FOLDER   a picture of every page, wide and narrow, light and dark, to look at
+//   run.mjs BINARIES --screenshots FOLDER   those of the README
+
+import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
+
+import { look, screenshots } from './look.mjs';
+import { barriers, DESKTOP, launch, logIn, open, overflow, PAGES, PHONE, visit } from './pages.mjs';
+import { OPERATOR, play, Scene, until, VIEWER } from './scene.mjs';
+
+const [bin, what, folder] = process.argv.slice(2);
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+const scene = new Scene(bin, repository);
+let browser;
+
+const text = (page, selector) => page.locator(selector).innerText();
+const shows = (page, selector) => page.locator(selector).count();
+
+const tests = {
+  async 'without a token there is no page, and a wrong one opens none'() {
+    const page = await open(browser, scene.url);
+    for (const path of Object.values(PAGES).filter((path) => !path.startsWith('/api'))) {
+      await page.goto(path);
+      assert.equal(await shows(page, '#token'), 1, `${path} asks for a token`);
+      assert.equal(await shows(page, 'header.top'), 0, `${path} shows nothing`);
+    }
+    await page.fill('#token', 'a-token-that-somebody-guessed');
+    await page.click('button[type=submit]');
+    await page.waitForSelector('[role=alert]');
+    const cookies = await page.context().cookies();
+    assert.deepEqual(cookies, [], 'and no session');
+    page.complaints.length = 0; // the browser tells of the 401
+    return page;
+  },
+
+  async 'who logs in comes back to where they were'() {
+    const page = await open(browser, scene.url);
+    await logIn(page, OPERATOR, '/parked?reason=plan');
+    assert.equal(new URL(page.url()).search, '?reason=plan');
+    assert.equal(await shows(page, '#parked tbody tr'), 1);
+    await page.click('text=Log out');
+    await page.goto('/parked');
+    assert.equal(await shows(page, '#token'), 1, 'logged out');
+    return page;
+  },
+
+  async 'the overview says what is wrong, draws, and goes on by itself'() {
+    const page = await open(browser, scene.url);
+    await logIn(page, OPERATOR);
+    await visit(page, '/');
+    assert.match(await text(page, '#verdict'), /parked: unknown-sku \(2\)/);
+    const received = async () => Number.parseFloat(await text(page, '[data-rate=Received] dd'));
+    assert.ok(await received() > 0, 'webhooks are counted');
+    assert.match(await text(page, '[data-latency=p50] dd'), /^\d+ ms$/, 'a webhook takes milliseconds');
+    const before = await text(page, '#verdict');
+    await scene.order('while-looking', { number: 1101, email: '', lines: [{ sku: 'TEE-RED', quantity: 1 }] });
+    await page.waitForFunction((old) => document.querySelector('#verdict').innerText.includes('unknown-sku (3)') && !old.includes('(3)'), before);
+    return page;
+  },
+
+  async 'a webhook is found by its id, by a key and by a text of its body'() {
+    const page = await open(browser, scene.url);
+    await logIn(page, VIEWER, '/webhooks');
+    const rows = () => page.locator('table.list tbody a.row-link').allInnerTexts();
+    for (const [field, value, id] of [['q', 'five-times', 'five-times'], ['q', '#1054', 'no-such-sku'], ['text', 'ana@example.com', 'twice']]) {
+      await page.goto('/webhooks');
+      await page.fill(`input[name=${field}]`, value);
+      await page.click('text=Search');
+      assert.deepEqual(await rows(), [id], `${field} ${value}`);
+    }
+    await page.goto('/webhooks?q=nothing-like-it');
+    assert.match(await text(page, '.empty'), /No webhook matches/);
+    await page.goto('/webhooks');
+    await page.keyboard.press('/');
+    assert.equal(await page.evaluate(() => document.activeElement.name), 'q', 'a key leads to the search');
+    await page.goto('/webhooks/shopify/twice');
+    assert.match(await text(page, 'main'), /arrived again once/);
+    assert.match(await text(page, '.body'), /"name": "#1051"/);
+    const shown = await page.locator('.timeline time').first().innerText();
+    const stamp = new Date(await page.locator('.timeline time').first().getAttribute('datetime'));
+    const here = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'Europe/Berlin' }).format(stamp);
+    assert.ok(shown.includes(here), `${shown} is in the viewer's zone (${here})`);
+    return page;
+  },
+
+  async 'a viewer may look and not act'() {
+    const page = await open(browser, scene.url);
+    await logIn(page, VIEWER, '/parked');
+    for (const path of ['/parked', '/outbox', '/webhooks/shopify/no-such-sku', '/webhooks/shopify/twice']) {
+      await page.goto(path);
+      assert.equal(await shows(page, 'main button[name], main [type=checkbox]'), 0, `${path} offers nothing to do`);
+    }
+    const status = await page.evaluate(async () => {
+      const body = new URLSearchParams({ csrf: document.body.dataset.csrf, key: 'shopify/no-such-sku', do: 'redrive', run: 'do' });
+      return (await fetch('/parked/act', { method: 'POST', body })).status;
+    });
+    assert.equal(status, 403, 'nor is it done when asked for all the same');
+    assert.equal((await scene.api('/parked?state=parked')).parked.filter(({ webhook_id }) => webhook_id === 'no-such-sku').length, 1);
+    page.complaints.length = 0; // the browser tells of the 403
+    return page;
+  },
+
+  async 'what is parked is redriven once its cause is mended'() {
+    await scene.oncehook('inventory', 'set', 'CAP-RED', '7');
+    const page = await open(browser, scene.url);
+    await logIn(page, OPERATOR, '/parked');
+    await page.check('[aria-label="Select no-such-sku"]');
+    assert.equal(await text(page, '[data-checked]'), '1 selected');
+    await page.click('text=Dry run');
+    await page.waitForSelector('[data-job-state=ended]');
+    assert.match(await text(page, '.report'), /1 webhook would be redriven/);
+    assert.equal((await scene.api('/webhooks/shopify/no-such-sku')).now.status, 'parked', 'a dry run does nothing');
+    await page.click('text=Do it');
+    await page.waitForSelector('[data-job-state=ended] .report');
+    await until('it is processed', async () => (await scene.api('/webhooks/shopify/no-such-sku')).now.status === 'completed');
+    await page.goto('/webhooks/shopify/no-such-sku');
+    assert.equal(await text(page, '#status'), 'completed');
+    assert.match(await scene.oncehook('inventory', 'show'), /CAP-RED\s+6\b/, 'one cap was sold');
+    await page.goto('/audit');
+    assert.match(await text(page, 'table.list'), /Ada[^]*redrive/);
+    return page;
+  },
+
+  async 'a processed webhook is replayed'() {
+    const page = await open(browser, scene.url);
+    await logIn(page, OPERATOR, '/webhooks/shopify/twice');
+    await page.fill('#replay input[name=name]', 'of-this-test');
+    await page.click('#replay button.primary');
+    await page.waitForSelector('[data-job-state=ended]');
+    await until('it ran', async () => (await scene.api('/webhooks/shopify/twice')).replays.length === 1);
+    await page.goto('/webhooks/shopify/twice');
+    assert.equal(await shows(page, '#replays-title'), 1);
+    return page;
+  },
+
+  async 'a mail that was refused is sent again, and a destination paused'() {
+    const page = await open(browser, scene.url);
+    await logIn(page, OPERATOR, '/outbox');
+    const effect = async () => (await scene.api('/webhooks/shopify/mail-refused')).effects[0];
+    const { settled_at: before } = await effect();
+    await page.check('#outbox tbody input[name=id]');
+    await page.click('#outbox button[value=resend]');
+    await page.waitForSelector('.note.good');
+    await until('it is refused again', async () => {
+      const { state, settled_at: after } = await effect();
+      return state === 'failed' && after !== before;
+    });
+    await page.goto('/outbox');
+    await page.fill('[data-effect=order-confirmation] input[name=because]', 'the server moves');
+    await page.click('[data-effect=order-confirmation] button');
+    assert.match(await text(page, '[data-effect=order-confirmation]'), /paused[^]*Ada: the server moves/);
+    await page.click('[data-effect=order-confirmation] button');
+    assert.doesNotMatch(await text(page, '[data-effect=order-confirmation]'), /the server moves/);
+    return page;
+  },
+
+  async 'dark and light: by the system, by choice, and remembered'() {
+    const page = await open(browser, scene.url, { colorScheme: 'dark' });
+    await logIn(page, VIEWER, '/webhooks');
+    const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const dark = await ground();
+    await page.click('#theme');
+    const light = await ground();
+    assert.notEqual(dark, light);
+    await page.goto('/sources');
+    assert.equal(await ground(), light, 'the choice outlasts the page');
+    return page;
+  },
+};
+
+for (const [name, viewport] of Object.entries({ wide: DESKTOP, narrow: PHONE })) {
+  for (const colorScheme of ['light', 'dark']) {
+    tests[`every page, ${name} and ${colorScheme}: nothing sticks out, nobody is kept out`] = async () => {
+      const page = await open(browser, scene.url, { viewport, colorScheme });
+      await page.goto('/');
+      assert.deepEqual(await barriers(page), [], 'the login');
+      await logIn(page, OPERATOR);
+      for (const path of Object.values(PAGES)) {
+        await visit(page, path);
+        assert.ok(await overflow(page) <= 0, `${path} is ${await overflow(page)} px too wide`);
+        // What Swagger UI writes is its own; its contrasts fall short.
+        if (path !== PAGES.docs) assert.deepEqual(await barriers(page), [], path);
+      }
+      return page;
+    };
+  }
+}
+
+async function test() {
+  let failed = 0;
+  for (const [name, run] of Object.entries(tests)) {
+    const begin = performance.now();
+    try {
+      const page = await run();
+      assert.deepEqual(page.complaints, [], 'the browser complains of nothing');
+      await page.context().close();
+      console.log(`  ok    ${name} (${Math.round(performance.now() - begin)} ms)`);
+    } catch (error) {
+      failed += 1;
+      console.log(`  FAIL  ${name}\n${error.stack}`);
+    }
+  }
+  console.log(`browser: ${Object.keys(tests).length - failed} of ${Object.keys(tests).length} tests hold, in Chromium ${browser.version()}`);
+  process.exitCode = failed ? 1 : 0;
+}
+
+try {
+  await scene.start();
+  await play(scene);
+  browser = await launch();
+  if (what === '--look') await look(browser, scene, folder);
+  else if (what === '--screenshots') await screenshots(browser, scene, folder);
+  else await test();
+} finally {
+  await browser?.close();
+  await scene.end();
+}
