@@ -51,13 +51,12 @@ const tests = {
     const page = await open(browser, scene.url);
     await logIn(page, OPERATOR);
     await visit(page, '/');
-    assert.match(await text(page, '#verdict'), /parked: unknown-sku \(2\)/);
-    const received = async () => Number.parseFloat(await text(page, '[data-rate=Received] dd'));
-    assert.ok(await received() > 0, 'webhooks are counted');
-    assert.match(await text(page, '[data-latency=p50] dd'), /^\d+ ms$/, 'a webhook takes milliseconds');
-    const before = await text(page, '#verdict');
+    const verdictSays = (words) => page.waitForFunction((words) => document.querySelector('#verdict').innerText.includes(words), words);
+    await verdictSays('parked: unknown-sku (2)');
     await scene.order('while-looking', { number: 1101, email: '', lines: [{ sku: 'TEE-RED', quantity: 1 }] });
-    await page.waitForFunction((old) => document.querySelector('#verdict').innerText.includes('unknown-sku (3)') && !old.includes('(3)'), before);
+    await verdictSays('parked: unknown-sku (3)');
+    await page.waitForFunction(() => Number.parseFloat(document.querySelector('[data-rate=Received] dd').innerText) > 0);
+    await page.waitForFunction(() => /^[\d.]+ m?s$/.test(document.querySelector('[data-latency=p50] dd').innerText));
     return page;
   },
 
@@ -69,6 +68,7 @@ const tests = {
       await page.goto('/webhooks');
       await page.fill(`input[name=${field}]`, value);
       await page.click('text=Search');
+      await page.waitForURL((url) => url.searchParams.get(field) === value);
       assert.deepEqual(await rows(), [id], `${field} ${value}`);
     }
     await page.goto('/webhooks?q=nothing-like-it');
