@@ -17,9 +17,9 @@ use time::OffsetDateTime;
 use crate::batch::Outcome;
 use crate::in_hand::InHand;
 
-/// How an attempt to send an effect can end.
 /// What a message is counted under whose source is not configured.
 const UNKNOWN_SOURCE: &str = "unknown";
+/// How an attempt to send an effect can end.
 const EFFECT_OUTCOMES: [&str; 4] = ["sent", "retried", "failed", "ambiguous"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
