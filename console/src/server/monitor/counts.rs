@@ -78,25 +78,39 @@ impl Counts {
 
     /// What was counted since `before`.
     pub(crate) fn since(&self, before: &Self) -> Self {
-        let (now, before) = (self.values(), before.values());
-        let is_anew = now.iter().zip(&before).any(|(now, before)| now < before);
-        if is_anew {
-            return *self;
-        }
-        let mut difference = [0.0; VALUES];
-        for (difference, (now, before)) in difference.iter_mut().zip(now.iter().zip(&before)) {
-            *difference = now - before;
-        }
-        Self::from_values(difference)
+        let mut is_anew = false;
+        let difference = self.with(before, |now, before| {
+            is_anew |= now < before;
+            now - before
+        });
+        if is_anew { *self } else { difference }
     }
 
     /// Both together.
     pub(crate) fn plus(&self, other: &Self) -> Self {
-        let mut sum = [0.0; VALUES];
-        for (sum, (one, other)) in sum.iter_mut().zip(self.values().iter().zip(other.values())) {
-            *sum = one + other;
+        self.with(other, |one, other| one + other)
+    }
+
+    /// Each number made of both ones.
+    fn with(&self, other: &Self, mut make: impl FnMut(f64, f64) -> f64) -> Self {
+        let mut latencies = self.latencies;
+        for (mine, theirs) in latencies.iter_mut().zip(other.latencies) {
+            *mine = make(*mine, theirs);
         }
-        Self::from_values(sum)
+        Self {
+            received: make(self.received, other.received),
+            refused: make(self.refused, other.refused),
+            processed: make(self.processed, other.processed),
+            duplicates: make(self.duplicates, other.duplicates),
+            retried: make(self.retried, other.retried),
+            parked: make(self.parked, other.parked),
+            sent: make(self.sent, other.sent),
+            unsent: make(self.unsent, other.unsent),
+            spooled: make(self.spooled, other.spooled),
+            batches: make(self.batches, other.batches),
+            batched: make(self.batched, other.batched),
+            latencies,
+        }
     }
 
     /// The latency that a share of the webhooks stayed within, in seconds, interpolated within its bucket; `None` when
@@ -115,61 +129,7 @@ impl Counts {
         }
         Some(floor) // beyond the last bound: at least that
     }
-
-    fn values(&self) -> [f64; VALUES] {
-        let mut values = [0.0; VALUES];
-        let single = [
-            self.received,
-            self.refused,
-            self.processed,
-            self.duplicates,
-            self.retried,
-            self.parked,
-            self.sent,
-            self.unsent,
-            self.spooled,
-            self.batches,
-            self.batched,
-        ];
-        for (value, from) in values.iter_mut().zip(single.iter().chain(&self.latencies)) {
-            *value = *from;
-        }
-        values
-    }
-
-    fn from_values(values: [f64; VALUES]) -> Self {
-        let [
-            received,
-            refused,
-            processed,
-            duplicates,
-            retried,
-            parked,
-            sent,
-            unsent,
-            spooled,
-            batches,
-            batched,
-            rest @ ..,
-        ] = values;
-        Self {
-            received,
-            refused,
-            processed,
-            duplicates,
-            retried,
-            parked,
-            sent,
-            unsent,
-            spooled,
-            batches,
-            batched,
-            latencies: rest,
-        }
-    }
 }
-
-const VALUES: usize = 11 + BUCKETS;
 
 fn bucket(bound: &str) -> Option<usize> {
     let bound: f64 = bound.parse().ok()?;
