@@ -6,8 +6,10 @@
 
 pub(crate) mod command;
 
+mod known;
 mod list;
 mod show;
 mod timeline;
 
+pub(crate) use known::Known;
 pub(crate) use timeline::again;

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use deadpool_postgres::Client;
 use serde::Serialize;
-use shared::db::outbox::rows::{self as outbox, OutboxRow};
-use shared::db::parked_webhooks::rows::{self as parked, ParkedRow};
+use shared::db::outbox::rows::OutboxRow;
+use shared::db::parked_webhooks::rows as parked;
 use shared::db::processed_webhooks::WebhookKey;
-use shared::db::processed_webhooks::search::{self, FoundRow};
-use shared::db::webhook_failures::{self, FailureRow};
+use shared::db::processed_webhooks::search::FoundRow;
+use shared::db::webhook_failures::FailureRow;
 use shared::db::{Content, webhook_payloads};
 use time::format_description::well_known::Rfc3339;
 
-use super::timeline::{Event, Known, timeline};
+use super::Known;
+use super::timeline::{Event, timeline};
 use crate::output::{Shown, printable, table};
 use crate::parked::body::{ShownBody, masked};
 
@@ -42,34 +43,16 @@ pub(crate) struct Details {
     body: Option<ShownBody>,
 }
 
-/// What the tables say of a webhook.
-struct Found {
-    processed: Option<FoundRow>,
-    parked: Option<ParkedRow>,
-    failures: Vec<FailureRow>,
-}
-
 /// All that is known of a webhook.
 ///
 /// # Errors
 /// When nothing is.
 pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result<Details> {
-    let found = Found::look(client, key).await?;
-    let replays = search::replays_of(client, key).await.context("cannot read the replays")?;
-    let ids: Vec<&str> = std::iter::once(&key.webhook_id)
-        .chain(replays.iter().map(|replay| &replay.key.webhook_id))
-        .map(String::as_str)
-        .collect();
-    let effects = outbox::of_webhooks(client, &key.source, &ids).await.context("cannot read the outbox")?;
-    let content = found.content(client, key).await?;
-    let Found { processed, parked, failures } = &found;
-    let timeline = timeline(Known {
-        processed: processed.as_ref(),
-        parked: parked.as_ref(),
-        failures,
-        effects: &effects,
-        replays: &replays,
-    });
+    let known = known(client, key).await?;
+    let content = content(client, key, known.processed.as_ref()).await?;
+    let timeline = timeline(&known);
+    let status = status(&known).to_owned();
+    let Known { processed, parked, failures, effects, .. } = known;
     let (content_type, headers, body) = content.map_or_else(Default::default, |content| {
         (content.content_type, masked(content.headers), Some(ShownBody::from(content.body)))
     });
@@ -78,14 +61,14 @@ pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result
     Ok(Details {
         key: key.clone(),
         topic: row.map(|row| row.topic.clone()).or_else(|| waiting.map(|row| row.topic.clone())),
-        status: found.status().to_owned(),
+        status,
         duplicates: row.map_or(0, |row| row.duplicates),
         changed_bodies: row.map_or(0, |row| row.changed_bodies),
         skips: skips.unwrap_or_default(),
         body_sha256: row.map(|row| row.body_sha256.clone()).or_else(|| waiting.map(|row| row.body_sha256.clone())),
         content_type,
         headers,
-        failures: found.failures,
+        failures,
         effects,
         timeline,
         body,
@@ -97,40 +80,33 @@ pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result
 /// # Errors
 /// When it is not there.
 pub(crate) async fn raw(client: &Client, key: &WebhookKey) -> anyhow::Result<Vec<u8>> {
-    let content = Found::look(client, key).await?.content(client, key).await?;
+    let known = known(client, key).await?;
+    let content = content(client, key, known.processed.as_ref()).await?;
     let content = content.context("its body is not there: it is purged, or the webhook waits in a retry queue")?;
     Ok(content.body)
 }
 
-impl Found {
-    async fn look(client: &Client, key: &WebhookKey) -> anyhow::Result<Self> {
-        let processed = search::with_keys(client, std::slice::from_ref(key)).await;
-        let processed = processed.context("cannot read the processed webhook")?.into_iter().next();
-        let parked = parked::find(client, key).await.context("cannot read the parked webhook")?;
-        let failures = webhook_failures::list(client, key).await.context("cannot read the failed attempts")?;
-        anyhow::ensure!(
-            processed.is_some() || parked.is_some() || !failures.is_empty(),
-            "nothing is known of a webhook {} of source {}: it may be purged, or still on its way",
-            key.webhook_id,
-            key.source
-        );
-        Ok(Self { processed, parked, failures })
-    }
+async fn known(client: &Client, key: &WebhookKey) -> anyhow::Result<Known> {
+    let known = Known::read(client, key).await.context("cannot read what is known of the webhook")?;
+    known.with_context(|| {
+        let WebhookKey { source, webhook_id } = key;
+        format!("nothing is known of a webhook {webhook_id} of source {source}: it may be purged, or still on its way")
+    })
+}
 
-    async fn content(&self, client: &Client, key: &WebhookKey) -> anyhow::Result<Option<Content>> {
-        let content = match &self.processed {
-            Some(row) => webhook_payloads::read(client, row.stored_on, key).await,
-            None => parked::content(client, key).await,
-        };
-        content.context("cannot read the body")
-    }
+async fn content(client: &Client, key: &WebhookKey, processed: Option<&FoundRow>) -> anyhow::Result<Option<Content>> {
+    let content = match processed {
+        Some(row) => webhook_payloads::read(client, row.stored_on, key).await,
+        None => parked::content(client, key).await,
+    };
+    content.context("cannot read the body")
+}
 
-    fn status(&self) -> &'static str {
-        match (&self.processed, &self.parked) {
-            (Some(row), _) => row.status.as_str(),
-            (None, Some(row)) => row.state.as_str(),
-            (None, None) => "retrying",
-        }
+fn status(known: &Known) -> &'static str {
+    match (&known.processed, &known.parked) {
+        (Some(row), _) => row.status.as_str(),
+        (None, Some(row)) => row.state.as_str(),
+        (None, None) => "retrying",
     }
 }
 

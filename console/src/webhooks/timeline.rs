@@ -1,11 +1,9 @@
 //! The life of a webhook, in the order in which it happened.
 
 use serde::Serialize;
-use shared::db::outbox::rows::OutboxRow;
-use shared::db::parked_webhooks::rows::ParkedRow;
-use shared::db::processed_webhooks::search::FoundRow;
-use shared::db::webhook_failures::FailureRow;
 use time::OffsetDateTime;
+
+use super::Known;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -13,16 +11,6 @@ pub(crate) struct Event {
     #[serde(with = "time::serde::rfc3339")]
     pub(super) at: OffsetDateTime,
     pub(super) what: String,
-}
-
-/// What the database knows of a webhook.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Known<'k> {
-    pub(super) processed: Option<&'k FoundRow>,
-    pub(super) parked: Option<&'k ParkedRow>,
-    pub(super) failures: &'k [FailureRow],
-    pub(super) effects: &'k [OutboxRow],
-    pub(super) replays: &'k [FoundRow],
 }
 
 /// How often a webhook came after the first time.
@@ -34,18 +22,18 @@ pub(crate) fn again(duplicates: &i32) -> String {
 }
 
 /// All that happened, the first first. Of duplicates only the last has left its time.
-pub(crate) fn timeline(known: Known<'_>) -> Vec<Event> {
+pub(crate) fn timeline(known: &Known) -> Vec<Event> {
     let mut events = Vec::new();
     let mut add = |at, what: String| events.push(Event { at, what });
-    if let Some(row) = known.processed {
+    if let Some(row) = &known.processed {
         add(row.received_at, "received".to_owned());
         add(row.processed_at, format!("processed: {}", row.status.as_str()));
         if let Some(at) = row.last_duplicate_at {
             add(at, format!("arrived {}, {} with another body", again(&row.duplicates), row.changed_bodies));
         }
     }
-    if let Some(row) = known.parked {
-        if known.processed.is_none_or(|processed| processed.received_at != row.received_at) {
+    if let Some(row) = &known.parked {
+        if known.processed.as_ref().is_none_or(|processed| processed.received_at != row.received_at) {
             add(row.received_at, "received".to_owned());
         }
         add(row.parked_at, format!("parked: {}", row.reason));
@@ -54,17 +42,17 @@ pub(crate) fn timeline(known: Known<'_>) -> Vec<Event> {
             add(row.changed_at, row.state.as_str().to_owned());
         }
     }
-    for failure in known.failures {
+    for failure in &known.failures {
         add(
             failure.occurred_at,
             format!("attempt {} failed ({}): {}", failure.attempt + 1, failure.outcome, failure.error),
         );
     }
-    for effect in known.effects {
+    for effect in &known.effects {
         add(effect.created_at, format!("effect {} planned", effect.effect));
         effect.settled_at.iter().for_each(|at| add(*at, format!("effect {} {}", effect.effect, effect.state)));
     }
-    for replay in known.replays {
+    for replay in &known.replays {
         let run = replay.replay.as_ref().map_or("", |(_, run)| run);
         add(replay.processed_at, format!("replayed in run {run}: {}", replay.status.as_str()));
     }

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use deadpool_postgres::Client;
 use serde::Serialize;
-use shared::db::outbox::rows::{self as outbox, OutboxRow};
+use shared::db::outbox::rows::OutboxRow;
 use shared::db::parked_webhooks::rows::{self as parked, ParkedRow};
-use shared::db::processed_webhooks::search::{self, FoundRow};
 use shared::db::processed_webhooks::{WebhookKey, replays};
-use shared::db::webhook_failures::{self, FailureRow};
+use shared::db::webhook_failures::FailureRow;
 use shared::db::{Content, webhook_payloads};
 use shared::plan::Skip;
 use time::OffsetDateTime;
@@ -18,6 +17,7 @@ use super::entry::Entry;
 use crate::parked::body::{ShownBody, masked};
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
+use crate::webhooks::Known;
 
 /// One webhook.
 #[derive(Debug, Serialize, ToSchema)]
@@ -74,20 +74,10 @@ const MAX_SHOWN_BYTES: usize = 512 * 1024;
 /// [`Problem::NotFound`] when nothing is.
 pub(crate) async fn tell(console: &Shared, key: &WebhookKey) -> Result<Story, Problem> {
     let client = console.database().await?;
-    let processed = search::with_keys(&client, std::slice::from_ref(key)).await?.pop();
-    let parked = parked::find(&client, key).await?;
-    let failures = webhook_failures::list(&client, key).await?;
-    if processed.is_none() && parked.is_none() && failures.is_empty() {
-        return Err(Problem::NotFound);
-    }
-    let replays = search::replays_of(&client, key).await?;
-    let ids: Vec<&str> = std::iter::once(&key.webhook_id)
-        .chain(replays.iter().map(|row| &row.key.webhook_id))
-        .map(String::as_str)
-        .collect();
-    let effects = outbox::of_webhooks(&client, &key.source, &ids).await?;
+    let known = Known::read(&client, key).await?.ok_or(Problem::NotFound)?;
     let content = content(&client, key).await?;
-    let timeline = timeline(processed.as_ref(), parked.as_ref(), (&failures, &effects, &replays));
+    let timeline = timeline(&known);
+    let Known { processed, parked, failures, replays, effects } = known;
     let body_sha256 = processed.as_ref().map(|row| row.body_sha256.clone());
     let body_sha256 = body_sha256.or_else(|| parked.as_ref().map(|row| row.body_sha256.clone())).unwrap_or_default();
     let mut story = Story {
@@ -140,14 +130,13 @@ pub(crate) async fn content(client: &Client, key: &WebhookKey) -> Result<Option<
     Ok(parked::content(client, key).await?)
 }
 
-fn timeline(
-    processed: Option<&FoundRow>,
-    parked: Option<&ParkedRow>,
-    (failures, effects, replays): (&[FailureRow], &[OutboxRow], &[FoundRow]),
-) -> Vec<Moment> {
+fn timeline(known: &Known) -> Vec<Moment> {
+    let Known { processed, parked, failures, replays, effects } = known;
     let mut moments = Vec::new();
     let mut tell = |at, what: String, tone| moments.push(Moment { at, what, tone });
-    if let Some(received_at) = processed.map(|row| row.received_at).or(parked.map(|row| row.received_at)) {
+    if let Some(received_at) =
+        processed.as_ref().map(|row| row.received_at).or(parked.as_ref().map(|row| row.received_at))
+    {
         tell(received_at, "received and answered 2xx".to_owned(), "");
     }
     for failure in failures {
