@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::list::After;
 use super::selection::Selection;
 use super::ticket::Accept;
-use crate::steering::{Consent, moment};
+use crate::steering::{Consent, DEFAULT_RATE, moment};
 
 /// What can be done with parked webhooks.
 #[derive(Debug, Subcommand)]
@@ -119,7 +119,7 @@ pub(crate) struct RedriveArgs {
     #[arg(long, value_enum, default_value_t = RedrivenState::Parked)]
     pub(crate) state: RedrivenState,
     /// Webhooks a second; 0 for no limit.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = DEFAULT_RATE)]
     pub(crate) rate: u32,
     /// Redrive what is refused otherwise, having looked at it; may be given more than once.
     #[arg(long, value_enum, value_delimiter = ',')]

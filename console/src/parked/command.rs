@@ -54,11 +54,8 @@ async fn redrive(settings: &Settings, arguments: RedriveArgs) -> anyhow::Result<
     let rules = Rules::new(&config, accept)?;
     let client = connect::database(settings).await?;
     let survey = redrive::survey(&client, &selection, &rules).await?;
-    if target.dry_run {
-        return Ok(survey);
-    }
-    if survey.total() == 0 {
-        return Ok(survey.into_done());
+    if let Some(report) = survey.concluded(target.dry_run) {
+        return Ok(report);
     }
     consent.obtain(&survey.question())?;
     let outlet = Outlet::open(settings, &config.queue).await?;
@@ -80,11 +77,8 @@ async fn discard(settings: &Settings, arguments: DiscardArgs) -> anyhow::Result<
     let (selection, consent) = target.selection(Standing::Waiting)?;
     let client = connect::database(settings).await?;
     let survey = discard::survey(&client, &selection).await?;
-    if target.dry_run {
-        return Ok(survey);
-    }
-    if survey.total() == 0 {
-        return Ok(survey.into_done());
+    if let Some(report) = survey.concluded(target.dry_run) {
+        return Ok(report);
     }
     consent.obtain(&survey.question())?;
     discard::discard(&client, &selection, &because).await

@@ -17,7 +17,7 @@ use super::run::{Execution, Run, Selection};
 use crate::connect;
 use crate::output::{Output, show};
 use crate::settings::Settings;
-use crate::steering::{Consent, Outlet, Pace, Progress, Report, moment};
+use crate::steering::{Consent, DEFAULT_RATE, Outlet, Pace, Progress, Report, moment};
 
 /// The arguments of `oncehook replay`.
 #[derive(Debug, Args)]
@@ -50,7 +50,7 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "NAME", value_parser = run_name)]
     run: Option<Name>,
     /// Webhooks a second; 0 for no limit.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = DEFAULT_RATE)]
     rate: u32,
     /// Agree, where the terminal would be asked.
     #[arg(long)]
@@ -79,11 +79,8 @@ async fn replay(settings: &Settings, arguments: ReplayArgs) -> anyhow::Result<Re
     let run = Run::new(arguments.run.map_or_else(new_run, Ok)?, mode, &config);
     let client = connect::database(settings).await?;
     let survey = run.survey(&client, &selection).await?;
-    if arguments.dry_run {
-        return Ok(survey);
-    }
-    if survey.total() == 0 {
-        return Ok(survey.into_done());
+    if let Some(report) = survey.concluded(arguments.dry_run) {
+        return Ok(report);
     }
     consent.obtain(&survey.question())?;
     let outlet = Outlet::open(settings, &config.queue).await?;

@@ -12,7 +12,7 @@ mod trace;
 pub(crate) use self::consent::Consent;
 pub(crate) use self::moment::moment;
 pub(crate) use self::outlet::Outlet;
-pub(crate) use self::pace::{Pace, Turn};
+pub(crate) use self::pace::{DEFAULT_RATE, Pace, Turn};
 pub(crate) use self::progress::Progress;
 pub(crate) use self::report::{Action, Report, Tense};
 pub(crate) use self::trace::traceparent;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// Webhooks a second where nobody says how many: few enough for what their effects call.
+pub(crate) const DEFAULT_RATE: u32 = 100;
 /// The most webhooks that are published side by side.
 const MAX_GROUP: u32 = 100;
 /// The most bytes of bodies in memory at once; a larger body goes alone.

@@ -32,7 +32,7 @@ pub(crate) enum Tense {
 }
 
 /// What was done, or would be.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
     action: Action,
     tense: Tense,
@@ -50,7 +50,7 @@ pub(crate) struct Report {
     stopped: Option<String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Refused {
     webhooks: u64,
     /// One of them.
@@ -63,9 +63,13 @@ impl Report {
         Self { action, tense, run: None, webhooks, refused, overtaken: 0, stopped: None }
     }
 
-    /// The same for what was found to need no doing.
-    pub(crate) fn into_done(self) -> Self {
-        Self { tense: Tense::Done, ..self }
+    /// What a survey comes to by itself: only a survey was asked for, or it found nothing to do. `None`: it goes on.
+    pub(crate) fn concluded(&self, is_dry: bool) -> Option<Self> {
+        match self.total() {
+            _ if is_dry => Some(self.clone()),
+            0 => Some(Self { tense: Tense::Done, ..self.clone() }),
+            _ => None,
+        }
     }
 
     /// It is done to a webhook.

@@ -16,7 +16,7 @@ use crate::server::access::Caller;
 use crate::server::jobs::{Job, Order};
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
-use crate::steering::{Outlet, Pace, Report};
+use crate::steering::{DEFAULT_RATE, Outlet, Pace, Report};
 
 /// The most webhooks that are picked out by hand.
 const MAX_CHOSEN: usize = 1_000;
@@ -138,15 +138,12 @@ async fn redrive(
     let rules = Rules::new(&console.config, action.accept)?;
     let survey = redrive::survey(&client, &selection, &rules).await?;
     job.expect(survey.total());
-    if action.dry_run {
-        return Ok(survey);
-    }
-    if survey.total() == 0 {
-        return Ok(survey.into_done());
+    if let Some(report) = survey.concluded(action.dry_run) {
+        return Ok(report);
     }
     let outlet = Outlet::open(&console.settings, &console.config.queue).await?;
     let progress = |webhooks| job.advance(webhooks);
-    let pace = Pace::until(action.rate.unwrap_or(100), stop);
+    let pace = Pace::until(action.rate.unwrap_or(DEFAULT_RATE), stop);
     let redrive = Redrive { client: &client, rules: &rules, outlet: &outlet, pace, progress: &progress };
     let report = redrive.run(&selection).await;
     outlet.close_behind(report).await
@@ -156,8 +153,8 @@ async fn discard(console: Shared, selection: Selection, action: ParkedAction, jo
     let client = console.job_pool.get().await?;
     let survey = discard::survey(&client, &selection).await?;
     job.expect(survey.total());
-    if action.dry_run {
-        return Ok(survey);
+    if let Some(report) = survey.concluded(action.dry_run) {
+        return Ok(report);
     }
     let report = discard::discard(&client, &selection, action.because.trim()).await?;
     job.advance(usize::try_from(report.total()).unwrap_or(usize::MAX));

@@ -76,11 +76,8 @@ async fn replay(
     let selection = Selection::One(WebhookKey { source: action.source, webhook_id: action.webhook_id });
     let survey = run.survey(&client, &selection).await?;
     job.expect(survey.total());
-    if action.dry_run {
-        return Ok(survey);
-    }
-    if survey.total() == 0 {
-        return Ok(survey.into_done());
+    if let Some(report) = survey.concluded(action.dry_run) {
+        return Ok(report);
     }
     let outlet = Outlet::open(&console.settings, &console.config.queue).await?;
     let progress = |webhooks| job.advance(webhooks);
