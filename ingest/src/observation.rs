@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use shared::name::Name;
 use shared::provider::Identity;
+use shared::trace_context::TraceId;
 use shared::verification::Verified;
 
 use crate::durable::Kept;
@@ -24,12 +25,14 @@ pub(crate) struct Observation<'i> {
     /// What vouches for it; `None`: it is not known to be genuine.
     verified: Option<Verified>,
     identity: Option<Identity>,
+    trace: Option<TraceId>,
     ended: bool,
 }
 
 impl<'i> Observation<'i> {
     pub(crate) fn begin(metrics: &'i Metrics) -> Self {
-        Self { metrics, began: Instant::now(), source: None, verified: None, identity: None, ended: false }
+        let began = Instant::now();
+        Self { metrics, began, source: None, verified: None, identity: None, trace: None, ended: false }
     }
 
     pub(crate) fn source(&mut self, source: &'i Name) {
@@ -38,6 +41,11 @@ impl<'i> Observation<'i> {
 
     pub(crate) fn identity(&mut self, identity: &Identity) {
         self.identity = Some(identity.clone());
+    }
+
+    /// The trace that it belongs to, or begins.
+    pub(crate) fn trace(&mut self, traceparent: Option<&str>) {
+        self.trace = traceparent.and_then(TraceId::of);
     }
 
     /// It is genuine.
@@ -82,6 +90,7 @@ impl<'i> Observation<'i> {
             source: self.source_label(),
             id: self.identity.as_ref().map(|identity| identity.id.as_str()),
             topic: self.identity.as_ref().map(|identity| identity.topic.as_str()),
+            trace: self.trace.as_ref().map(TraceId::as_str),
             outcome: outcome.as_str(),
             reason,
             duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
@@ -102,6 +111,7 @@ struct Summary<'o> {
     source: &'o str,
     id: Option<&'o str>,
     topic: Option<&'o str>,
+    trace: Option<&'o str>,
     outcome: &'static str,
     reason: Option<&'static str>,
     duration_ms: u64,
@@ -114,6 +124,7 @@ macro_rules! summary {
             webhook.source = $summary.source,
             webhook.id = $summary.id,
             webhook.topic = $summary.topic,
+            trace_id = $summary.trace,
             outcome = $summary.outcome,
             reason = $summary.reason,
             duration_ms = $summary.duration_ms,

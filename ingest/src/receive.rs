@@ -129,8 +129,10 @@ async fn accept<'i>(
     }
     let identity = source.provider.identify(&headers, &body).map_err(Refused::Identity)?;
     observation.identity(&identity);
+    let traceparent = trace_context::traceparent(&headers);
+    observation.trace(traceparent.as_deref());
     let _place = inbox.room.place()?;
-    let message = message(source, &headers, &identity, received_at, body);
+    let message = Message { traceparent, ..message(source, &headers, &identity, received_at, body) };
     let kept = inbox.keeper.keep(&message, bytes, answer_by).await.map_err(Refused::NotKept)?;
     failpoint::reach("ingest.kept");
     Ok(Accepted::Webhook(answer::accepted(&source.provider.file().answer, &identity.id), kept))
@@ -167,7 +169,7 @@ fn message(
         headers: source.provider.kept_headers(headers),
         body_sha256: sha256(&body),
         attempt: 0,
-        traceparent: trace_context::traceparent(headers),
+        traceparent: None,
         steering: None,
         body,
     }

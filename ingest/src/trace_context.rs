@@ -1,7 +1,7 @@
 //! The W3C trace context (<https://www.w3.org/TR/trace-context/>): taken over from the request or begun here,
 //! so that one webhook can be followed through queue and worker.
 
-use aws_lc_rs::rand;
+use shared::trace_context::{begin, is_well_formed};
 use shared::verification::Headers;
 
 /// The request's `traceparent` if it is well-formed, else a new one.
@@ -10,28 +10,6 @@ pub(crate) fn traceparent(headers: &Headers<'_>) -> Option<String> {
         Ok(Some(given)) if is_well_formed(given) => Some(given.to_owned()),
         Ok(_) | Err(_) => begin(),
     }
-}
-
-/// Version 00: `00-<32 hex>-<16 hex>-<2 hex>` in lower case, neither id all zeros.
-fn is_well_formed(text: &str) -> bool {
-    let hex = |part: &str, length: usize| {
-        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let id = |part: &str, length: usize| hex(part, length) && part.bytes().any(|byte| byte != b'0');
-    let mut parts = text.split('-');
-    matches!(
-        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()),
-        (Some("00"), Some(trace), Some(parent), Some(flags), None)
-            if id(trace, 32) && id(parent, 16) && hex(flags, 2)
-    )
-}
-
-/// A fresh, sampled trace; `None` if the system has no randomness, which is no reason to refuse a webhook.
-fn begin() -> Option<String> {
-    let (mut trace, mut parent) = ([0; 16], [0; 8]);
-    rand::fill(&mut trace).ok()?;
-    rand::fill(&mut parent).ok()?;
-    Some(format!("00-{:032x}-{:016x}-01", u128::from_ne_bytes(trace), u64::from_ne_bytes(parent)))
 }
 
 #[cfg(test)]

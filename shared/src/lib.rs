@@ -20,5 +20,6 @@ pub mod smtp;
 pub mod spool;
 pub mod telemetry;
 pub mod tls;
+pub mod trace_context;
 
 pub use webhook::{name, provider, verification};

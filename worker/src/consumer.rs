@@ -228,6 +228,7 @@ impl LaneConsumer {
         tracing::warn!(
             webhook.source = %message.source,
             webhook.id = message.id,
+            trace_id = message.trace_id(),
             "delivered often without being settled; it will be run alone"
         );
     }

@@ -246,7 +246,7 @@ impl Pipeline {
             self.metrics.processed(message, *outcome);
             tracing::info!(
                 webhook.source = %message.source, webhook.id = message.id, webhook.topic = message.topic,
-                attempt = message.attempt, outcome = outcome.as_str(), "webhook processed"
+                trace_id = message.trace_id(), attempt = message.attempt, outcome = outcome.as_str(), "webhook processed"
             );
             troubles.extend(self.rules.afterthought(message, *outcome).map(|trouble| (offset, trouble)));
         }
@@ -262,7 +262,8 @@ impl Pipeline {
             };
             self.metrics.replayed(&planned.message, dropped);
             tracing::warn!(
-                webhook.source = %planned.message.source, webhook.id = planned.message.id, first, dropped,
+                webhook.source = %planned.message.source, webhook.id = planned.message.id,
+                trace_id = planned.message.trace_id(), first, dropped,
                 "this body was processed before, under another id that its provider does not sign"
             );
         }
@@ -277,7 +278,8 @@ impl Pipeline {
                 Err(error) => Err(error_chain(&error)),
             };
             let Err(error) = written else { return };
-            tracing::warn!(webhook.id = message.id, error, "cannot write the failure down; trying again");
+            let trace_id = message.trace_id();
+            tracing::warn!(webhook.id = message.id, trace_id, error, "cannot write the failure down; trying again");
             backoff.pause().await;
         }
     }
@@ -293,8 +295,8 @@ impl Pipeline {
                 settlement::record_retry(client, message, error).await?;
                 self.metrics.retried(message);
                 tracing::warn!(
-                    webhook.source = %message.source, webhook.id = message.id, attempt = message.attempt, error,
-                    delay_s = delay.as_secs(), "webhook failed; it goes to the retry ladder"
+                    webhook.source = %message.source, webhook.id = message.id, trace_id = message.trace_id(),
+                    attempt = message.attempt, error, delay_s = delay.as_secs(), "webhook failed; it goes to the retry ladder"
                 );
                 return Ok(());
             }
@@ -307,7 +309,7 @@ impl Pipeline {
                 self.outbox_bell.notify_one();
                 tracing::error!(
                     webhook.source = %message.source, webhook.id = message.id, webhook.topic = message.topic,
-                    attempt = message.attempt, reason = reason.as_str(), detail, "webhook parked"
+                    trace_id = message.trace_id(), attempt = message.attempt, reason = reason.as_str(), detail, "webhook parked"
                 );
             }
             Parked::Duplicate => self.metrics.processed(message, Outcome::Duplicate { changed_body: false }),
