@@ -319,6 +319,7 @@ async fn plan_out(transaction: &Transaction<'_>, ours: &[&Planned]) -> Result<u6
             webhook_id: Some(planned.key.webhook_id.clone()),
             intent,
             on_ambiguous,
+            traceparent: planned.message.traceparent.clone(),
         };
         effects.extend(
             planned.plan.emails.iter().map(|email| {

@@ -32,6 +32,8 @@ use super::{PeerCertificates, Perform, Performance};
 const MAX_ANSWER_BYTES: usize = 16 * 1024;
 /// How much of it is kept as the reason of a failure.
 const HINT_CHARS: usize = 200;
+/// <https://www.w3.org/TR/trace-context/#traceparent-header>.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Peers close idle connections; a request on a closed one would be ambiguous.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -103,10 +105,14 @@ impl HttpPerformer {
             Ok(body) => body,
             Err(error) => return Performance::Refused(format!("the outbox row: {error}")),
         };
-        let headers = match peer.headers(&effect.dedupe_key, &body.json, OffsetDateTime::now_utc()) {
+        let mut headers = match peer.headers(&effect.dedupe_key, &body.json, OffsetDateTime::now_utc()) {
             Ok(headers) => headers,
             Err(error) => return Performance::Refused(error_chain(&error)),
         };
+        // Whoever is called can go on with the trace.
+        if let Some(traceparent) = effect.traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+            headers.insert(TRACEPARENT, traceparent);
+        }
         let request = peer.client.post(peer.destination.url().clone()).headers(headers).body(body.json);
         match request.send().await {
             Ok(answer) => {

@@ -172,6 +172,7 @@ impl Dispatcher {
         tracing::error!(
             effect = lease.effect,
             webhook.id = lease.webhook_id,
+            trace_id = lease.trace_id(),
             key = lease.dedupe_key,
             "the lease ran out before the send was settled; the row counts as ambiguous"
         );
@@ -219,15 +220,36 @@ fn outcome(settlement: &Settlement) -> &'static str {
 
 fn log(lease: &Lease, settlement: &Settlement) {
     let (effect, key, outcome) = (&lease.effect, &lease.dedupe_key, outcome(settlement));
-    let (webhook, attempt) = (&lease.webhook_id, lease.attempts);
+    let (webhook, attempt, trace_id) = (&lease.webhook_id, lease.attempts, lease.trace_id());
     match settlement {
-        Settlement::Sent => tracing::info!(effect, key, webhook.id = webhook, attempt, outcome, "effect sent"),
+        Settlement::Sent => {
+            tracing::info!(effect, key, webhook.id = webhook, trace_id, attempt, outcome, "effect sent")
+        }
         Settlement::Retry { error, after } => {
             let delay_s = after.as_secs_f64();
-            tracing::warn!(effect, key, webhook.id = webhook, attempt, outcome, error, delay_s, "effect not sent");
+            tracing::warn!(
+                effect,
+                key,
+                webhook.id = webhook,
+                trace_id,
+                attempt,
+                outcome,
+                error,
+                delay_s,
+                "effect not sent"
+            );
         }
         Settlement::Failed { error } | Settlement::Ambiguous { error, .. } => {
-            tracing::error!(effect, key, webhook.id = webhook, attempt, outcome, error, "effect not settled as sent");
+            tracing::error!(
+                effect,
+                key,
+                webhook.id = webhook,
+                trace_id,
+                attempt,
+                outcome,
+                error,
+                "effect not settled as sent"
+            );
         }
     }
 }
