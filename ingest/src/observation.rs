@@ -6,13 +6,14 @@ use std::time::Instant;
 use shared::name::Name;
 use shared::provider::Identity;
 use shared::trace_context::TraceId;
-use shared::verification::Verified;
+use shared::verification::{Headers, Verified};
 
 use crate::durable::Kept;
 use crate::log_budget::LogBudget;
 use crate::metrics::{Metrics, UNKNOWN_SOURCE};
 use crate::outcome::Outcome;
 use crate::refused::Refused;
+use crate::trace::Trace;
 
 /// One budget for the whole process.
 static REFUSALS: LogBudget = LogBudget::new();
@@ -25,7 +26,7 @@ pub(crate) struct Observation<'i> {
     /// What vouches for it; `None`: it is not known to be genuine.
     verified: Option<Verified>,
     identity: Option<Identity>,
-    trace: Option<TraceId>,
+    trace: Option<Trace>,
     ended: bool,
 }
 
@@ -43,9 +44,9 @@ impl<'i> Observation<'i> {
         self.identity = Some(identity.clone());
     }
 
-    /// The trace that it belongs to, or begins.
-    pub(crate) fn trace(&mut self, traceparent: Option<&str>) {
-        self.trace = traceparent.and_then(TraceId::of);
+    /// It goes on in the trace of its headers, or begins one.
+    pub(crate) fn trace(&mut self, headers: &Headers<'_>) -> &Trace {
+        self.trace.insert(Trace::begin(headers, self.began))
     }
 
     /// It is genuine.
@@ -86,11 +87,17 @@ impl<'i> Observation<'i> {
         if self.verified.is_some() {
             self.metrics.answered(self.source_label(), outcome);
         }
+        let id = self.identity.as_ref().map(|identity| identity.id.as_str());
+        let topic = self.identity.as_ref().map(|identity| identity.topic.as_str());
+        let trace = self.trace.as_ref().and_then(Trace::id);
+        if let Some(trace) = &self.trace {
+            trace.ended(self.source_label(), id, topic, outcome);
+        }
         let summary = Summary {
             source: self.source_label(),
-            id: self.identity.as_ref().map(|identity| identity.id.as_str()),
-            topic: self.identity.as_ref().map(|identity| identity.topic.as_str()),
-            trace: self.trace.as_ref().map(TraceId::as_str),
+            id,
+            topic,
+            trace: trace.as_ref().map(TraceId::as_str),
             outcome: outcome.as_str(),
             reason,
             duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),

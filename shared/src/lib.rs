@@ -21,5 +21,6 @@ pub mod spool;
 pub mod telemetry;
 pub mod tls;
 pub mod trace_context;
+pub mod traces;
 
 pub use webhook::{name, provider, verification};

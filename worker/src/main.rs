@@ -40,7 +40,12 @@ async fn main() -> anyhow::Result<()> {
             migrated = worker::migrate_only(&settings) => Ok(migrated.map(|_applied| ())?),
             signalled = signalled => Ok(signalled?),
         },
-        _ => run(&settings, signalled).await,
+        _ => {
+            let traces = shared::traces::start("oncehook-worker")?;
+            let ran = run(&settings, signalled).await;
+            traces.stop().await;
+            ran
+        }
     }
 }
 

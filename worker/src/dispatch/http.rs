@@ -22,6 +22,7 @@ use shared::db::outbox::Lease;
 use shared::error_chain::error_chain;
 use shared::name::Name;
 use shared::plan::{CallBody, Destination, DestinationError};
+use shared::traces::{self, names};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -110,12 +111,15 @@ impl HttpPerformer {
             Err(error) => return Performance::Refused(error_chain(&error)),
         };
         // Whoever is called can go on with the trace.
-        if let Some(traceparent) = effect.traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+        let traceparent = traces::traceparent_of_current().or_else(|| effect.traceparent.clone());
+        if let Some(traceparent) = traceparent.and_then(|text| HeaderValue::from_str(&text).ok()) {
             headers.insert(TRACEPARENT, traceparent);
         }
+        peer.describe();
         let request = peer.client.post(peer.destination.url().clone()).headers(headers).body(body.json);
         match request.send().await {
             Ok(answer) => {
+                traces::set_on_current(names::HTTP_RESPONSE_STATUS_CODE, i64::from(answer.status().as_u16()));
                 if let Some(der) = answer.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate) {
                     self.certificates.seen(&effect.effect, der);
                 }
@@ -146,6 +150,17 @@ impl Peer {
         let token = resolve("bearer", &config.bearer)?;
         let authorization = token.map(|token| bearer(&token).ok_or(HttpEffectError::Bearer(name.clone())));
         Ok(Self { destination, client, key: key.transpose()?, authorization: authorization.transpose()? })
+    }
+
+    /// Says in the attempt's span who is called; of the URL no more, which may hold what nobody else should read.
+    fn describe(&self) {
+        if !traces::is_on() {
+            return;
+        }
+        let url = self.destination.url();
+        traces::set_on_current(names::HTTP_REQUEST_METHOD, "POST");
+        traces::set_on_current(names::SERVER_ADDRESS, url.host_str().unwrap_or_default().to_owned());
+        traces::set_on_current(names::SERVER_PORT, i64::from(url.port_or_known_default().unwrap_or_default()));
     }
 
     /// By <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>: the signature

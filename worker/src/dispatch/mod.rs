@@ -41,6 +41,7 @@ pub(crate) use self::peer_certificates::PeerCertificates;
 pub(crate) use self::smtp::SmtpPool;
 use crate::metrics::{Metrics, PanicPlace};
 use crate::panics::panic_text;
+use crate::spans;
 
 /// Performs effects of one kind. Must say [`Performance::Unknown`] whenever the peer may have
 /// accepted.
@@ -121,13 +122,20 @@ impl Dispatcher {
     async fn perform(self: Arc<Self>, lease: Lease, leased_at: Instant, permit: OwnedSemaphorePermit) {
         let _sending = Sending::begin(&self.metrics);
         let began = Instant::now();
+        let span = spans::sending(&lease);
         let performance = if self.rules.may_begin(leased_at.elapsed()) {
-            self.attempt(&lease).await
+            match &span {
+                Some(span) => span.during(self.attempt(&lease)).await,
+                None => self.attempt(&lease).await,
+            }
         } else {
             Performance::NotSent("not begun: the worker stood still, and the lease is too short now".to_owned())
         };
         let settlement = self.rules.settlement(lease.attempts, lease.on_ambiguous, performance);
         self.metrics.effect(&lease.effect, outcome(&settlement), began.elapsed());
+        if let Some(span) = span {
+            spans::sent(&span, outcome(&settlement), &settlement);
+        }
         log(&lease, &settlement);
         failpoint::reach("worker.sent");
         self.settle(&lease, &settlement).await;
