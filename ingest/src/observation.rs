@@ -45,7 +45,7 @@ impl<'i> Observation<'i> {
     }
 
     /// It goes on in the trace of its headers, or begins one.
-    pub(crate) fn trace(&mut self, headers: &Headers<'_>) -> &Trace {
+    pub(crate) fn trace(&mut self, headers: &Headers<'_>) -> &mut Trace {
         self.trace.insert(Trace::begin(headers, self.began))
     }
 

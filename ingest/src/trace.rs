@@ -20,7 +20,8 @@ const ROUTE: &str = "/webhooks/{source}";
 
 /// The trace of a request.
 pub(crate) struct Trace {
-    /// The context that the webhook goes on in.
+    id: Option<TraceId>,
+    /// The context that the webhook goes on in; the message takes it.
     traceparent: Option<String>,
     request: Option<Span>,
 }
@@ -32,22 +33,23 @@ impl Trace {
     /// Goes on with the request's `traceparent` if it is well-formed, else with a new one.
     pub(crate) fn begin(headers: &Headers<'_>, began: Instant) -> Self {
         let given = headers.one("traceparent").ok().flatten().filter(|given| is_well_formed(given));
-        let since = SystemTime::now() - began.elapsed();
-        match Span::server(REQUEST, given, since) {
-            Some(request) => Self { traceparent: Some(request.traceparent()), request: Some(request) },
-            None => Self { traceparent: given.map(str::to_owned).or_else(begin), request: None },
-        }
+        let request = Span::server(REQUEST, given, || SystemTime::now() - began.elapsed());
+        let traceparent = match &request {
+            Some(request) => Some(request.traceparent()),
+            None => given.map(str::to_owned).or_else(begin),
+        };
+        Self { id: traceparent.as_deref().and_then(TraceId::of), traceparent, request }
     }
 
     /// Its id.
     pub(crate) fn id(&self) -> Option<TraceId> {
-        self.traceparent.as_deref().and_then(TraceId::of)
+        self.id
     }
 
     /// Begins to make the webhook durable. Returns the context for its message, too.
-    pub(crate) fn publish(&self, queue: &str, id: &str, body_bytes: usize) -> (Publishing, Option<String>) {
-        let span = self.request.as_ref().and(Span::producer(queue, self.traceparent.as_deref()));
-        let Some(span) = span else { return (Publishing(None), self.traceparent.clone()) };
+    pub(crate) fn publish(&mut self, queue: &str, id: &str, body_bytes: usize) -> (Publishing, Option<String>) {
+        let traceparent = self.traceparent.take();
+        let Some(span) = Span::producer(queue, traceparent.as_deref()) else { return (Publishing(None), traceparent) };
         span.set(names::MESSAGING_SYSTEM, names::RABBITMQ);
         span.set(names::MESSAGING_OPERATION_NAME, "publish");
         span.set(names::MESSAGING_OPERATION_TYPE, "send");

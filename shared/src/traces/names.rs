@@ -1,5 +1,5 @@
 //! What attributes are called: OpenTelemetry's semantic conventions
-//! (<https://opentelemetry.io/docs/specs/semconv/>, HTTP 1.23, messaging 1.30 and newer), and ours beside them.
+//! for HTTP and messaging (<https://opentelemetry.io/docs/specs/semconv/>), and ours beside them.
 
 /// `POST`.
 pub const HTTP_REQUEST_METHOD: &str = "http.request.method";

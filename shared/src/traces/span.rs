@@ -20,38 +20,34 @@ use crate::trace_context::is_well_formed;
 pub struct Span(Context);
 
 impl Span {
-    /// A span of the server that answers a request.
-    pub fn server(name: impl Into<Cow<'static, str>>, parent: Option<&str>, since: SystemTime) -> Option<Self> {
-        Self::begin(SpanKind::Server, name, parent, Some(since))
+    /// A span of the server that answers a request, below the `traceparent` of its sender; it began earlier.
+    ///
+    /// Like all of these, `None` when no spans are made. One that the sampler leaves out has a context of its own, too,
+    /// which says so to whoever goes on with it.
+    pub fn server(name: &'static str, parent: Option<&str>, since: impl FnOnce() -> SystemTime) -> Option<Self> {
+        let named = || SpanBuilder { start_time: Some(since()), ..SpanBuilder::from_name(name) };
+        Self::begin(SpanKind::Server, named, parent)
     }
 
     /// A span of putting a message on a queue.
     pub fn producer(queue: &str, parent: Option<&str>) -> Option<Self> {
-        super::is_on().then(|| Self::begin(SpanKind::Producer, format!("publish {queue}"), parent, None))?
+        Self::begin(SpanKind::Producer, || SpanBuilder::from_name(format!("publish {queue}")), parent)
     }
 
     /// A span of processing a message of a queue.
     pub fn consumer(queue: &str, parent: Option<&str>) -> Option<Self> {
-        super::is_on().then(|| Self::begin(SpanKind::Consumer, format!("process {queue}"), parent, None))?
+        Self::begin(SpanKind::Consumer, || SpanBuilder::from_name(format!("process {queue}")), parent)
     }
 
     /// A span of asking somebody else to do something.
     pub fn client(what: impl FnOnce() -> String, parent: Option<&str>) -> Option<Self> {
-        super::is_on().then(|| Self::begin(SpanKind::Client, what(), parent, None))?
+        Self::begin(SpanKind::Client, || SpanBuilder::from_name(what()), parent)
     }
 
-    /// `None` when no spans are made. One that the sampler leaves out has a context of its own, too, which says so to
-    /// whoever goes on with it.
-    fn begin(
-        kind: SpanKind,
-        name: impl Into<Cow<'static, str>>,
-        parent: Option<&str>,
-        since: Option<SystemTime>,
-    ) -> Option<Self> {
+    fn begin(kind: SpanKind, named: impl FnOnce() -> SpanBuilder, parent: Option<&str>) -> Option<Self> {
         let tracer = TRACER.get()?;
         let parent = parent.and_then(parse).map(|parent| Context::new().with_remote_span_context(parent));
-        let builder = SpanBuilder { start_time: since, ..SpanBuilder::from_name(name).with_kind(kind) };
-        let span = tracer.build_with_context(builder, &parent.unwrap_or_default());
+        let span = tracer.build_with_context(named().with_kind(kind), &parent.unwrap_or_default());
         Some(Self(Context::new().with_span(span)))
     }
 
