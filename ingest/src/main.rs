@@ -6,7 +6,7 @@ use ingest::{Application, Settings};
 
 /// Receives webhooks, verifies them, and makes them durable before it acknowledges them.
 #[derive(Parser)]
-#[command(version, subcommand_negates_reqs = true)]
+#[command(version, subcommand_negates_reqs = true, after_help = shared::traces::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

@@ -50,19 +50,17 @@ impl Trace {
     pub(crate) fn publish(&mut self, queue: &str, id: &str, body_bytes: usize) -> (Publishing, Option<String>) {
         let traceparent = self.traceparent.take();
         let Some(span) = Span::producer(queue, traceparent.as_deref()) else { return (Publishing(None), traceparent) };
-        span.set(names::MESSAGING_SYSTEM, names::RABBITMQ);
-        span.set(names::MESSAGING_OPERATION_NAME, "publish");
-        span.set(names::MESSAGING_OPERATION_TYPE, "send");
-        span.set(names::MESSAGING_DESTINATION_NAME, queue.to_owned());
-        span.set(names::MESSAGING_MESSAGE_ID, id.to_owned());
-        span.set(names::MESSAGING_MESSAGE_BODY_SIZE, i64::try_from(body_bytes).unwrap_or(i64::MAX));
+        if span.is_recorded() {
+            span.set(names::MESSAGING_MESSAGE_ID, id.to_owned());
+            span.set(names::MESSAGING_MESSAGE_BODY_SIZE, i64::try_from(body_bytes).unwrap_or(i64::MAX));
+        }
         let traceparent = span.traceparent();
         (Publishing(Some(span)), Some(traceparent))
     }
 
     /// The request is answered, or its sender has hung up.
     pub(crate) fn ended(&self, source: &str, id: Option<&str>, topic: Option<&str>, outcome: Outcome) {
-        let Some(span) = &self.request else { return };
+        let Some(span) = self.request.as_ref().filter(|span| span.is_recorded()) else { return };
         span.set(names::HTTP_REQUEST_METHOD, "POST");
         span.set(names::HTTP_ROUTE, ROUTE);
         span.set(names::URL_PATH, format!("/webhooks/{source}"));

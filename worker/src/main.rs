@@ -9,7 +9,7 @@ use worker::{Application, Settings};
 
 /// Takes webhooks from the queue and makes each take effect once.
 #[derive(Parser)]
-#[command(version, subcommand_negates_reqs = true)]
+#[command(version, subcommand_negates_reqs = true, after_help = shared::traces::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

@@ -46,17 +46,16 @@ impl Spans {
 fn begin(queue: &str, arrival: &mut Arrival) -> Option<Span> {
     let message = &mut arrival.message;
     let span = Span::consumer(queue, message.traceparent.as_deref())?;
-    span.set(names::MESSAGING_SYSTEM, names::RABBITMQ);
-    span.set(names::MESSAGING_OPERATION_NAME, "process");
-    span.set(names::MESSAGING_OPERATION_TYPE, "process");
-    span.set(names::MESSAGING_DESTINATION_NAME, queue.to_owned());
+    message.traceparent = Some(span.traceparent());
+    if !span.is_recorded() {
+        return Some(span);
+    }
     span.set(names::MESSAGING_MESSAGE_ID, message.id.clone());
     span.set(names::MESSAGING_MESSAGE_BODY_SIZE, i64::try_from(message.body.len()).unwrap_or(i64::MAX));
     span.set(names::WEBHOOK_SOURCE, message.source.to_string());
     span.set(names::WEBHOOK_ID, message.id.clone());
     span.set(names::WEBHOOK_TOPIC, message.topic.clone());
     span.set(names::ATTEMPT, i64::from(message.attempt));
-    message.traceparent = Some(span.traceparent());
     Some(span)
 }
 

@@ -68,7 +68,7 @@ impl Outlet {
             }
         };
         if let Some(span) = &span {
-            describe(span, &self.queue, message, published);
+            describe(span, message, published);
         }
         published?;
         failpoint::reach("console.published");
@@ -93,11 +93,7 @@ impl Outlet {
 }
 
 /// Says in a span what was published, and how that ended.
-fn describe(span: &Span, queue: &str, message: &Message, published: Result<(), PublishError>) {
-    span.set(names::MESSAGING_SYSTEM, names::RABBITMQ);
-    span.set(names::MESSAGING_OPERATION_NAME, "publish");
-    span.set(names::MESSAGING_OPERATION_TYPE, "send");
-    span.set(names::MESSAGING_DESTINATION_NAME, queue.to_owned());
+fn describe(span: &Span, message: &Message, published: Result<(), PublishError>) {
     span.set(names::MESSAGING_MESSAGE_ID, message.id.clone());
     span.set(names::WEBHOOK_SOURCE, message.source.to_string());
     span.set(names::WEBHOOK_TOPIC, message.topic.clone());

@@ -8,6 +8,7 @@ use serde_json::Value;
 use shared::provider::Catalogue;
 use shared::verification::{Outgoing, Signer};
 use testing::black_hole::BlackHole;
+use testing::gate::Gate;
 use testing::http_sink::HttpSink;
 use testing::orders::Order;
 use testing::otlp_sink::{OtlpSink, SeenSpan};
@@ -46,6 +47,11 @@ fn traced(command: &mut Command, endpoint: &str, more: &[(&str, &str)]) {
 impl Programs {
     /// Starts them; orders are told to a path of the sink, too.
     async fn start(stack: &Stack, endpoint: &str, told: &str, more: &[(&str, &str)]) -> Self {
+        Self::start_by(stack, endpoint, told, &setting("AMQP_URL"), more).await
+    }
+
+    /// The same, with a way to the broker for ingest.
+    async fn start_by(stack: &Stack, endpoint: &str, told: &str, broker: &str, more: &[(&str, &str)]) -> Self {
         shared::crypto::install();
         stock(stack, &["MUG"]).await;
         let config = stack.configure(|text| {
@@ -55,8 +61,9 @@ impl Programs {
                 format!("url = \"{told}\"\nmap = '{{key: .id, body: {{order: .name}}}}'\nallow_private = true\n");
             format!("{text}\n[effects.http.tell-warehouse]\n{effect}")
         });
-        let (ingest, url) =
-            Service::spawn_ingest(stack, &binary("ingest"), &config, |command| traced(command, endpoint, more));
+        let (ingest, url) = Service::spawn_ingest(stack, &binary("ingest"), &config, |command| {
+            traced(command.env("AMQP_URL", broker), endpoint, more);
+        });
         let worker = binary("worker");
         let options = WorkerOptions {
             binary: worker.to_str().unwrap(),
@@ -147,6 +154,7 @@ async fn one_trace_leads_from_the_request_to_each_effect_and_logs_name_it() {
 
         let mail = child(&spans, &process.span_id, "send order-confirmation");
         assert_eq!((mail.kind, mail.failed, mail.attribute("outcome")), (SpanKind::Client, false, "sent"));
+        assert_says(mail, &[("server.address", "127.0.0.1"), ("webhook.id", "w-1"), ("attempt", "1")]);
         let calls: Vec<_> = spans.iter().filter(|span| span.name == "send tell-warehouse").collect();
         let [first, second] = calls[..] else { panic!("{calls:#?}") };
         assert!(first.failed && !second.failed, "{calls:#?}");
@@ -161,6 +169,47 @@ async fn one_trace_leads_from_the_request_to_each_effect_and_logs_name_it() {
             assert!(named.iter().any(|line| line["message"] == message), "{message} in {logs:#?}");
         }
         assert!(named.iter().all(|line| line["trace_id"] == TRACE), "{named:#?}");
+    })
+    .await;
+}
+
+/// The broker is away when it comes, and the database refuses it at first.
+#[tokio::test]
+async fn the_trace_goes_through_the_spool_and_up_the_ladder() {
+    run(async |stack| {
+        let (collector, warehouse) = (OtlpSink::start().await, HttpSink::start().await);
+        // Nobody listens there, until the gate does.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let amqp_url = setting("AMQP_URL");
+        let (credentials, rest) = amqp_url.rsplit_once('@').unwrap();
+        let (target, vhost) = rest.split_once('/').unwrap();
+        let by_the_gate = format!("{credentials}@{address}/{vhost}");
+        let (endpoint, told) = (collector.endpoint(), warehouse.url("/ok"));
+        let programs = Programs::start_by(&stack, &endpoint, &told, &by_the_gate, &[]).await;
+        let curse =
+            "CREATE FUNCTION curse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'cursed'; END $$;
+             CREATE TRIGGER curse BEFORE INSERT ON inventory_ledger FOR EACH ROW EXECUTE FUNCTION curse()";
+        stack.database.execute(curse).await;
+        programs.order(&stack, 1, Some(&format!("00-{TRACE}-{SENDER}-01"))).await;
+
+        let _gate = Gate::at(address, target.to_owned()).await;
+        number(&stack, "SELECT least(count(*), 1) FROM webhook_failures WHERE outcome = 'retry'", 1).await;
+        stack.database.execute("DROP TRIGGER curse ON inventory_ledger").await;
+        programs.sent(&stack, 2).await;
+        programs.stop().await;
+
+        let (spans, queue) = (collector.spans(TRACE), stack.topology.webhooks());
+        let request = child(&spans, SENDER, "POST /webhooks/{source}");
+        let publish = child(&spans, &request.span_id, &format!("publish {queue}"));
+        assert_says(publish, &[("outcome", "spooled")]);
+        let attempts: Vec<_> = spans.iter().filter(|span| span.parent_id == publish.span_id).collect();
+        let (last, failed) = attempts.split_last().unwrap();
+        assert!(!failed.is_empty() && failed.iter().all(|attempt| attempt.failed), "{attempts:#?}");
+        assert_says(failed[0], &[("attempt", "0"), ("outcome", "retried"), ("error.type", "retried")]);
+        assert_says(last, &[("attempt", &failed.len().to_string()), ("outcome", "completed")]);
+        for effect in ["send order-confirmation", "send tell-warehouse"] {
+            assert!(!child(&spans, &last.span_id, effect).failed, "below the attempt that succeeded");
+        }
     })
     .await;
 }

@@ -22,10 +22,13 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 pub use self::export::register;
 pub use self::settings::SettingError;
 use self::settings::Settings;
-pub use self::span::{Span, set_on_current, traceparent_of_current};
+pub use self::span::{Span, calls, set_on_current, traceparent_of_current};
 
 /// How long stopping may wait for the last spans to be taken.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What `--help` says of it.
+pub const HELP: &str = "Traces: OTEL_EXPORTER_OTLP_ENDPOINT says where spans are sent by OTLP over HTTP, and OpenTelemetry's\nother standard variables how (docs/traces.md). Without it there are none.";
 
 /// Where spans are made; not there: nowhere.
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();

@@ -12,7 +12,7 @@ use opentelemetry::trace::{
 };
 use opentelemetry::{Context, KeyValue, Value};
 
-use super::TRACER;
+use super::{TRACER, names};
 use crate::trace_context::is_well_formed;
 
 /// A span that has begun. Dropped, it ends.
@@ -31,12 +31,22 @@ impl Span {
 
     /// A span of putting a message on a queue.
     pub fn producer(queue: &str, parent: Option<&str>) -> Option<Self> {
-        Self::begin(SpanKind::Producer, || SpanBuilder::from_name(format!("publish {queue}")), parent)
+        let span = Self::begin(SpanKind::Producer, || SpanBuilder::from_name(format!("publish {queue}")), parent)?;
+        Some(span.of_queue(queue, "publish", "send"))
     }
 
     /// A span of processing a message of a queue.
     pub fn consumer(queue: &str, parent: Option<&str>) -> Option<Self> {
-        Self::begin(SpanKind::Consumer, || SpanBuilder::from_name(format!("process {queue}")), parent)
+        let span = Self::begin(SpanKind::Consumer, || SpanBuilder::from_name(format!("process {queue}")), parent)?;
+        Some(span.of_queue(queue, "process", "process"))
+    }
+
+    fn of_queue(self, queue: &str, operation: &'static str, kind: &'static str) -> Self {
+        self.set(names::MESSAGING_SYSTEM, names::RABBITMQ);
+        self.set(names::MESSAGING_DESTINATION_NAME, queue.to_owned());
+        self.set(names::MESSAGING_OPERATION_NAME, operation);
+        self.set(names::MESSAGING_OPERATION_TYPE, kind);
+        self
     }
 
     /// A span of asking somebody else to do something.
@@ -57,6 +67,12 @@ impl Span {
         text(self.0.span().span_context())
     }
 
+    /// Whether it is recorded: of one that is not, nothing needs to be said.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.0.span().is_recording()
+    }
+
     /// Says something of it.
     pub fn set(&self, name: &'static str, value: impl Into<Value>) {
         let span = self.0.span();
@@ -69,7 +85,7 @@ impl Span {
     pub fn fail(&self, error_type: &'static str, error: impl Into<Cow<'static, str>>) {
         let span = self.0.span();
         if span.is_recording() {
-            span.set_attribute(KeyValue::new(super::names::ERROR_TYPE, error_type));
+            span.set_attribute(KeyValue::new(names::ERROR_TYPE, error_type));
             span.set_status(Status::error(error));
         }
     }
@@ -96,6 +112,14 @@ pub fn traceparent_of_current() -> Option<String> {
 pub fn set_on_current(name: &'static str, value: impl Into<Value>) {
     if super::is_on() {
         Context::map_current(|context| context.span().set_attribute(KeyValue::new(name, value)));
+    }
+}
+
+/// Says of the span that is current here, if there is one, whose service is called.
+pub fn calls(address: &str, port: u16) {
+    if super::is_on() {
+        set_on_current(names::SERVER_ADDRESS, address.to_owned());
+        set_on_current(names::SERVER_PORT, i64::from(port));
     }
 }
 

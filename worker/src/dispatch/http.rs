@@ -115,7 +115,10 @@ impl HttpPerformer {
         if let Some(traceparent) = traceparent.and_then(|text| HeaderValue::from_str(&text).ok()) {
             headers.insert(TRACEPARENT, traceparent);
         }
-        peer.describe();
+        // Of the URL no more: its path may hold what nobody else should read.
+        let url = peer.destination.url();
+        traces::calls(url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+        traces::set_on_current(names::HTTP_REQUEST_METHOD, "POST");
         let request = peer.client.post(peer.destination.url().clone()).headers(headers).body(body.json);
         match request.send().await {
             Ok(answer) => {
@@ -150,17 +153,6 @@ impl Peer {
         let token = resolve("bearer", &config.bearer)?;
         let authorization = token.map(|token| bearer(&token).ok_or(HttpEffectError::Bearer(name.clone())));
         Ok(Self { destination, client, key: key.transpose()?, authorization: authorization.transpose()? })
-    }
-
-    /// Says in the attempt's span who is called; of the URL no more, which may hold what nobody else should read.
-    fn describe(&self) {
-        if !traces::is_on() {
-            return;
-        }
-        let url = self.destination.url();
-        traces::set_on_current(names::HTTP_REQUEST_METHOD, "POST");
-        traces::set_on_current(names::SERVER_ADDRESS, url.host_str().unwrap_or_default().to_owned());
-        traces::set_on_current(names::SERVER_PORT, i64::from(url.port_or_known_default().unwrap_or_default()));
     }
 
     /// By <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>: the signature
