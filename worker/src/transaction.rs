@@ -319,7 +319,7 @@ async fn plan_out(transaction: &Transaction<'_>, ours: &[&Planned]) -> Result<u6
             webhook_id: Some(planned.key.webhook_id.clone()),
             intent,
             on_ambiguous,
-            traceparent: planned.message.traceparent.clone(),
+            traceparent: planned.message.trace_context().map(str::to_owned),
         };
         effects.extend(
             planned.plan.emails.iter().map(|email| {

@@ -80,8 +80,13 @@ impl Programs {
 
     /// Sends an order's webhook, which is answered 200.
     async fn order(&self, stack: &Stack, order: u64, traceparent: Option<&str>) {
+        assert_eq!(self.send(stack, order, SHOP_SECRET, traceparent).await, 200);
+    }
+
+    /// Sends one that is signed with a secret; returns the answer's status.
+    async fn send(&self, stack: &Stack, order: u64, secret: &str, traceparent: Option<&str>) -> u16 {
         let provider = Catalogue::built_in().unwrap().get("shopify").unwrap().clone();
-        let signer = Signer::new(&provider, SecretString::from(SHOP_SECRET)).unwrap();
+        let signer = Signer::new(&provider, SecretString::from(secret)).unwrap();
         let body = Order::of(order, &format!("{order}@{}", stack.mail_domain), &["MUG"]).body();
         let (id, at) = (format!("w-{order}"), OffsetDateTime::now_utc());
         let signed = signer.sign(Outgoing { id: &id, topic: "orders/paid", body: &body, at }).unwrap();
@@ -92,7 +97,7 @@ impl Programs {
         if let Some(traceparent) = traceparent {
             request = request.header("traceparent", traceparent);
         }
-        assert_eq!(request.send().await.unwrap().status(), 200);
+        request.send().await.unwrap().status().as_u16()
     }
 
     /// Waits until so many effects are sent.
@@ -242,6 +247,24 @@ async fn what_the_sender_does_not_record_is_not_recorded_here_and_a_person_goes_
         assert_eq!((publish.name.as_str(), publish.kind), (format!("publish {queue}").as_str(), SpanKind::Producer));
         assert_eq!((publish.service.as_str(), publish.attribute("outcome")), ("oncehook-console", "replayed"));
         assert_eq!((&process.parent_id, process.kind), (&publish.span_id, SpanKind::Consumer));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn strangers_make_no_spans() {
+    run(async |stack| {
+        let (collector, warehouse) = (OtlpSink::start().await, HttpSink::start().await);
+        let programs = Programs::start(&stack, &collector.endpoint(), &warehouse.url("/ok"), &[]).await;
+        let theirs = "0af7651916cd43dd8448eb211c80319c";
+        let sampled = format!("00-{theirs}-{SENDER}-01");
+        for stranger in 2..5 {
+            assert_eq!(programs.send(&stack, stranger, "guessed", Some(&sampled)).await, 401);
+        }
+        programs.order(&stack, 1, Some(&format!("00-{TRACE}-{SENDER}-01"))).await;
+        programs.sent(&stack, 2).await;
+        programs.stop().await;
+        assert_eq!((collector.spans(theirs), collector.spans(TRACE).len()), (Vec::new(), 5));
     })
     .await;
 }
