@@ -22,7 +22,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::backlog::BacklogWatch;
 use crate::consumer::{self, LaneConsumer, LaneLimits};
-use crate::dispatch::{AttemptRules, Dispatcher, EmailPerformer, HttpPerformer, PeerCertificates, Perform, SmtpPool};
+use crate::dispatch::{
+    AttemptRules, Dispatcher, EmailPerformer, GroupCommit, HttpPerformer, PeerCertificates, Perform, SmtpPool,
+};
 use crate::error::WorkerError;
 use crate::ladder::Ladder;
 use crate::lane::Lane;
@@ -79,7 +81,9 @@ impl Application {
         });
         let patience = config.worker.transaction_timeout();
         let (dispatch, rules) = (config.dispatch.clone(), AttemptRules::new(&config.dispatch));
-        let dispatcher = Arc::new(Dispatcher { pool, config: dispatch, rules, patience, performers, metrics, bell });
+        let settling = GroupCommit::new();
+        let dispatcher =
+            Arc::new(Dispatcher { pool, config: dispatch, rules, patience, performers, settling, metrics, bell });
         let ops = TcpListener::bind(settings.ops_listen)
             .map_err(|source| WorkerError::Listen { address: settings.ops_listen, source })?;
         Ok(Self { config, broker, pipeline, dispatcher, ops, registry })
