@@ -11,6 +11,7 @@ use shared::config::{Config, SourceConfig};
 use shared::error_chain::error_chain;
 use shared::name::Name;
 use shared::provider::{Algorithm, Provider, Sample};
+use shared::traces::{Span, names};
 use shared::verification::{Credentials, Outgoing, SignedWebhook, Signer};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -137,8 +138,16 @@ async fn post(
     for (name, value) in webhook.headers {
         request = request.header(name, value);
     }
+    let span = Span::client(|| "POST".to_owned(), None);
+    if let Some(span) = &span {
+        request = request.header("traceparent", span.traceparent());
+        span.set(names::HTTP_REQUEST_METHOD, "POST");
+    }
     let answer = request.send().await.with_context(|| format!("cannot send to {url}"))?;
     let status = answer.status().as_u16();
+    if let Some(span) = &span {
+        span.set(names::HTTP_RESPONSE_STATUS_CODE, i64::from(status));
+    }
     let answer = answer.text().await.context("the answer broke off")?;
     Ok(Answer { id: id.to_owned(), topic: topic.to_owned(), status, answer })
 }

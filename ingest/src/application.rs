@@ -21,6 +21,7 @@ use shared::error_chain::error_chain;
 use shared::ops;
 use shared::provider::CatalogueError;
 use shared::spool::waiting_files;
+use shared::traces;
 use shared::verification::Certificates;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -141,6 +142,7 @@ impl Application {
         let metrics = Metrics::register(&mut registry, limits);
         metrics.expect(&sources);
         topology.register(&mut registry);
+        traces::register(&mut registry);
         let listener = listen(settings.listen)?;
         let ops_listener = listen(settings.ops_listen)?;
         let (port, ops_port) = (port(&listener)?, port(&ops_listener)?);

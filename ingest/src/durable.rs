@@ -58,7 +58,9 @@ impl Keeper {
             match self.publish(message).await {
                 Ok(kept) => return Ok(kept),
                 Err(PublishError::Unencodable) => return Err(NotKept::Unencodable),
-                Err(error) => tracing::debug!(webhook.id = message.id, %error, "not published, spooling"),
+                Err(error) => {
+                    tracing::debug!(webhook.id = message.id, trace_id = message.trace_id(), %error, "not published, spooling");
+                }
             }
         } else if message::encode(message).is_err() {
             // What can never be published is told to its sender, not kept.

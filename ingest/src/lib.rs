@@ -28,7 +28,7 @@ mod sources;
 mod spool;
 mod standing;
 mod subscription;
-mod trace_context;
+mod trace;
 
 pub use application::{Application, BuildError, RunError};
 pub use problem::PROBLEM_TYPE_PREFIX;

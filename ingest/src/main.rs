@@ -6,7 +6,7 @@ use ingest::{Application, Settings};
 
 /// Receives webhooks, verifies them, and makes them durable before it acknowledges them.
 #[derive(Parser)]
-#[command(version, subcommand_negates_reqs = true)]
+#[command(version, subcommand_negates_reqs = true, after_help = shared::traces::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -32,6 +32,13 @@ async fn main() -> anyhow::Result<()> {
 async fn run(settings: &Settings) -> anyhow::Result<()> {
     shared::telemetry::init();
     shared::crypto::install();
+    let traces = shared::traces::start("oncehook-ingest")?;
+    let ran = receive(settings).await;
+    traces.stop().await;
+    ran
+}
+
+async fn receive(settings: &Settings) -> anyhow::Result<()> {
     let application = Application::build(settings)?;
     let stop = async {
         let signalled = shared::shutdown::signalled().await;

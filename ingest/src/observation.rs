@@ -5,13 +5,15 @@ use std::time::Instant;
 
 use shared::name::Name;
 use shared::provider::Identity;
-use shared::verification::Verified;
+use shared::trace_context::TraceId;
+use shared::verification::{Headers, Verified};
 
 use crate::durable::Kept;
 use crate::log_budget::LogBudget;
 use crate::metrics::{Metrics, UNKNOWN_SOURCE};
 use crate::outcome::Outcome;
 use crate::refused::Refused;
+use crate::trace::Trace;
 
 /// One budget for the whole process.
 static REFUSALS: LogBudget = LogBudget::new();
@@ -24,12 +26,14 @@ pub(crate) struct Observation<'i> {
     /// What vouches for it; `None`: it is not known to be genuine.
     verified: Option<Verified>,
     identity: Option<Identity>,
+    trace: Option<Trace>,
     ended: bool,
 }
 
 impl<'i> Observation<'i> {
     pub(crate) fn begin(metrics: &'i Metrics) -> Self {
-        Self { metrics, began: Instant::now(), source: None, verified: None, identity: None, ended: false }
+        let began = Instant::now();
+        Self { metrics, began, source: None, verified: None, identity: None, trace: None, ended: false }
     }
 
     pub(crate) fn source(&mut self, source: &'i Name) {
@@ -38,6 +42,11 @@ impl<'i> Observation<'i> {
 
     pub(crate) fn identity(&mut self, identity: &Identity) {
         self.identity = Some(identity.clone());
+    }
+
+    /// It goes on in the trace of its headers, or begins one.
+    pub(crate) fn trace(&mut self, headers: &Headers<'_>) -> &mut Trace {
+        self.trace.insert(Trace::begin(headers, self.began))
     }
 
     /// It is genuine.
@@ -78,10 +87,17 @@ impl<'i> Observation<'i> {
         if self.verified.is_some() {
             self.metrics.answered(self.source_label(), outcome);
         }
+        let id = self.identity.as_ref().map(|identity| identity.id.as_str());
+        let topic = self.identity.as_ref().map(|identity| identity.topic.as_str());
+        let trace = self.trace.as_ref().and_then(Trace::id);
+        if let Some(trace) = &self.trace {
+            trace.ended(self.source_label(), id, topic, outcome);
+        }
         let summary = Summary {
             source: self.source_label(),
-            id: self.identity.as_ref().map(|identity| identity.id.as_str()),
-            topic: self.identity.as_ref().map(|identity| identity.topic.as_str()),
+            id,
+            topic,
+            trace: trace.as_ref().map(TraceId::as_str),
             outcome: outcome.as_str(),
             reason,
             duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
@@ -102,6 +118,7 @@ struct Summary<'o> {
     source: &'o str,
     id: Option<&'o str>,
     topic: Option<&'o str>,
+    trace: Option<&'o str>,
     outcome: &'static str,
     reason: Option<&'static str>,
     duration_ms: u64,
@@ -114,6 +131,7 @@ macro_rules! summary {
             webhook.source = $summary.source,
             webhook.id = $summary.id,
             webhook.topic = $summary.topic,
+            trace_id = $summary.trace,
             outcome = $summary.outcome,
             reason = $summary.reason,
             duration_ms = $summary.duration_ms,

@@ -24,7 +24,7 @@ use crate::observation::Observation;
 use crate::refused::Refused;
 use crate::room::Room;
 use crate::sources::{Source, Sources};
-use crate::{answer, body, problem, trace_context};
+use crate::{answer, body, problem};
 
 /// What every request needs. One for all of actix's workers.
 #[derive(Clone)]
@@ -129,9 +129,13 @@ async fn accept<'i>(
     }
     let identity = source.provider.identify(&headers, &body).map_err(Refused::Identity)?;
     observation.identity(&identity);
+    let trace = observation.trace(&headers);
     let _place = inbox.room.place()?;
-    let message = message(source, &headers, &identity, received_at, body);
-    let kept = inbox.keeper.keep(&message, bytes, answer_by).await.map_err(Refused::NotKept)?;
+    let (publishing, traceparent) = trace.publish(&inbox.keeper.queue, &identity.id, body.len());
+    let message = Message { traceparent, ..message(source, &headers, &identity, received_at, body) };
+    let kept = inbox.keeper.keep(&message, bytes, answer_by).await;
+    publishing.ended(kept);
+    let kept = kept.map_err(Refused::NotKept)?;
     failpoint::reach("ingest.kept");
     Ok(Accepted::Webhook(answer::accepted(&source.provider.file().answer, &identity.id), kept))
 }
@@ -167,7 +171,7 @@ fn message(
         headers: source.provider.kept_headers(headers),
         body_sha256: sha256(&body),
         attempt: 0,
-        traceparent: trace_context::traceparent(headers),
+        traceparent: None,
         steering: None,
         body,
     }

@@ -20,5 +20,7 @@ pub mod smtp;
 pub mod spool;
 pub mod telemetry;
 pub mod tls;
+pub mod trace_context;
+pub mod traces;
 
 pub use webhook::{name, provider, verification};

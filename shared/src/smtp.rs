@@ -75,6 +75,18 @@ impl SmtpConfig {
         format!("{}:{}", self.host, self.port)
     }
 
+    /// The server's name or address.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// How the way there is secured.
     #[must_use]
     pub fn tls(&self) -> SmtpTls {

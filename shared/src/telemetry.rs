@@ -1,8 +1,8 @@
 //! Logs: for a person on a terminal, JSON lines otherwise.
 //!
 //! The dotted field names `webhook.source`, `webhook.id`, `webhook.topic`, `attempt`, `effect` are
-//! the same in every service, so one webhook can be followed by its id. Never logged: bodies,
-//! secrets, signatures.
+//! the same in every service, so one webhook can be followed by its id; and `trace_id` stands wherever a webhook is
+//! named. Never logged: bodies, secrets, signatures.
 
 use std::io::IsTerminal;
 

@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::tcp::ReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 
 /// A call as it arrived.
@@ -122,8 +123,22 @@ fn answer(path: &str, key: &str, first: bool) -> Answer {
     }
 }
 
+/// One call; `None` when the client has nothing more to say.
+async fn read(from: &mut BufReader<ReadHalf<'_>>) -> Option<Call> {
+    let Request { path, headers, body } = read_request(from).await?;
+    Some(Call { path, headers, body: String::from_utf8(body).ok()?, answered: 0 })
+}
+
+/// A request as it arrived.
+pub(crate) struct Request {
+    pub(crate) path: String,
+    /// Names in lower case.
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
 /// One request; `None` when the client has nothing more to say.
-async fn read(from: &mut BufReader<tokio::net::tcp::ReadHalf<'_>>) -> Option<Call> {
+pub(crate) async fn read_request(from: &mut BufReader<ReadHalf<'_>>) -> Option<Request> {
     let mut line = String::new();
     from.read_line(&mut line).await.ok().filter(|read| *read > 0)?;
     let path = line.split(' ').nth(1)?.to_owned();
@@ -137,5 +152,5 @@ async fn read(from: &mut BufReader<tokio::net::tcp::ReadHalf<'_>>) -> Option<Cal
     let length = headers.get("content-length").and_then(|length: &String| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     from.read_exact(&mut body).await.ok()?;
-    Some(Call { path, headers, body: String::from_utf8(body).ok()?, answered: 0 })
+    Some(Request { path, headers, body })
 }

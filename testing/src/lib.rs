@@ -12,6 +12,7 @@ pub mod https;
 pub mod mail;
 pub mod marker;
 pub mod orders;
+pub mod otlp_sink;
 pub mod outbox;
 pub mod process;
 pub mod provider_keys;

@@ -112,6 +112,7 @@ impl Outbox {
             on_ambiguous: row.on_ambiguous,
             attempts: row.attempts,
             fence: row.fence,
+            traceparent: None,
         }
     }
 

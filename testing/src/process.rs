@@ -12,6 +12,8 @@ use crate::services::setting;
 use crate::stack::Stack;
 use crate::wait::until;
 
+/// What the webhooks of [`Service::spawn_ingest`] are signed with.
+pub const SHOP_SECRET: &str = "hush";
 /// How long a process may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -81,6 +83,35 @@ impl Service {
         Self { child, ops_url: format!("http://127.0.0.1:{port}"), log }
     }
 
+    /// Starts an ingest with a configuration's shop, which signs with [`SHOP_SECRET`], and what `change` does to its
+    /// environment. Returns where it takes webhooks, too.
+    pub fn spawn_ingest(
+        stack: &Stack,
+        binary: &Path,
+        config: &Path,
+        change: impl FnOnce(&mut Command),
+    ) -> (Self, String) {
+        let (port, ops_port) = (free_port(), free_port());
+        let log = stack.directory.join(format!("ingest-{port}.log"));
+        let mut command = Command::new(binary);
+        command
+            .env_clear()
+            .env("ONCEHOOK_CONFIG", config)
+            .env("AMQP_URL", setting("AMQP_URL"))
+            .env("SPOOL_DIR", stack.directory.join("spool"))
+            .env("INGEST_LISTEN", format!("127.0.0.1:{port}"))
+            .env("OPS_LISTEN", format!("127.0.0.1:{ops_port}"))
+            .env("STANDARD_WEBHOOKS_SECRET", "whsec_YS1zZWNyZXQtb2YtdGVzdHMtb2Ytbm8tdmFsdWU=")
+            .stderr(std::fs::File::create(&log).unwrap())
+            .kill_on_drop(true);
+        for name in ["SHOPIFY_WEBHOOK_SECRET", "GITHUB_WEBHOOK_SECRET", "GENERIC_WEBHOOK_SECRET"] {
+            command.env(name, SHOP_SECRET);
+        }
+        change(&mut command);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+        (Self { child, ops_url: format!("http://127.0.0.1:{ops_port}"), log }, format!("http://127.0.0.1:{port}"))
+    }
+
     /// Waits until `/readyz` says so.
     pub async fn wait_until_ready(&self) {
         let url = format!("{}/readyz", self.ops_url);
@@ -123,6 +154,12 @@ impl Service {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells the peak");
         peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Where it logs to.
+    #[must_use]
+    pub fn log_path(&self) -> std::path::PathBuf {
+        self.log.clone()
     }
 
     /// What it has logged so far.

@@ -28,7 +28,7 @@ fn sources(folder: &Path, into: &mut String) {
 fn every_test_that_is_named_is_there() {
     let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();
     let mut code = String::new();
-    for member in ["ingest", "worker", "console", "shared", "webhook"] {
+    for member in ["ingest", "worker", "console", "monitoring", "shared", "webhook"] {
         sources(&root().join(member), &mut code);
     }
     let names = named(&text);

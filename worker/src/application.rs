@@ -15,6 +15,7 @@ use shared::db::{self, DatabaseConfig, migrate, webhook_payloads};
 use shared::ops::{self, Readiness};
 use shared::plan::Planner;
 use shared::smtp::SmtpConfig;
+use shared::traces;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,6 +66,7 @@ impl Application {
             migrate(&pool).await?;
         }
         let metrics = Arc::new(Metrics::register(&config, &mut registry));
+        traces::register(&mut registry);
         let bell = Arc::new(Notify::new());
         let timeout = Duration::from_millis(config.worker.planning_timeout_ms);
         let pipeline = Arc::new(Pipeline {

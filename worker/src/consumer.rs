@@ -30,6 +30,7 @@ use crate::lane::{Desk, Destination, Held, Lane, Move, Scatter, Sorted, Sorter, 
 use crate::moves::{Moves, Relocation, Scattering};
 use crate::pipeline::{Pipeline, Prepared};
 use crate::receipt::{Place, Receipt, acknowledge};
+use crate::spans::Spans;
 
 /// One is planned while the one before it commits.
 const BATCHES_IN_WORK: usize = 2;
@@ -186,9 +187,11 @@ impl LaneConsumer {
             (taken > 0).then_some((batch, waiting))
         });
         let parts = batches.flat_map(|batch| stream::iter(cut_by_bytes(batch, self.limits.batch_bytes, bytes)));
+        let queue = self.queue();
         let plan = move |part| {
-            let Sorted { held, arrivals, isolated } = sorter.sort(part);
-            async { PlannedBatch { held, isolated, prepared: self.pipeline.prepare(arrivals).await } }
+            let Sorted { held, mut arrivals, isolated } = sorter.sort(part);
+            let spans = Spans::begin(&queue, &mut arrivals);
+            async { PlannedBatch { held, isolated, prepared: self.pipeline.prepare(arrivals, spans).await } }
         };
         parts.map(plan).buffered(BATCHES_IN_WORK)
     }
@@ -228,6 +231,7 @@ impl LaneConsumer {
         tracing::warn!(
             webhook.source = %message.source,
             webhook.id = message.id,
+            trace_id = message.trace_id(),
             "delivered often without being settled; it will be run alone"
         );
     }

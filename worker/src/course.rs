@@ -44,9 +44,9 @@ pub(crate) struct Course {
 pub(crate) enum Step<'c> {
     /// Commit these in one transaction; then [`Course::committed`] or [`Course::failed`].
     Commit(&'c [Planned]),
-    /// Write down that this webhook was not processed, and where it goes; then
+    /// Write down that this webhook, at this place among the arrivals, was not processed, and where it goes; then
     /// [`Course::recorded`].
-    Record(&'c Message, Fate),
+    Record(usize, &'c Message, Fate),
     /// Nothing: every arrival has its verdict.
     Done(Vec<Verdict>),
 }
@@ -91,7 +91,9 @@ impl Course {
         }
         match (self.planned.get(self.trying.clone()), self.unprocessed.front()) {
             (Some(batch @ [_, ..]), _) => Step::Commit(batch),
-            (_, Some((_, message, trouble))) => Step::Record(message, ladder.fate(message.attempt, trouble)),
+            (_, Some((position, message, trouble))) => {
+                Step::Record(*position, message, ladder.fate(message.attempt, trouble))
+            }
             (_, None) => Step::Done(std::mem::take(&mut self.verdicts)),
         }
     }

@@ -32,6 +32,7 @@ mod rules;
 mod scatter;
 mod settings;
 mod settlement;
+mod spans;
 mod splitter;
 mod transaction;
 

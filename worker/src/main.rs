@@ -9,7 +9,7 @@ use worker::{Application, Settings};
 
 /// Takes webhooks from the queue and makes each take effect once.
 #[derive(Parser)]
-#[command(version, subcommand_negates_reqs = true)]
+#[command(version, subcommand_negates_reqs = true, after_help = shared::traces::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -40,7 +40,12 @@ async fn main() -> anyhow::Result<()> {
             migrated = worker::migrate_only(&settings) => Ok(migrated.map(|_applied| ())?),
             signalled = signalled => Ok(signalled?),
         },
-        _ => run(&settings, signalled).await,
+        _ => {
+            let traces = shared::traces::start("oncehook-worker")?;
+            let ran = run(&settings, signalled).await;
+            traces.stop().await;
+            ran
+        }
     }
 }
 

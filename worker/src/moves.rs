@@ -71,7 +71,8 @@ async fn confirmed(
             Ok(()) => return Ok(()),
             Err(_) if stop.is_cancelled() => return Err(SessionError::Broken("stopping")),
             Err(error) => {
-                tracing::warn!(queue, webhook.id = message.id, %error, "not confirmed; publishing again");
+                let trace_id = message.trace_id();
+                tracing::warn!(queue, webhook.id = message.id, trace_id, %error, "not confirmed; publishing again");
                 backoff.pause().await;
             }
         }

@@ -25,6 +25,7 @@ use crate::planning::{PlanningError, WatchedPlanner};
 use crate::replays::Replays;
 use crate::rules::Rules;
 use crate::settlement::{self, Parked};
+use crate::spans::Spans;
 use crate::transaction::{self, Applied, ApplyError};
 
 /// Everything that processing a batch needs.
@@ -54,26 +55,27 @@ pub(crate) enum WaitsFor {
 
 impl Pipeline {
     /// Triages and plans a batch. Nothing has happened yet: what is prepared may be dropped.
-    pub(crate) async fn prepare(&self, arrivals: Vec<Arrival>) -> Prepared {
+    pub(crate) async fn prepare(&self, arrivals: Vec<Arrival>, spans: Spans) -> Prepared {
         let (began, count) = (Instant::now(), arrivals.len());
         let oldest = in_hand::oldest(arrivals.iter().map(|arrival| &arrival.message));
         let Triage { healthy, bundles, mut unprocessed } = self.triage(arrivals);
         let planned = self.plan(healthy, &mut unprocessed).await;
-        Prepared { began, oldest, count, bundles, planned, unprocessed }
+        Prepared { began, oldest, count, bundles, planned, unprocessed, spans }
     }
 
     /// Processes a batch; the verdicts are in the order of the arrivals.
     pub(crate) async fn process(&self, prepared: Prepared) -> Vec<Verdict> {
-        let Prepared { began, count, bundles, planned, unprocessed, .. } = prepared;
+        let Prepared { began, count, bundles, planned, unprocessed, spans, .. } = prepared;
         let mut scattered = Vec::with_capacity(bundles.len());
         for (position, message, opened) in bundles {
             scattered.push((position, self.scatter(&message, opened).await));
+            spans.settled(position, "scattered");
         }
         let mut course = Course::new(count, planned, unprocessed);
         let mut backoff = Backoff::new();
         loop {
             let pace = match course.next(&self.ladder) {
-                Step::Commit(batch) => match self.commit(batch).await {
+                Step::Commit(batch) => match self.commit(batch, &spans).await {
                     Ok(troubles) => {
                         backoff.reset();
                         self.metrics.settled("", batch.len() - troubles.len(), began.elapsed());
@@ -82,8 +84,9 @@ impl Pipeline {
                     }
                     Err(error) => course.failed(error),
                 },
-                Step::Record(message, fate) => {
+                Step::Record(position, message, fate) => {
                     self.record(message, &fate).await;
+                    spans.failed(position, &fate);
                     self.metrics.settled(fate.error_type(), 1, began.elapsed());
                     course.recorded(fate.verdict());
                     Pace::GoOn
@@ -176,12 +179,12 @@ impl Pipeline {
 
     /// Commits a batch, and tells the outcome to logs and metrics. Returns what is yet to be written
     /// down of it, by position.
-    async fn commit(&self, batch: &[Planned]) -> Result<Vec<(usize, Trouble)>, BatchError> {
+    async fn commit(&self, batch: &[Planned], spans: &Spans) -> Result<Vec<(usize, Trouble)>, BatchError> {
         let outcome = self.commit_once(batch).await;
         let is_away = matches!(outcome, Err(BatchError::Away(_)));
         self.waits_for.send_replace(if is_away { WaitsFor::Database } else { WaitsFor::Nothing });
         match &outcome {
-            Ok(applied) => return Ok(self.note(batch, applied)),
+            Ok(applied) => return Ok(self.note(batch, applied, spans)),
             Err(BatchError::Away(error)) => {
                 tracing::warn!(error, batch = batch.len(), "the database is away or busy; the batch waits");
                 self.metrics.database_waits.inc();
@@ -237,16 +240,17 @@ impl Pipeline {
     }
 
     /// Logs and counts what a commit did, and finds what its outcomes call for.
-    fn note(&self, batch: &[Planned], applied: &Applied) -> Vec<(usize, Trouble)> {
+    fn note(&self, batch: &[Planned], applied: &Applied, spans: &Spans) -> Vec<(usize, Trouble)> {
         self.metrics.conflicting_sales.inc_by(applied.conflicting_sales);
         self.note_replays(batch, &applied.replays);
         let mut troubles = Vec::new();
         for (offset, (planned, outcome)) in batch.iter().zip(&applied.outcomes).enumerate() {
             let message = &planned.message;
             self.metrics.processed(message, *outcome);
+            spans.settled(planned.position, outcome.as_str());
             tracing::info!(
                 webhook.source = %message.source, webhook.id = message.id, webhook.topic = message.topic,
-                attempt = message.attempt, outcome = outcome.as_str(), "webhook processed"
+                trace_id = message.trace_id(), attempt = message.attempt, outcome = outcome.as_str(), "webhook processed"
             );
             troubles.extend(self.rules.afterthought(message, *outcome).map(|trouble| (offset, trouble)));
         }
@@ -262,7 +266,8 @@ impl Pipeline {
             };
             self.metrics.replayed(&planned.message, dropped);
             tracing::warn!(
-                webhook.source = %planned.message.source, webhook.id = planned.message.id, first, dropped,
+                webhook.source = %planned.message.source, webhook.id = planned.message.id,
+                trace_id = planned.message.trace_id(), first, dropped,
                 "this body was processed before, under another id that its provider does not sign"
             );
         }
@@ -277,7 +282,8 @@ impl Pipeline {
                 Err(error) => Err(error_chain(&error)),
             };
             let Err(error) = written else { return };
-            tracing::warn!(webhook.id = message.id, error, "cannot write the failure down; trying again");
+            let trace_id = message.trace_id();
+            tracing::warn!(webhook.id = message.id, trace_id, error, "cannot write the failure down; trying again");
             backoff.pause().await;
         }
     }
@@ -293,8 +299,8 @@ impl Pipeline {
                 settlement::record_retry(client, message, error).await?;
                 self.metrics.retried(message);
                 tracing::warn!(
-                    webhook.source = %message.source, webhook.id = message.id, attempt = message.attempt, error,
-                    delay_s = delay.as_secs(), "webhook failed; it goes to the retry ladder"
+                    webhook.source = %message.source, webhook.id = message.id, trace_id = message.trace_id(),
+                    attempt = message.attempt, error, delay_s = delay.as_secs(), "webhook failed; it goes to the retry ladder"
                 );
                 return Ok(());
             }
@@ -307,7 +313,7 @@ impl Pipeline {
                 self.outbox_bell.notify_one();
                 tracing::error!(
                     webhook.source = %message.source, webhook.id = message.id, webhook.topic = message.topic,
-                    attempt = message.attempt, reason = reason.as_str(), detail, "webhook parked"
+                    trace_id = message.trace_id(), attempt = message.attempt, reason = reason.as_str(), detail, "webhook parked"
                 );
             }
             Parked::Duplicate => self.metrics.processed(message, Outcome::Duplicate { changed_body: false }),
@@ -326,6 +332,7 @@ pub(crate) struct Prepared {
     bundles: Vec<(usize, Message, Opened)>,
     planned: Vec<Planned>,
     unprocessed: Vec<Unprocessed>,
+    spans: Spans,
 }
 
 impl Prepared {

@@ -16,7 +16,8 @@ impl Pipeline {
     pub(crate) async fn scatter(&self, message: &Message, opened: Opened) -> Verdict {
         self.metrics.scattered(message, opened.elements.len());
         tracing::info!(
-            webhook.source = %message.source, webhook.id = message.id, elements = opened.elements.len(),
+            webhook.source = %message.source, webhook.id = message.id, trace_id = message.trace_id(),
+            elements = opened.elements.len(),
             "a body with several webhooks is taken apart"
         );
         match opened.problem {
@@ -37,7 +38,8 @@ impl Pipeline {
                 Err(error) => Err(error_chain(&error)),
             };
             let Err(error) = resolved else { return };
-            tracing::warn!(webhook.id = message.id, error, "cannot resolve a parked body; trying again");
+            let trace_id = message.trace_id();
+            tracing::warn!(webhook.id = message.id, trace_id, error, "cannot resolve a parked body; trying again");
             backoff.pause().await;
         }
     }

@@ -173,6 +173,7 @@ async fn alert(
         webhook_id: Some(message.id.clone()),
         intent: letter.to_json(),
         on_ambiguous: AmbiguousPolicy::Resend,
+        traceparent: message.trace_context().map(str::to_owned),
     };
     outbox::insert(transaction, &[effect]).await?;
     Ok(())

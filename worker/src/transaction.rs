@@ -252,7 +252,7 @@ async fn decrement(
         }
         inventory::add(transaction, &changes).await?;
     }
-    conflicting_sales(transaction, &sales, recorded).await
+    conflicting_sales(transaction, ours, &sales, recorded).await
 }
 
 fn sales(ours: &[&Planned], unknown: &HashSet<String>) -> Vec<Sale> {
@@ -278,6 +278,7 @@ fn sales(ours: &[&Planned], unknown: &HashSet<String>) -> Vec<Sale> {
 /// person should know.
 async fn conflicting_sales(
     transaction: &Transaction<'_>,
+    ours: &[&Planned],
     sales: &[Sale],
     recorded: Vec<RecordedSale>,
 ) -> Result<u64, ApplyError> {
@@ -292,9 +293,13 @@ async fn conflicting_sales(
         |sale: &&Sale| known.get(&sale.key).is_some_and(|(sku, delta)| *sku != sale.sku || *delta != sale.delta);
     let conflicting: Vec<&Sale> = sales.iter().filter(differs).collect();
     for sale in &conflicting {
+        let same =
+            |planned: &&&Planned| planned.key.source == sale.key.source && planned.key.webhook_id == sale.webhook_id;
+        let planned = ours.iter().find(same);
         tracing::warn!(
             webhook.source = sale.key.source,
             webhook.id = sale.webhook_id,
+            trace_id = planned.and_then(|planned| planned.message.trace_id()),
             order = sale.key.order_id,
             line = sale.key.line_id,
             "the line was recorded before with another SKU or quantity; the first one counts"
@@ -314,6 +319,7 @@ async fn plan_out(transaction: &Transaction<'_>, ours: &[&Planned]) -> Result<u6
             webhook_id: Some(planned.key.webhook_id.clone()),
             intent,
             on_ambiguous,
+            traceparent: planned.message.trace_context().map(str::to_owned),
         };
         effects.extend(
             planned.plan.emails.iter().map(|email| {

@@ -19,6 +19,8 @@ use crate::output::{Shown, printable, table};
 pub(crate) struct Details {
     #[serde(flatten)]
     row: ParkedRow,
+    /// The W3C trace id that it came with or was given; log lines carry it, too.
+    trace_id: Option<String>,
     content_type: Option<String>,
     headers: BTreeMap<String, String>,
     /// Every failed attempt that is on record.
@@ -33,9 +35,9 @@ pub(crate) struct Details {
 pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result<Details> {
     let row = rows::find(client, key).await.context("cannot read the parked webhook")?;
     let row = row.with_context(|| missing(key))?;
-    let Content { content_type, headers, body, trace_id: _ } = content(client, key).await?;
+    let Content { content_type, headers, body, trace_id } = content(client, key).await?;
     let failures = webhook_failures::list(client, key).await.context("cannot read the failed attempts")?;
-    Ok(Details { row, content_type, headers: masked(headers), failures, body: body.into() })
+    Ok(Details { row, trace_id, content_type, headers: masked(headers), failures, body: body.into() })
 }
 
 /// The body, byte for byte.
@@ -78,6 +80,7 @@ impl Shown for Details {
             facts.push(("replay of", format!("{} in run {} ({})", replay.of, replay.run, replay.mode)));
         }
         facts.push(("body", format!("{} bytes, SHA-256 {}", row.body_bytes, row.body_sha256)));
+        facts.extend(self.trace_id.clone().map(|id| ("trace", id)));
         facts.extend(self.content_type.clone().map(|kind| ("content type", kind)));
         let mut text: String =
             facts.into_iter().map(|(what, fact)| format!("{what:<18}{}\n", printable(&fact))).collect();

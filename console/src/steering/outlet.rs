@@ -8,6 +8,7 @@ use shared::config::QueueConfig;
 use shared::error_chain::error_chain;
 use shared::failpoint;
 use shared::message::Message;
+use shared::traces::{Span, names};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -58,7 +59,18 @@ impl Outlet {
     /// # Errors
     /// When the message is not known to be on the queue.
     pub(crate) async fn publish(&self, message: &Message) -> Result<(), PublishError> {
-        self.publisher.publish(&self.queue, message).await?;
+        let span = Span::producer(&self.queue, message.traceparent.as_deref());
+        let published = match &span {
+            None => self.publisher.publish(&self.queue, message).await,
+            Some(span) => {
+                let message = Message { traceparent: Some(span.traceparent()), ..message.clone() };
+                self.publisher.publish(&self.queue, &message).await
+            }
+        };
+        if let Some(span) = &span {
+            describe(span, message, published);
+        }
+        published?;
         failpoint::reach("console.published");
         Ok(())
     }
@@ -77,5 +89,16 @@ impl Outlet {
     pub(crate) async fn close(self) -> anyhow::Result<()> {
         self.stop.cancel();
         self.task.await.context("the publisher ended badly")
+    }
+}
+
+/// Says in a span what was published, and how that ended.
+fn describe(span: &Span, message: &Message, published: Result<(), PublishError>) {
+    span.set(names::MESSAGING_MESSAGE_ID, message.id.clone());
+    span.set(names::WEBHOOK_SOURCE, message.source.to_string());
+    span.set(names::WEBHOOK_TOPIC, message.topic.clone());
+    span.set(names::OUTCOME, if message.replay().is_some() { "replayed" } else { "redriven" });
+    if let Err(error) = published {
+        span.fail(error.code(), error.to_string());
     }
 }

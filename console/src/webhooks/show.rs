@@ -33,6 +33,8 @@ pub(crate) struct Details {
     skips: Vec<String>,
     /// SHA-256 of the body, in hex.
     body_sha256: Option<String>,
+    /// The W3C trace id that it came with or was given; log lines carry it, too.
+    trace_id: Option<String>,
     content_type: Option<String>,
     headers: BTreeMap<String, String>,
     /// Every failed attempt that is on record.
@@ -53,8 +55,8 @@ pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result
     let timeline = timeline(&known);
     let status = status(&known).to_owned();
     let Known { processed, parked, failures, effects, .. } = known;
-    let (content_type, headers, body) = content.map_or_else(Default::default, |content| {
-        (content.content_type, masked(content.headers), Some(ShownBody::from(content.body)))
+    let (content_type, trace_id, headers, body) = content.map_or_else(Default::default, |content| {
+        (content.content_type, content.trace_id, masked(content.headers), Some(ShownBody::from(content.body)))
     });
     let (row, waiting) = (processed.as_ref(), parked.as_ref());
     let skips = row.map(|row| row.skips.iter().map(|skip| format!("{}: {}", skip.by, skip.reason)).collect());
@@ -66,6 +68,7 @@ pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result
         changed_bodies: row.map_or(0, |row| row.changed_bodies),
         skips: skips.unwrap_or_default(),
         body_sha256: row.map(|row| row.body_sha256.clone()).or_else(|| waiting.map(|row| row.body_sha256.clone())),
+        trace_id,
         content_type,
         headers,
         failures,
@@ -122,6 +125,7 @@ impl Shown for Details {
         ];
         facts.extend(self.skips.iter().map(|skip| ("left out", skip.clone())));
         facts.extend(self.body_sha256.iter().map(|hash| ("body's SHA-256", hash.clone())));
+        facts.extend(self.trace_id.iter().map(|id| ("trace", id.clone())));
         facts.extend(self.content_type.iter().map(|kind| ("content type", kind.clone())));
         let mut text: String =
             facts.into_iter().map(|(what, fact)| format!("{what:<18}{}\n", printable(&fact))).collect();

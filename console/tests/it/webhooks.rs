@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use shared::db::parked_webhooks::ParkReason;
+use shared::message::Message;
 use testing::run;
 use testing::state::{number, processed, stock};
 
@@ -11,7 +12,9 @@ use crate::scene::{Worker, json, oncehook, orders, park, text};
 async fn the_story_of_a_webhook_is_told_from_receipt_to_mail() {
     run(async |stack| {
         stock(&stack, &["MUG"]).await;
-        let orders = orders(&stack, 2);
+        let traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
+        let orders = orders(&stack, 2).into_iter().map(|order| Message { traceparent: traceparent.clone(), ..order });
+        let orders: Vec<_> = orders.collect();
         for order in [&orders[0], &orders[0], &orders[1]] {
             stack.publish(order).await;
         }
@@ -35,6 +38,8 @@ async fn the_story_of_a_webhook_is_told_from_receipt_to_mail() {
         let raw = oncehook(&stack, &["webhooks", "show", "shopify", "w1", "--raw"]).await;
         assert_eq!(raw.stdout, orders[0].body, "byte for byte");
         let page = text(&oncehook(&stack, &["webhooks", "show", "shopify", "w1"]).await.stdout);
+        assert_eq!(story["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+        assert!(page.contains("trace             0af7651916cd43dd8448eb211c80319c"), "{page}");
         assert!(page.contains("effect order-confirmation sent") && page.contains("\"line_items\": ["), "{page}");
 
         let sources = json(&stack, &["sources"]).await;

@@ -99,7 +99,7 @@ impl<D: Disk> Writer<D> {
                     kept.push(request);
                 }
                 Err(error) => {
-                    tracing::error!(webhook.id = request.message.id, %error, "a webhook does not fit into the spool");
+                    tracing::error!(webhook.id = request.message.id, trace_id = request.message.trace_id(), %error, "a webhook does not fit into the spool");
                     answer(request, Err(NotSpooled::Failed));
                 }
             }

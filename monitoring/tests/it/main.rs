@@ -12,3 +12,5 @@ mod prometheus;
 mod rules;
 #[cfg(test)]
 mod shop;
+#[cfg(test)]
+mod traces;

@@ -18,12 +18,13 @@ use tokio_postgres::{Error, GenericClient};
 
 pub use self::settling::{Settled, Settlement, Settling, settle};
 use crate::config::AmbiguousPolicy;
+use crate::trace_context::trace_id;
 
 const INSERT: &str = "
-    INSERT INTO outbox (dedupe_key, effect, kind, source, webhook_id, intent, on_ambiguous)
-    SELECT dedupe_key, effect, kind, source, webhook_id, intent::jsonb, on_ambiguous
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-        AS row (dedupe_key, effect, kind, source, webhook_id, intent, on_ambiguous)
+    INSERT INTO outbox (dedupe_key, effect, kind, source, webhook_id, intent, on_ambiguous, traceparent)
+    SELECT dedupe_key, effect, kind, source, webhook_id, intent::jsonb, on_ambiguous, traceparent
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+        AS row (dedupe_key, effect, kind, source, webhook_id, intent, on_ambiguous, traceparent)
     ORDER BY dedupe_key
     ON CONFLICT (dedupe_key) DO NOTHING";
 
@@ -40,7 +41,8 @@ const LEASE: &str = "
         ORDER BY next_attempt_at
         LIMIT $1
         FOR UPDATE SKIP LOCKED))
-    RETURNING id, dedupe_key, effect, kind, webhook_id, intent::text AS intent, on_ambiguous, attempts, fence";
+    RETURNING id, dedupe_key, effect, kind, webhook_id, intent::text AS intent, on_ambiguous, attempts, fence,
+        traceparent";
 
 const EXPIRE: &str = "
     UPDATE outbox
@@ -93,6 +95,8 @@ pub struct NewEffect {
     pub intent: String,
     /// What to do when a send's outcome is unknown.
     pub on_ambiguous: AmbiguousPolicy,
+    /// The W3C trace context of what plans it.
+    pub traceparent: Option<String>,
 }
 
 /// A row that this worker owns until its lease runs out.
@@ -116,6 +120,16 @@ pub struct Lease {
     pub attempts: i32,
     /// The lease's fence.
     pub fence: i64,
+    /// The W3C trace context of what planned it.
+    pub traceparent: Option<String>,
+}
+
+impl Lease {
+    /// The id of its trace: 32 hexadecimal digits.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&str> {
+        trace_id(self.traceparent.as_deref()?)
+    }
 }
 
 /// A row whose lease ran out.
@@ -156,8 +170,9 @@ pub async fn insert(transaction: &Transaction<'_>, effects: &[NewEffect]) -> Res
     let webhooks: Vec<Option<&str>> = effects.iter().map(|effect| effect.webhook_id.as_deref()).collect();
     let intents: Vec<&str> = effects.iter().map(|effect| effect.intent.as_str()).collect();
     let policies: Vec<&str> = effects.iter().map(|effect| policy_text(effect.on_ambiguous)).collect();
+    let traces: Vec<Option<&str>> = effects.iter().map(|effect| effect.traceparent.as_deref()).collect();
     let statement = transaction.prepare_cached(INSERT).await?;
-    transaction.execute(&statement, &[&keys, &names, &kinds, &sources, &webhooks, &intents, &policies]).await
+    transaction.execute(&statement, &[&keys, &names, &kinds, &sources, &webhooks, &intents, &policies, &traces]).await
 }
 
 /// Leases up to `limit` due rows of these kinds for a time, of effects that are not paused.
@@ -184,6 +199,7 @@ pub async fn lease(
                 on_ambiguous: policy(row.try_get("on_ambiguous")?),
                 attempts: row.try_get("attempts")?,
                 fence: row.try_get("fence")?,
+                traceparent: row.try_get("traceparent")?,
             })
         })
         .collect()

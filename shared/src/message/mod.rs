@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 pub use self::envelope::{DecodeError, EncodeError, decode, delivery_count, encode, salvage};
 pub use self::steering::{CHANGED_BODY_RUN, REPLAY_MARK, Replay, ReplayMode, Steering};
 use crate::name::Name;
+use crate::trace_context::{is_well_formed, trace_id};
 pub use webhook::hash::sha256;
 
 /// The version of the envelope that this build writes, and the only one that it reads.
@@ -57,8 +58,13 @@ impl Message {
     /// The id of its trace: the 32 hexadecimal digits within [`Self::traceparent`], if they are there.
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
-        let id = self.traceparent.as_deref()?.split('-').nth(1)?;
-        (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+        trace_id(self.traceparent.as_deref()?)
+    }
+
+    /// Its W3C trace context, if it is well-formed: a foreign message may carry anything there.
+    #[must_use]
+    pub fn trace_context(&self) -> Option<&str> {
+        self.traceparent.as_deref().filter(|traceparent| is_well_formed(traceparent))
     }
 
     /// The replay that it is, if it is one.

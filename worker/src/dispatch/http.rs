@@ -22,6 +22,7 @@ use shared::db::outbox::Lease;
 use shared::error_chain::error_chain;
 use shared::name::Name;
 use shared::plan::{CallBody, Destination, DestinationError};
+use shared::traces::{self, names};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -32,6 +33,8 @@ use super::{PeerCertificates, Perform, Performance};
 const MAX_ANSWER_BYTES: usize = 16 * 1024;
 /// How much of it is kept as the reason of a failure.
 const HINT_CHARS: usize = 200;
+/// <https://www.w3.org/TR/trace-context/#traceparent-header>.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Peers close idle connections; a request on a closed one would be ambiguous.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -103,13 +106,23 @@ impl HttpPerformer {
             Ok(body) => body,
             Err(error) => return Performance::Refused(format!("the outbox row: {error}")),
         };
-        let headers = match peer.headers(&effect.dedupe_key, &body.json, OffsetDateTime::now_utc()) {
+        let mut headers = match peer.headers(&effect.dedupe_key, &body.json, OffsetDateTime::now_utc()) {
             Ok(headers) => headers,
             Err(error) => return Performance::Refused(error_chain(&error)),
         };
+        // Whoever is called can go on with the trace.
+        let traceparent = traces::traceparent_of_current().or_else(|| effect.traceparent.clone());
+        if let Some(traceparent) = traceparent.and_then(|text| HeaderValue::from_str(&text).ok()) {
+            headers.insert(TRACEPARENT, traceparent);
+        }
+        // Of the URL no more: its path may hold what nobody else should read.
+        let url = peer.destination.url();
+        traces::calls(url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+        traces::set_on_current(names::HTTP_REQUEST_METHOD, "POST");
         let request = peer.client.post(peer.destination.url().clone()).headers(headers).body(body.json);
         match request.send().await {
             Ok(answer) => {
+                traces::set_on_current(names::HTTP_RESPONSE_STATUS_CODE, i64::from(answer.status().as_u16()));
                 if let Some(der) = answer.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate) {
                     self.certificates.seen(&effect.effect, der);
                 }

@@ -45,6 +45,7 @@ use self::places::{Place, Places};
 pub(crate) use self::smtp::SmtpPool;
 use crate::metrics::{Metrics, PanicPlace};
 use crate::panics::panic_text;
+use crate::spans;
 
 /// Performs effects of one kind. Must say [`Performance::Unknown`] whenever the peer may have
 /// accepted.
@@ -122,13 +123,20 @@ impl Dispatcher {
     async fn perform(self: Arc<Self>, lease: Lease, leased_at: Instant, place: Place) {
         let _sending = Sending::begin(&self.metrics);
         let began = Instant::now();
+        let span = spans::sending(&lease);
         let performance = if self.rules.may_begin(leased_at.elapsed()) {
-            self.attempt(&lease).await
+            match &span {
+                Some(span) => span.during(self.attempt(&lease)).await,
+                None => self.attempt(&lease).await,
+            }
         } else {
             Performance::NotSent("not begun: the worker stood still, and the lease is too short now".to_owned())
         };
         let settlement = self.rules.settlement(lease.attempts, lease.on_ambiguous, performance);
         self.metrics.effect(&lease.effect, outcome(&settlement), began.elapsed());
+        if let Some(span) = span {
+            spans::sent(&span, outcome(&settlement), &settlement);
+        }
         log(&lease, &settlement);
         failpoint::reach("worker.sent");
         let in_hand = place.sent();
@@ -181,6 +189,7 @@ impl Dispatcher {
             tracing::error!(
                 effect = lease.effect,
                 webhook.id = lease.webhook_id,
+                trace_id = lease.trace_id(),
                 key = lease.dedupe_key,
                 "the lease ran out before the send was settled; the row counts as ambiguous"
             );
@@ -229,15 +238,36 @@ fn outcome(settlement: &Settlement) -> &'static str {
 
 fn log(lease: &Lease, settlement: &Settlement) {
     let (effect, key, outcome) = (&lease.effect, &lease.dedupe_key, outcome(settlement));
-    let (webhook, attempt) = (&lease.webhook_id, lease.attempts);
+    let (webhook, attempt, trace_id) = (&lease.webhook_id, lease.attempts, lease.trace_id());
     match settlement {
-        Settlement::Sent => tracing::info!(effect, key, webhook.id = webhook, attempt, outcome, "effect sent"),
+        Settlement::Sent => {
+            tracing::info!(effect, key, webhook.id = webhook, trace_id, attempt, outcome, "effect sent")
+        }
         Settlement::Retry { error, after } => {
             let delay_s = after.as_secs_f64();
-            tracing::warn!(effect, key, webhook.id = webhook, attempt, outcome, error, delay_s, "effect not sent");
+            tracing::warn!(
+                effect,
+                key,
+                webhook.id = webhook,
+                trace_id,
+                attempt,
+                outcome,
+                error,
+                delay_s,
+                "effect not sent"
+            );
         }
         Settlement::Failed { error } | Settlement::Ambiguous { error, .. } => {
-            tracing::error!(effect, key, webhook.id = webhook, attempt, outcome, error, "effect not settled as sent");
+            tracing::error!(
+                effect,
+                key,
+                webhook.id = webhook,
+                trace_id,
+                attempt,
+                outcome,
+                error,
+                "effect not settled as sent"
+            );
         }
     }
 }

@@ -14,6 +14,7 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use shared::error_chain::error_chain;
 use shared::smtp::{SmtpConfig, SmtpConnectError, SmtpTls};
+use shared::traces;
 
 use super::{PeerCertificates, Performance};
 
@@ -43,6 +44,7 @@ impl SmtpPool {
 
     /// Sends one mail.
     pub(crate) async fn send(&self, mail: &Message) -> Performance {
+        traces::calls(self.config.host(), self.config.port());
         match tokio::time::timeout(self.begin_timeout, self.begin(mail)).await {
             Ok(Ok(session)) => self.finish(session, mail).await,
             Ok(Err(BeginError::Recipient(error))) if error.is_permanent() => Performance::Refused(error_chain(&error)),

@@ -86,7 +86,7 @@ impl Work {
                 },
                 Reply::Failed(error) => self.failed(error),
             },
-            Step::Record(message, fate) => match record(database, id, n, message, &fate) {
+            Step::Record(_position, message, fate) => match record(database, id, n, message, &fate) {
                 Reply::Done(false) => self.goes_on("a statement of a failure", n == 1),
                 Reply::Done(true) => {
                     self.course.recorded(fate.verdict());

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use shared::message::Message;
 use testing::http_sink::{Call, HttpSink};
 use testing::orders::Order;
 use testing::process::Service;
@@ -11,6 +12,7 @@ use testing::{Stack, replace, run};
 
 use crate::scene::{number, options, quicken, stock, worker_with};
 
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A configuration with one more effect, that calls a path of the sink.
@@ -33,7 +35,8 @@ fn calling(stack: &Stack, sink: &HttpSink, path: &str, more: &str) -> PathBuf {
 
 /// One order's call; its row ends in `state`.
 async fn call_for(stack: &Stack, sink: &HttpSink, id: u64, state: &str) -> Vec<Call> {
-    stack.publish(&Order::of(id, "", &["MUG"]).webhook(&format!("w{id}"))).await;
+    let order = Order::of(id, "", &["MUG"]).webhook(&format!("w{id}"));
+    stack.publish(&Message { traceparent: Some(TRACE.to_owned()), ..order }).await;
     let key = format!("tell-warehouse/shopify/{id}");
     number(stack, &format!("SELECT count(*) FROM outbox WHERE dedupe_key = '{key}' AND state = '{state}'"), 1).await;
     sink.calls()
@@ -63,6 +66,7 @@ async fn a_call_is_made_once_a_key_and_signed_as_standard_webhooks() {
         assert_eq!(call.headers["content-type"], "application/json");
         assert_eq!(call.headers["webhook-id"], call.key());
         assert!(call.headers["user-agent"].starts_with("Oncehook/"));
+        assert_eq!(call.headers["traceparent"], TRACE, "without spans of its own the worker passes the context on");
         let key = BASE64.decode(SECRET.trim_start_matches("whsec_")).unwrap();
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &key);
         let signed = format!("{}.{}.{}", call.key(), call.headers["webhook-timestamp"], call.body);

@@ -59,6 +59,7 @@ impl Pair<'_> {
             webhook_id: None,
             intent: "{}".to_owned(),
             on_ambiguous,
+            traceparent: None,
         };
         let mut client = self.database.client().await;
         let transaction = client.transaction().await.unwrap();

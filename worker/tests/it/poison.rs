@@ -22,7 +22,10 @@ async fn poison_among_neighbours_stands_alone() {
         stock(&stack, &["MUG"]).await;
         let to = format!("a@{}", stack.mail_domain);
         for id in 1..=40 {
-            stack.publish(&Order::of(id, &to, &["MUG"]).webhook(&format!("good-{id}"))).await;
+            // A trace that Postgres cannot store is none.
+            let traceparent = Some("00-\0-\0-01".to_owned());
+            let good = Order::of(id, &to, &["MUG"]).webhook(&format!("good-{id}"));
+            stack.publish(&message::Message { traceparent: traceparent.clone(), ..good }).await;
             if id == 7 {
                 stack.publish(&Order::of(1007, &to, &["NO-SUCH-SKU", "MUG"]).webhook("unknown-sku")).await;
             }
@@ -41,6 +44,7 @@ async fn poison_among_neighbours_stands_alone() {
                 stack.publish(&webhook("nul", "orders/paid", nul.into_bytes())).await;
                 let topic = message::Message {
                     topic: "orders/\0paid".to_owned(),
+                    traceparent,
                     ..Order::of(1034, &to, &["MUG"]).webhook("control")
                 };
                 stack.publish(&topic).await;
