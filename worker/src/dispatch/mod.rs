@@ -9,6 +9,7 @@ mod email;
 mod group_commit;
 mod http;
 mod peer_certificates;
+mod places;
 mod resolver;
 mod smtp;
 
@@ -30,7 +31,7 @@ use shared::db;
 use shared::db::outbox::{self, Lease, Settled, Settlement, Settling};
 use shared::error_chain::error_chain;
 use shared::failpoint;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,6 +41,7 @@ pub(crate) use self::group_commit::GroupCommit;
 pub use self::http::HttpEffectError;
 pub(crate) use self::http::HttpPerformer;
 pub(crate) use self::peer_certificates::PeerCertificates;
+use self::places::{Place, Places};
 pub(crate) use self::smtp::SmtpPool;
 use crate::metrics::{Metrics, PanicPlace};
 use crate::panics::panic_text;
@@ -70,14 +72,14 @@ pub(crate) struct Dispatcher {
 impl Dispatcher {
     /// Works until told to stop, then finishes what it has begun.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let slots = Arc::new(Semaphore::new(self.config.concurrency));
+        let places = Places::new(self.config.concurrency);
         let sends = TaskTracker::new();
         while !stop.is_cancelled() {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
+            let Some(place) = places.wait_for_one().await else { break };
             if stop.is_cancelled() {
                 break;
             }
-            let leased = self.lease_and_perform(slot, &slots, &sends).await;
+            let leased = self.lease_and_perform(place, &places, &sends).await;
             if leased == 0 {
                 tokio::select! {
                     () = stop.cancelled() => {}
@@ -90,17 +92,12 @@ impl Dispatcher {
         sends.wait().await;
     }
 
-    /// Leases as many rows as there are free slots and begins them all; returns how many.
-    async fn lease_and_perform(
-        self: &Arc<Self>,
-        slot: OwnedSemaphorePermit,
-        slots: &Arc<Semaphore>,
-        sends: &TaskTracker,
-    ) -> usize {
-        let mut permits = vec![slot];
-        permits.extend(std::iter::from_fn(|| Arc::clone(slots).try_acquire_owned().ok()));
+    /// Leases as many rows as there are free places and begins them all; returns how many.
+    async fn lease_and_perform(self: &Arc<Self>, place: Place, places: &Places, sends: &TaskTracker) -> usize {
+        let mut taken = vec![place];
+        taken.extend(std::iter::from_fn(|| places.another()));
         let leased_at = Instant::now();
-        let leases = match self.lease(permits.len()).await {
+        let leases = match self.lease(taken.len()).await {
             Ok(leases) => leases,
             Err(error) => {
                 tracing::warn!(error, "cannot lease from the outbox; trying again");
@@ -108,8 +105,8 @@ impl Dispatcher {
             }
         };
         let count = leases.len();
-        for (lease, permit) in leases.into_iter().zip(permits) {
-            sends.spawn(Arc::clone(self).perform(lease, leased_at, permit));
+        for (lease, place) in leases.into_iter().zip(taken) {
+            sends.spawn(Arc::clone(self).perform(lease, leased_at, place));
         }
         count
     }
@@ -123,7 +120,7 @@ impl Dispatcher {
         self.ask(client, async |client| outbox::lease(client, limit, lease, &kinds).await).await
     }
 
-    async fn perform(self: Arc<Self>, lease: Lease, leased_at: Instant, permit: OwnedSemaphorePermit) {
+    async fn perform(self: Arc<Self>, lease: Lease, leased_at: Instant, place: Place) {
         let _sending = Sending::begin(&self.metrics);
         let began = Instant::now();
         let span = spans::sending(&lease);
@@ -142,8 +139,9 @@ impl Dispatcher {
         }
         log(&lease, &settlement);
         failpoint::reach("worker.sent");
+        let in_hand = place.sent();
         self.settle(&lease, settlement).await;
-        drop(permit);
+        drop(in_hand);
     }
 
     /// Performs an effect within its deadline. A panic leaves open how far it came.
