@@ -17,7 +17,7 @@ use super::walk::{Behind, Measure, Sieve, Walked, walk};
 /// The most webhooks that a search by id or key shows.
 const MAX_FOUND: i64 = 200;
 /// How long the bodies of parked webhooks are read for an id or a key.
-const PARKED_PATIENCE: Duration = Duration::from_millis(80);
+const PARKED_PATIENCE: Duration = Duration::from_millis(50);
 /// The shortest text that is looked for in bodies, in bytes.
 const MIN_TEXT: usize = 3;
 

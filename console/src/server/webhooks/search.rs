@@ -16,7 +16,7 @@ use crate::webhooks::search::{self, SearchError, Wanted};
 use crate::webhooks::walk::{Behind, Measure, Sieve};
 
 /// What a page shows, and how long it may look for it.
-const PAGE: Measure = Measure { entries: 50, patience: Duration::from_millis(120) };
+const PAGE: Measure = Measure { entries: 50, patience: Duration::from_millis(100) };
 
 /// Which webhooks.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -24,7 +24,7 @@ const PAGE: Measure = Measure { entries: 50, patience: Duration::from_millis(120
 pub(crate) struct WebhookQuery {
     /// An id, or the value of a key that the source extracts (`search_keys`), whole.
     pub(crate) q: String,
-    /// Any text of the body, as it stands there. Bodies are read one by one: a page looks for an eighth of a second, and
+    /// Any text of the body, as it stands there. Bodies are read one by one: a page looks for a tenth of a second, and
     /// the next goes on from there. Give a time or a source to be through sooner.
     pub(crate) text: String,
     pub(crate) source: String,
