@@ -108,8 +108,10 @@ impl Database {
         if self.number("SELECT count(to_regclass('bench.crowded'))").await? == 0 {
             return Ok(false);
         }
-        let query = "SELECT count(*) FROM bench.crowded WHERE rows = $1 AND made_at > now() - make_interval(hours => $2)";
-        let made: i64 = self.client().query_one(query, &[&rows, &KEPT_HOURS]).await.context("bench.crowded")?.try_get(0)?;
+        let query =
+            "SELECT count(*) FROM bench.crowded WHERE rows = $1 AND made_at > now() - make_interval(hours => $2)";
+        let made: i64 =
+            self.client().query_one(query, &[&rows, &KEPT_HOURS]).await.context("bench.crowded")?.try_get(0)?;
         Ok(made > 0)
     }
 

@@ -80,7 +80,8 @@ pub(super) async fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
     tokio::time::sleep(FIRST_LOOK).await;
     let pages = addressed(&database, run.settings.console_rows).await?;
     let mut each: Vec<Series> = vec![Series::default(); pages.len()];
-    let (client, mut slowest_pages, mut slowest_answers) = (reqwest::Client::new(), Series::default(), Series::default());
+    let (client, mut slowest_pages, mut slowest_answers) =
+        (reqwest::Client::new(), Series::default(), Series::default());
     for round in 1..=run.settings.rounds() {
         let (mut slowest_page, mut slowest_answer) = (("", 0.0), ("", 0.0));
         for ((name, path), series) in pages.iter().zip(&mut each) {
@@ -97,7 +98,9 @@ pub(super) async fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
         slowest_pages.push(slowest_page.1);
         slowest_answers.push(slowest_answer.1);
         let ((page, median), (answer, most)) = (slowest_page, slowest_answer);
-        say(&format!("  round {round}: the slowest page {median:.0} ms ({page}), the slowest answer {most:.0} ms ({answer})"));
+        say(&format!(
+            "  round {round}: the slowest page {median:.0} ms ({page}), the slowest answer {most:.0} ms ({answer})"
+        ));
     }
     console.stop().await?;
     run.results.put("console_page_ms", Unit::Milliseconds, &slowest_pages);

@@ -3,8 +3,8 @@
 use clap::ValueEnum;
 use serde::Serialize;
 use shared::db::parked_webhooks::rows::{ParkState, ParkedRow};
-use shared::db::processed_webhooks::{Status, WebhookKey};
 use shared::db::processed_webhooks::search::FoundRow;
+use shared::db::processed_webhooks::{Status, WebhookKey};
 use shared::db::webhook_failures::RetryingRow;
 use time::OffsetDateTime;
 use utoipa::ToSchema;

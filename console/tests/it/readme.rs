@@ -42,7 +42,9 @@ impl Reader {
         let printed = text(&output.stdout);
         let cell = |beginning: &dyn Fn(&[&str]) -> bool, at: usize| {
             let rows = printed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-            rows.into_iter().find(|cells| beginning(cells)).and_then(|cells| cells.get(at).map(|cell| (*cell).to_owned()))
+            rows.into_iter()
+                .find(|cells| beginning(cells))
+                .and_then(|cells| cells.get(at).map(|cell| (*cell).to_owned()))
         };
         if arguments.starts_with(&["webhooks", "ls"]) {
             self.id = cell(&|cells| cells.first() == Some(&"shopify"), 1).unwrap_or_else(|| panic!("{printed}"));
@@ -86,7 +88,11 @@ async fn an_orders_mail_is_found_mended_and_sent_as_the_readme_says() {
         }
         assert!(printed[0].contains("parked") && printed[1].contains("failed, parked: "), "{}", printed[1]);
         assert!(printed[1].contains("MUG-GREEN"), "{}", printed[1]);
-        assert!(printed[5].contains("completed") && printed[6].contains("order-confirmation failed: "), "{}", printed[6]);
+        assert!(
+            printed[5].contains("completed") && printed[6].contains("order-confirmation failed: "),
+            "{}",
+            printed[6]
+        );
         assert!(printed[6].contains("550"), "{}", printed[6]);
         processed(&stack, 2).await;
         let mails = mail::received(&stack.mail_domain).await;

@@ -141,8 +141,9 @@ impl<'s> Shop<'s> {
             until("the console answers", || async { self.client.get(&page).send().await.ok() }).await;
             self.metrics(ops.port()).await
         };
+        let mut nowhere = std::io::sink();
         tokio::select! {
-            ended = console::run(cli, &mut std::io::sink()) => panic!("the console ended: {ended:?}"),
+            ended = console::run(cli, &mut nowhere) => panic!("the console ended: {ended:?}"),
             metrics = asked => metrics,
         }
     }

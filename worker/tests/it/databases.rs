@@ -1,7 +1,7 @@
 //! Migrations, partitions, retention and the table constraints.
 
-use shared::db::processed_webhooks::{Hold, WebhookKey};
 use shared::db::indexes::{self, Built};
+use shared::db::processed_webhooks::{Hold, WebhookKey};
 use shared::db::{inventory, migrate, outbox, parked_webhooks, processed_webhooks, webhook_failures, webhook_payloads};
 use testing::orders::Order;
 use testing::process::Service;
@@ -54,17 +54,18 @@ async fn indexes_are_built_beside_open_transactions_and_hold_nobody_up() {
     run(async |stack| {
         stack.database.execute("DROP INDEX outbox_ambiguous; CREATE INDEX outbox_attention ON outbox (id)").await;
         // As a build that was cut off leaves it.
-        stack.database.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'outbox_by_state'::regclass").await;
+        stack
+            .database
+            .execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'outbox_by_state'::regclass")
+            .await;
         let mut holder = stack.database.client().await;
         let transaction = holder.transaction().await.unwrap();
         let plan = "INSERT INTO outbox (dedupe_key, effect, kind, intent) VALUES ($1, 'mail', 'email', '{}')";
         transaction.execute(plan, &[&"held"]).await.unwrap();
         let pool = stack.database.pool.clone();
         let building = tokio::spawn(async move { indexes::build(&pool).await.unwrap() });
-        until("the builder waits", || async {
-            (stack.database.sessions_waiting_for_a_lock().await > 0).then_some(())
-        })
-        .await;
+        until("the builder waits", || async { (stack.database.sessions_waiting_for_a_lock().await > 0).then_some(()) })
+            .await;
         let other = stack.database.client().await;
         other.execute(plan, &[&"meanwhile"]).await.unwrap();
         assert_eq!(indexes::build(&stack.database.pool).await.unwrap(), Built::ByAnother);

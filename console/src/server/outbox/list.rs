@@ -118,7 +118,8 @@ pub(crate) async fn read(console: &Shared, query: &OutboxQuery) -> Result<Outbox
 pub(crate) async fn destinations(console: &Shared) -> Result<Vec<Destination>, Problem> {
     let client = console.database().await?;
     // Counting takes long, and the monitor has counted within the last seconds; what a person pauses shows at once.
-    let counted = console.monitor.known().rows.as_ref().and_then(|rows| rows.as_ref().ok()).map(|rows| rows.waiting.clone());
+    let counted =
+        console.monitor.known().rows.as_ref().and_then(|rows| rows.as_ref().ok()).map(|rows| rows.waiting.clone());
     let waiting = match counted {
         Some(waiting) => waiting,
         None => rows::waiting(&client, BOUND).await?,

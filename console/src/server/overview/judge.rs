@@ -298,8 +298,12 @@ mod tests {
         assert_eq!(told(&[&failed(2)]), Vec::<String>::new());
         assert_eq!(told(&[&failed(1), &failed(5)]), ["the last 5 webhooks of shop were not answered 2xx"]);
         let at_risk = told(&[&failed(8)]);
-        assert!(at_risk.len() == 1 && at_risk[0].starts_with("the subscription of shop is at risk: 8 webhooks"), "{at_risk:?}");
-        let disk = |free: u32| told(&[&format!("webhook_spool_free_bytes {free}e6\nwebhook_spool_min_free_bytes 100e6\n")]);
+        assert!(
+            at_risk.len() == 1 && at_risk[0].starts_with("the subscription of shop is at risk: 8 webhooks"),
+            "{at_risk:?}"
+        );
+        let disk =
+            |free: u32| told(&[&format!("webhook_spool_free_bytes {free}e6\nwebhook_spool_min_free_bytes 100e6\n")]);
         assert_eq!(disk(201), Vec::<String>::new());
         assert!(disk(199)[0].contains("199 MB are free, and below 100 MB"), "{:?}", disk(199));
     }

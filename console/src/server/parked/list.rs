@@ -108,7 +108,8 @@ pub(crate) async fn read(console: &Shared, query: &ParkedQuery) -> Result<Parked
     };
     let client = console.database().await?;
     // Counting takes long, and the monitor has counted within the last seconds.
-    let counted = console.monitor.known().rows.as_ref().and_then(|rows| rows.as_ref().ok()).map(|rows| rows.parked.clone());
+    let counted =
+        console.monitor.known().rows.as_ref().and_then(|rows| rows.as_ref().ok()).map(|rows| rows.parked.clone());
     let reasons = match counted {
         Some(reasons) => reasons,
         None => rows::bounded_counts(&client, BOUND).await?,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use deadpool_postgres::Client;
 use serde::Serialize;
-use shared::db::outbox::rows::OutboxRow;
 use shared::db::Content;
+use shared::db::outbox::rows::OutboxRow;
 use shared::db::parked_webhooks::rows::ParkedRow;
 use shared::db::processed_webhooks::WebhookKey;
 use shared::db::webhook_failures::FailureRow;
