@@ -72,7 +72,8 @@ async fn a_paused_destination_is_passed_over_until_it_is_resumed() {
         assert_eq!(stack.database.number(waiting).await, 1);
         until("what waits for it is counted", || async {
             let destinations = console.api("/destinations").await;
-            let one = destinations.as_array().unwrap().iter().find(|one| one["effect"] == "order-confirmation").unwrap();
+            let one =
+                destinations.as_array().unwrap().iter().find(|one| one["effect"] == "order-confirmation").unwrap();
             assert_eq!((&one["health"], &one["paused"]["paused_by"]), (&"paused".into(), &"ada".into()), "at once");
             (one["pending"] == 1).then_some(())
         })
