@@ -17,6 +17,7 @@ A recipient can ask for a failure by the beginning of its address, so that tests
 each provoke their own:
 
     reject-permanent…    550 to RCPT, always
+    reject-once…         550 to RCPT, the first time: a server that is mended then
     reject-temporary…    451 to RCPT, always
     temporary-once…      451 to RCPT the first time that address is seen
     drop-before-data…    connection closed instead of an answer to RCPT, the first time
@@ -118,7 +119,7 @@ class Inbound:
         return True
 
     async def handle_RCPT(self, server, session, envelope, address, options):
-        if self._asks(address, "reject-permanent"):
+        if self._asks(address, "reject-permanent") or self._asks_first_time(address, "reject-once"):
             return "550 5.1.1 No such mailbox here"
         if self._asks(address, "reject-temporary") or self._asks_first_time(address, "temporary-once"):
             return "451 4.3.2 Try again later"

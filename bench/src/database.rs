@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
-use shared::db::{self, DatabaseConfig, migrate, webhook_payloads};
+use shared::db::{self, DatabaseConfig, indexes, migrate, webhook_payloads};
 use tokio_postgres::{Client, NoTls};
 use url::Url;
 
@@ -87,6 +87,7 @@ impl Database {
         );
         let pool = db::pool(&config)?;
         migrate::migrate(&pool).await?;
+        indexes::build(&pool).await?;
         webhook_payloads::make_partitions(&mut pool.get().await?).await?;
         let database = Self { client: connect(&url).await?, url };
         database.execute(POSTPONE).await?;

@@ -7,6 +7,7 @@
 //! Not promised: figures of a machine that does something else meanwhile.
 
 mod capacity;
+mod crowd;
 mod database;
 mod figures;
 mod group_commit;

@@ -21,6 +21,9 @@ const INTERVAL: Duration = Duration::from_millis(2);
 /// What Shopify's webhooks are signed with here.
 pub(crate) const SECRET: &str = "benchmark-secret-of-no-value";
 
+/// Who may look at the console.
+pub(crate) const TOKEN: &str = "benchmark-token-of-no-value-at-all";
+
 /// A running program.
 pub(crate) struct Program {
     child: Child,
@@ -121,6 +124,19 @@ impl<'s> Programs<'s> {
         let mail_server = spec.mail_server.map_or_else(free_address, Ok)?;
         command.env("SMTP_URL", format!("smtp://{mail_server}"));
         start(command, ops, Sign::Ready(ops)).await
+    }
+
+    /// The console, before this database; nobody else is watched.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub(crate) async fn console(&self, database_url: &str) -> anyhow::Result<Program> {
+        let (address, ops) = (free_address()?, free_address()?);
+        let mut command = self.service("oncehook", &[], ops)?;
+        command.arg("console").env("AMQP_URL", self.settings.amqp_url.expose_secret());
+        command.env("DATABASE_URL", database_url).env("CONSOLE_VIEWER_TOKEN", TOKEN).env("CONSOLE_OPERATOR_TOKEN", "");
+        command.env("CONSOLE_LISTEN", address.to_string()).env("OPS_LISTEN", ops.to_string());
+        start(command, address, Sign::Ready(ops)).await
     }
 
     /// A service of ours with a configuration of its own; its log goes to a file.

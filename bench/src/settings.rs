@@ -20,7 +20,7 @@ pub(crate) struct Settings {
     /// The broker's management API.
     #[arg(long, env = "RABBITMQ_API_URL", hide_env_values = true)]
     pub(crate) rabbitmq_api_url: SecretString,
-    /// Where the release binaries `ingest` and `worker` are.
+    /// Where the release binaries `ingest`, `worker` and `oncehook` are.
     #[arg(long, env = "BENCH_BINARIES")]
     pub(crate) binaries: PathBuf,
     /// A directory on the disk that is to be measured.
@@ -50,6 +50,9 @@ pub(crate) struct Settings {
     /// Rows of `processed_webhooks` in the large database.
     #[arg(long, env = "GROWTH_ROWS", default_value_t = 10_000_000)]
     pub(crate) growth_rows: i64,
+    /// Webhooks that the console's pages are measured before.
+    #[arg(long, env = "CONSOLE_ROWS", default_value_t = 1_000_000)]
+    pub(crate) console_rows: i64,
     /// Connections on which a worker writes batches: as many clients does pgbench get.
     #[arg(long, env = "WRITERS", default_value_t = 1)]
     pub(crate) writers: usize,

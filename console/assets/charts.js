@@ -14,6 +14,8 @@
     rates: [["received", "received", "--series-1"], ["processed", "processed", "--series-2"], ["refused", "refused", "--series-3"]],
     latency: [["p50_ms", "p50", "--series-2"], ["p95_ms", "p95", "--series-1"], ["p99_ms", "p99", "--series-3"]],
     ready: [["ready", "waiting", "--series-1"]],
+    trouble: [["duplicates", "duplicates", "--series-2"], ["retried", "retried", "--series-1"], ["parked", "parked", "--series-3"]],
+    spool: [["spool_files", "files", "--series-1"]],
   };
 
   // As the viewer writes a time of day.

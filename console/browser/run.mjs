@@ -157,6 +157,40 @@ const tests = {
     return page;
   },
 
+  async "an order's mail that did not go out is found, mended and sent, as the README says"() {
+    const refused = `reject-once-${Date.now()}@example.com`;
+    await scene.order('of-1061', { number: 1061, email: 'ada@example.com', lines: [{ sku: 'MUG-GREEN', quantity: 1 }] });
+    await scene.order('of-1062', { number: 1062, email: refused, lines: [{ sku: 'MUG-APFEL', quantity: 1 }] });
+    const story = (id) => scene.api(`/webhooks/shopify/${id}`);
+    const mail = async (id) => (await story(id)).effects.find(({ effect }) => effect === 'order-confirmation')?.state;
+    await until('both have met their fate', async () => (await story('of-1061')).now.status === 'parked' && (await mail('of-1062')) === 'failed');
+    const page = await open(browser, scene.url);
+    await logIn(page, OPERATOR, '/webhooks');
+    const find = async (order) => {
+      await page.goto('/webhooks');
+      await page.fill('input[name=q]', order);
+      await page.click('text=Search');
+      await page.waitForURL((url) => url.searchParams.get('q') === order);
+      await page.click('table.list a.row-link');
+      await page.waitForSelector('.timeline');
+      return text(page, '.timeline');
+    };
+    assert.match(await find('#1061'), /failed, parked: .*MUG-GREEN/);
+    await scene.oncehook('inventory', 'set', 'MUG-GREEN', '40');
+    await page.click('#redrive button.primary');
+    await page.waitForSelector('[data-job-state=ended]');
+    await until('its mail is sent', async () => (await mail('of-1061')) === 'sent');
+    assert.match(await find('#1061'), /order-confirmation sent/);
+    assert.match(await find('#1062'), /order-confirmation failed: .*550/);
+    await page.goto('/outbox');
+    await page.check('#outbox tbody tr:has(a[href$="/of-1062"]) input[name=id]');
+    await page.click('#outbox button[value=resend]');
+    await page.waitForSelector('.note.good');
+    await until('its mail is sent', async () => (await mail('of-1062')) === 'sent');
+    assert.match(await find('#1062'), /order-confirmation sent/);
+    return page;
+  },
+
   async 'dark and light: by the system, by choice, and remembered'() {
     const page = await open(browser, scene.url, { colorScheme: 'dark' });
     await logIn(page, VIEWER, '/webhooks');
@@ -207,6 +241,7 @@ async function test() {
   process.exitCode = failed ? 1 : 0;
 }
 
+let failed = true;
 try {
   await scene.start();
   await play(scene);
@@ -214,7 +249,8 @@ try {
   if (what === '--look') await look(browser, scene, folder);
   else if (what === '--screenshots') await screenshots(browser, scene, folder);
   else await test();
+  failed = Boolean(process.exitCode);
 } finally {
-  await browser?.close();
-  await scene.end();
+  await browser?.close().catch((error) => console.log(`  the browser did not end: ${error.message}`));
+  await scene.end({ failed });
 }

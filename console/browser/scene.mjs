@@ -14,6 +14,8 @@ const SECRET = randomBytes(24).toString('hex');
 export const OPERATOR = 'operator-token-of-this-run';
 export const VIEWER = 'viewer-token-of-this-run';
 const PATIENCE_MS = 30_000;
+// How long the services may take to end; a worker drains.
+const END_PATIENCE_MS = 20_000;
 
 // Asks until the answer is not false, at most so long.
 export async function until(what, ask, patience_ms = PATIENCE_MS, pause_ms = 50) {
@@ -104,7 +106,8 @@ export class Scene {
       env: { ...this.environment, ...settings }, stdio: ['ignore', 'ignore', 'pipe'],
     });
     child.stderr.pipe(createWriteStream(join(this.folder, `${name}.log`)));
-    child.ended = new Promise((resolve) => child.once('exit', resolve));
+    // A program that cannot be started never exits.
+    child.ended = new Promise((resolve) => child.once('exit', resolve).once('error', resolve));
     this.children.push(child);
   }
 
@@ -139,13 +142,20 @@ export class Scene {
     return answer.status;
   }
 
-  // Ends all of it and leaves nothing.
-  async end() {
+  // Ends all of it and leaves nothing, but for the logs where something failed. Each step by itself: what does not end, or
+  // was never there, keeps nothing else from its end.
+  async end({ failed = false } = {}) {
     for (const child of this.children) child.kill('SIGTERM');
+    const late = setTimeout(() => this.children.forEach((child) => child.kill('SIGKILL')), END_PATIENCE_MS);
     await Promise.all(this.children.map((child) => child.ended));
-    await this.management('DELETE', `vhosts/${this.name}`);
-    await run('psql', [this.admin, '-qc', `DROP DATABASE ${this.name} WITH (FORCE)`]);
-    rmSync(this.folder, { recursive: true });
+    clearTimeout(late);
+    const ended = await Promise.allSettled([
+      this.management('DELETE', `vhosts/${this.name}`),
+      run('psql', [this.admin, '-qc', `DROP DATABASE IF EXISTS ${this.name} WITH (FORCE)`], { timeout: END_PATIENCE_MS }),
+    ]);
+    for (const { reason } of ended.filter(({ status }) => status === 'rejected')) console.log(`  left behind: ${reason.message}`);
+    if (failed) console.log(`  the services' logs: ${this.folder}`);
+    else rmSync(this.folder, { recursive: true, force: true });
   }
 }
 

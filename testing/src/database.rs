@@ -2,7 +2,7 @@
 
 use deadpool_postgres::{Client, Pool};
 use secrecy::SecretString;
-use shared::db::{self, DatabaseConfig, migrate, webhook_payloads};
+use shared::db::{self, DatabaseConfig, indexes, migrate, webhook_payloads};
 use url::Url;
 use uuid::Uuid;
 
@@ -142,6 +142,7 @@ async fn template(admin: &Pool) -> String {
         client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
         let pool = pool(&url_of(&name));
         migrate::migrate(&pool).await.unwrap();
+        indexes::build(&pool).await.unwrap();
         pool.close();
         client
             .batch_execute(&format!("ALTER DATABASE {name} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false"))

@@ -118,6 +118,7 @@ impl Application {
         tasks.spawn(Arc::clone(&self.dispatcher).run(stop.clone()));
         tasks.spawn(backlog.run(pool.clone(), stop.clone()));
         tasks.spawn(maintenance::watch_leases(pool.clone(), self.config.dispatch.clone(), stop.clone()));
+        tasks.spawn(maintenance::keep_indexes(pool.clone(), stop.clone()));
         tasks.spawn(maintenance::keep_house(pool, self.config.retention.clone(), stop.clone()));
         let server = ops::serve(self.ops, Arc::new(self.registry), probe(links, Arc::clone(&self.pipeline)))
             .map_err(|source| WorkerError::Serve { source })?;
@@ -220,13 +221,17 @@ impl Tasks {
     }
 }
 
-/// Applies migrations and makes the first partitions, and nothing else.
+/// Applies migrations, makes the first partitions and builds indexes, and nothing else. Building waits for transactions that
+/// are open, and holds nobody up.
 ///
 /// # Errors
 /// When the configuration is mistaken or Postgres is away.
 pub async fn migrate_only(settings: &Settings) -> Result<Vec<String>, WorkerError> {
     let config = Config::load(&settings.config)?;
-    migrate(&db::pool(&database(settings, &config)?)?).await
+    let pool = db::pool(&database(settings, &config)?)?;
+    let applied = migrate(&pool).await?;
+    maintenance::build_indexes(&pool).await?;
+    Ok(applied)
 }
 
 async fn migrate(pool: &Pool) -> Result<Vec<String>, WorkerError> {

@@ -1,4 +1,4 @@
-//! What any worker does beside the queue: take up expired leases, keep partitions ready, purge.
+//! What any worker does beside the queue: take up expired leases, keep partitions ready, build indexes, purge.
 //!
 //! Every step is safe from any number of workers at once: rows are skipped when another has them,
 //! partitions are made and dropped under an advisory lock.
@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Pool};
 use shared::config::{DispatchConfig, RetentionConfig};
+use shared::db::indexes::{self, Built};
+use shared::db::migrate::MigrateError;
 use shared::db::retention::{self, Purge, days};
 use shared::db::{self, outbox, webhook_payloads};
 use shared::error_chain::error_chain;
@@ -18,6 +20,8 @@ const LEASE_INTERVAL: Duration = Duration::from_secs(1);
 const LEASES_WITHIN: Duration = Duration::from_secs(30);
 /// How long expired leases are left alone after a start, and after the database was away.
 const SETTLE_FIRST: Duration = Duration::from_secs(15);
+/// When building indexes is tried again.
+const INDEX_INTERVAL: Duration = Duration::from_secs(60);
 /// How often partitions are made and dropped, and old rows are deleted.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(3600);
 
@@ -72,6 +76,40 @@ pub(crate) async fn keep_house(pool: Pool, retention: RetentionConfig, stop: Can
         housekeeping(&pool, &retention).await;
         if !pause(HOUSEKEEPING_INTERVAL, &stop).await {
             return;
+        }
+    }
+}
+
+/// Builds indexes that are missing, and tries again until all are there or it is told to stop.
+pub(crate) async fn keep_indexes(pool: Pool, stop: CancellationToken) {
+    loop {
+        let built = tokio::select! {
+            built = build_indexes(&pool) => built,
+            () = stop.cancelled() => return,
+        };
+        // A task of the worker ends when the worker does.
+        let Err(error) = built else { return stop.cancelled().await };
+        tracing::warn!(error = error_chain(&error), "cannot build indexes; pages are slow until they are there");
+        if !pause(INDEX_INTERVAL, &stop).await {
+            return;
+        }
+    }
+}
+
+/// Builds indexes that are missing, or waits until another has.
+///
+/// # Errors
+/// When the database is away or a statement fails.
+pub(crate) async fn build_indexes(pool: &Pool) -> Result<(), MigrateError> {
+    loop {
+        match indexes::build(pool).await? {
+            Built::All(built) => {
+                for index in built {
+                    tracing::info!(index, "built an index");
+                }
+                return Ok(());
+            }
+            Built::ByAnother => tokio::time::sleep(LEASE_INTERVAL).await,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The figures: each in a file, each measured beside its limit.
 
+mod console;
 mod drain;
 mod effects;
 mod growth;
@@ -31,10 +32,12 @@ pub(crate) enum Group {
     Scale,
     /// ingest without its broker, beside a bare group commit.
     Spool,
+    /// The console's pages before a million webhooks.
+    Console,
 }
 
 /// Which figures are measured by which group, in the order in which they are measured.
-const FIGURES: [(&str, Group); 12] = [
+const FIGURES: [(&str, Group); 13] = [
     ("ingest_ratio", Group::Ingest),
     ("broker_ratio", Group::Ingest),
     ("memory", Group::Ingest),
@@ -47,6 +50,7 @@ const FIGURES: [(&str, Group); 12] = [
     ("memory", Group::Scale),
     ("spool", Group::Spool),
     ("growth", Group::Growth),
+    ("console_page_ms", Group::Console),
 ];
 
 /// Measures one figure, with those that come with it, or all.
@@ -73,6 +77,7 @@ pub(crate) async fn measure(run: &mut Run<'_>, name: Option<&str>) -> anyhow::Re
             Group::Growth => growth::measure(run).await?,
             Group::Scale => scale::measure(run).await?,
             Group::Spool => spool::measure(run).await?,
+            Group::Console => console::measure(run).await?,
         }
         run.results.save(run.settings)?;
     }

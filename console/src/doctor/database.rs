@@ -3,6 +3,7 @@
 use deadpool_postgres::Client;
 use deadpool_postgres::tokio_postgres::Error as DbError;
 use shared::config::Config;
+use shared::db::indexes;
 use shared::db::migrate::{self, SchemaStanding};
 use shared::db::server::{self, ServerFacts};
 use shared::db::webhook_payloads;
@@ -52,6 +53,7 @@ async fn ask(client: &Client, config: Option<&Config>, found: &mut Findings) -> 
         found.skip("partitions", "there is no schema yet");
     } else {
         partitions(client, found).await?;
+        built(client, found).await?;
     }
     vacuum(client, &facts, found).await
 }
@@ -152,6 +154,20 @@ async fn partitions(client: &Client, found: &mut Findings) -> Result<(), DbError
             let mend = "a worker makes them every hour, and when it needs one: start one, or look into its log";
             found.warn("partitions", format!("{} days have none, the first of them {first}", missing.len()), mend);
         }
+    }
+    Ok(())
+}
+
+/// Indexes that only make looking faster, which a worker builds beside its work.
+async fn built(client: &Client, found: &mut Findings) -> Result<(), DbError> {
+    let missing = indexes::missing(client).await?;
+    if missing.is_empty() {
+        found.ok("indexes", "all are built");
+    } else {
+        let mend = "a worker builds them when it starts, behind every transaction that is open: run `worker migrate`, and \
+                    end what holds it up (pg_stat_activity)";
+        let problem = format!("{} not built yet: pages are slow until they are", missing.join(", "));
+        found.warn("indexes", problem, mend);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::steering::Consent;
 /// What can be done with effects in the outbox.
 #[derive(Debug, Subcommand)]
 pub(crate) enum OutboxCommand {
-    /// List effects, the last planned first.
+    /// List effects, the last planned first; pending ones in the order in which they are due.
     Ls(ListArgs),
     /// Send effects now, in the same form and under the same key: some by their numbers, or many by a filter.
     ///

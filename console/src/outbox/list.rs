@@ -17,20 +17,16 @@ pub(crate) struct Page {
     next: Option<i64>,
 }
 
-/// Up to `limit` rows, the last planned first.
+/// Up to `limit` rows, the last planned first; what waits in the order in which it is due.
 ///
 /// # Errors
 /// When they cannot be read.
 pub(crate) async fn list(client: &Client, arguments: &ListArgs) -> anyhow::Result<Page> {
     let ListArgs { state, effect, limit, after } = arguments;
-    let one_more = i64::from(*limit) + 1;
-    let read = rows::page(client, state.show(), effect.as_deref(), *after, one_more).await;
-    let mut effects = read.context("cannot read the outbox")?;
-    let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
-    let goes_on = effects.len() > limit;
-    effects.truncate(limit);
-    let next = effects.last().filter(|_| goes_on).map(|row| row.id);
-    Ok(Page { effects, next })
+    let most = usize::try_from(*limit).unwrap_or(usize::MAX);
+    let page = rows::list(client, state.show(), effect.as_deref(), *after, most).await;
+    let rows::Page { rows, next } = page.context("cannot read the outbox")?;
+    Ok(Page { effects: rows, next })
 }
 
 impl Shown for Page {

@@ -48,6 +48,8 @@ enum NotFirst {
 /// Why one of many is not replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Refusal {
+    #[error("the run has done it already, with the options of that time; name another run, or none")]
+    Taken,
     #[error("its body is purged (retention.payload_days), so there is nothing to run")]
     Purged,
     #[error("its source is not in the configuration, so no route would take it")]
@@ -94,8 +96,18 @@ impl Run {
     ) -> anyhow::Result<Vec<Candidate>> {
         let stored: Vec<_> = page.iter().map(|row| (row.stored_on, &row.key)).collect();
         let sizes = webhook_payloads::sizes(client, &stored).await.context("cannot read the stored bodies")?;
+        // Of many, those that the run has done are not on the page.
+        let taken = match &page[..] {
+            [one] => replays::is_taken(client, &one.key, self.name.as_str()).await,
+            _many => Ok(false),
+        };
+        let taken = taken.context("cannot read what the run has done")?;
         let mut candidates = Vec::with_capacity(page.len());
         for row in page {
+            if taken {
+                report.refuse(&row.key, &Refusal::Taken);
+                continue;
+            }
             let source = self.sources.get_key_value(row.key.source.as_str());
             match (source, sizes.get(&row.key)) {
                 (None, _) => report.refuse(&row.key, &Refusal::UnknownSource),

@@ -22,6 +22,7 @@ use super::access::login;
 use super::access::tokens::{MadeUp, Tokens};
 use super::command::ConsoleArgs;
 use super::jobs::Jobs;
+use super::metrics::{self, Metrics};
 use super::monitor::{Feeds, Monitor};
 use super::problem::Problem;
 use super::state::Console;
@@ -49,6 +50,7 @@ pub(crate) struct Application {
     console: web::Data<Console>,
     listener: TcpListener,
     ops: TcpListener,
+    registry: Registry,
     made_up: Option<MadeUp>,
     watching: JoinHandle<()>,
     stop: CancellationToken,
@@ -66,6 +68,7 @@ impl Application {
             let (url, statement_timeout_ms) = (url.clone(), STATEMENT_TIMEOUT_MS);
             db::pool(&DatabaseConfig { url, connections, statement_timeout_ms, application })
         };
+        let own_pool = pool(1, "oncehook console probe")?;
         let job_pool = pool(JOB_CONNECTIONS, "oncehook console jobs")?;
         let pool = pool(DATABASE_CONNECTIONS, "oncehook console")?;
         let client = pool.get().await.context("cannot connect to Postgres (DATABASE_URL)")?;
@@ -82,11 +85,14 @@ impl Application {
             broker: connect::broker(settings, config.queue.heartbeat_s).ok(),
             topology: Topology::new(&config.queue),
             pool: pool.clone(),
+            own_pool,
         };
         let (monitor, jobs, stop) = (Monitor::default(), Jobs::default(), CancellationToken::new());
         let watching = tokio::spawn(monitor.clone().watch(feeds, stop.clone()));
         let (attempts, runtime) = (Attempts::default(), tokio::runtime::Handle::current());
         let providers = config.catalogue()?;
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
         let console = Console {
             pool,
             job_pool,
@@ -95,11 +101,13 @@ impl Application {
             settings: settings.clone(),
             tokens,
             attempts,
+            proxies: arguments.proxies(),
             monitor,
             jobs,
+            metrics,
             runtime,
         };
-        Ok(Self { console: web::Data::new(console), listener, ops, made_up, watching, stop })
+        Ok(Self { console: web::Data::new(console), listener, ops, registry, made_up, watching, stop })
     }
 
     /// Where it listens.
@@ -123,7 +131,7 @@ impl Application {
         let ops_address = self.ops.local_addr()?;
         tracing::info!(address = %self.address()?, %ops_address, "the console is listening");
         let probe = probe(self.console.monitor.clone());
-        let ops = ops::serve(self.ops, Arc::new(Registry::default()), probe).context("cannot serve the ops port")?;
+        let ops = ops::serve(self.ops, Arc::new(self.registry), probe).context("cannot serve the ops port")?;
         let console = self.console.clone();
         let server = serve(self.listener, self.console).context("cannot serve the pages")?;
         let (handle, ops_handle) = (server.handle(), ops.handle());
@@ -155,6 +163,7 @@ fn serve(listener: TcpListener, console: web::Data<Console>) -> std::io::Result<
                     .error_handler(|_broken, _request| Problem::Malformed("the form cannot be read".to_owned()).into()),
             )
             .wrap(middleware::from_fn(outward::guard))
+            .wrap(middleware::from_fn(metrics::measure))
             .configure(routes)
             .default_service(web::to(nothing_here))
     })
@@ -196,12 +205,12 @@ async fn nothing_here() -> Result<&'static str, Problem> {
     Err(Problem::NotFound)
 }
 
-/// Ready while Postgres answered the monitor's last look, by the connections that pages use.
+/// Ready while Postgres answers, however much there is to be counted.
 fn probe(monitor: Monitor) -> ops::Probe {
     Arc::new(move || {
-        Readiness::needing(match &monitor.known().rows {
-            Some(Ok(_rows)) => Vec::new(),
-            Some(Err(_why)) => vec!["the database does not answer"],
+        Readiness::needing(match monitor.known().is_alive {
+            Some(true) => Vec::new(),
+            Some(false) => vec!["the database does not answer"],
             None => vec!["the database has not answered yet"],
         })
     })

@@ -1,7 +1,7 @@
 //! The arguments of `oncehook console`, and how it is run.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,6 +38,10 @@ pub(crate) struct ConsoleArgs {
     /// A file that holds it.
     #[arg(long, env = "CONSOLE_VIEWER_TOKEN_FILE")]
     viewer_token_file: Option<PathBuf>,
+    /// The addresses of reverse proxies in front of the console, with commas: for whom they say to speak
+    /// (`X-Forwarded-For`) is who is counted for wrong tokens and named in the audit. Without it, that is the proxy.
+    #[arg(long, env = "CONSOLE_PROXIES", value_delimiter = ',', value_parser = proxy)]
+    proxies: Vec<Option<IpAddr>>,
     /// The workers' ops addresses, <http://host:9090>; several with commas. A name is asked for all of its addresses.
     #[arg(long, env = "WORKER_OPS_URL")]
     pub(super) worker_ops_url: Option<String>,
@@ -76,6 +80,11 @@ pub(crate) async fn run(
 }
 
 impl ConsoleArgs {
+    /// The proxies that are believed.
+    pub(super) fn proxies(&self) -> Vec<IpAddr> {
+        self.proxies.iter().copied().flatten().collect()
+    }
+
     /// The tokens that are configured.
     ///
     /// # Errors
@@ -85,6 +94,14 @@ impl ConsoleArgs {
             viewer: token("CONSOLE_VIEWER_TOKEN", self.viewer_token.as_ref(), self.viewer_token_file.as_ref())?,
             operator: token("CONSOLE_OPERATOR_TOKEN", self.operator_token.as_ref(), self.operator_token_file.as_ref())?,
         })
+    }
+}
+
+/// Reads a proxy's address; none from an empty text, as which Compose passes an unset variable on.
+fn proxy(text: &str) -> Result<Option<IpAddr>, String> {
+    match text.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_no_address| "give IP addresses, such as 172.18.0.5".to_owned()),
     }
 }
 

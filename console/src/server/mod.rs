@@ -15,6 +15,7 @@ mod application;
 mod assets;
 mod audit;
 mod jobs;
+mod metrics;
 mod monitor;
 mod outbox;
 mod outward;

@@ -1,5 +1,7 @@
 //! What all handlers share.
 
+use std::net::IpAddr;
+
 use actix_web::web::Data;
 use deadpool_postgres::{Client, Pool};
 use shared::config::Config;
@@ -8,6 +10,7 @@ use shared::provider::Catalogue;
 use super::access::attempts::Attempts;
 use super::access::tokens::Tokens;
 use super::jobs::Jobs;
+use super::metrics::Metrics;
 use super::monitor::Monitor;
 use super::problem::Problem;
 use crate::settings::Settings;
@@ -23,8 +26,11 @@ pub(crate) struct Console {
     pub(crate) settings: Settings,
     pub(crate) tokens: Tokens,
     pub(crate) attempts: Attempts,
+    /// Proxies that are believed when they say for whom they speak.
+    pub(crate) proxies: Vec<IpAddr>,
     pub(crate) monitor: Monitor,
     pub(crate) jobs: Jobs,
+    pub(crate) metrics: Metrics,
     /// What outlives a request runs here: a server's thread ends before its jobs have.
     pub(crate) runtime: tokio::runtime::Handle,
 }

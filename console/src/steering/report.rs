@@ -88,9 +88,12 @@ impl Report {
         self.overtaken += webhooks as u64;
     }
 
-    /// It ends here.
+    /// It ends here. Of several reasons, the first is why; the others came of it, and are told behind it.
     pub(crate) fn stop(&mut self, why: String) {
-        self.stopped = Some(why);
+        self.stopped = Some(match self.stopped.take() {
+            Some(first) => format!("{first}; then: {why}"),
+            None => why,
+        });
     }
 
     /// Whether it ended before it was through.
@@ -247,5 +250,7 @@ mod tests {
         assert_eq!(report.exit_code(), ExitCode::from(3));
         report.stop("the broker is away".to_owned());
         assert_eq!(report.exit_code(), ExitCode::FAILURE);
+        report.stop("the publisher ended badly".to_owned());
+        assert_eq!(report.stopped.as_deref(), Some("the broker is away; then: the publisher ended badly"));
     }
 }

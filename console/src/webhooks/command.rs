@@ -4,21 +4,28 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use shared::db::processed_webhooks::{Status, WebhookKey};
+use shared::config::Config;
+use shared::db::processed_webhooks::WebhookKey;
 use time::OffsetDateTime;
 
+use super::entry::Standing;
+use super::search::Wanted;
+use super::walk::{Behind, Sieve};
 use super::{list, show as story};
-use crate::connect;
 use crate::output::{Output, show};
 use crate::parked::list::After;
+use crate::replay::command::ReplayArgs;
 use crate::settings::Settings;
 use crate::steering::moment;
+use crate::{connect, replay};
 
 /// What can be asked about webhooks.
 #[derive(Debug, Subcommand)]
 pub(crate) enum WebhooksCommand {
-    /// List processed webhooks, the last processed first. What is parked: `oncehook parked ls`.
+    /// Find webhooks by an id, a key such as an order's number, a text of the body or a filter, the newest first.
     Ls(ListArgs),
+    /// Run processed webhooks again on purpose: `oncehook replay` by another name.
+    Replay(ReplayArgs),
     /// Tell all that is known of one: what became of it and when, its attempts, its effects, its headers and its body.
     Show {
         /// The source that sent it.
@@ -34,30 +41,47 @@ pub(crate) enum WebhooksCommand {
 /// The arguments of `webhooks ls`.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Those with one id; sources may share it.
-    #[arg(long, conflicts_with_all = ["since", "until", "after"])]
-    pub(super) id: Option<String>,
+    /// An id, or a key that the source takes out of bodies (sources.NAME.search_keys), such as an order's number: whole.
+    /// What is parked is found by any text of its body.
+    #[arg(conflicts_with_all = ["text", "after"])]
+    query: Option<String>,
+    /// Those whose body has this text, as it stands there. Bodies are read one by one: give a time or a source, too.
+    #[arg(long)]
+    text: Option<String>,
     /// Those of one source.
     #[arg(long, value_name = "NAME")]
-    pub(super) source: Option<String>,
+    source: Option<String>,
     /// Those of one topic.
     #[arg(long)]
-    pub(super) topic: Option<String>,
-    /// Those that were processed in one way.
+    topic: Option<String>,
+    /// Those that stand somewhere.
     #[arg(long, value_enum)]
-    pub(super) status: Option<Status>,
-    /// Those that were processed then or later: a time such as 2026-11-23T17:00:00Z, or how long ago, such as 2h.
+    status: Option<Standing>,
+    /// Those that arrived more than once.
+    #[arg(long)]
+    duplicated: bool,
+    /// Those that were processed or parked then or later: a time such as 2026-11-23T17:00:00Z, or how long ago, such as 2h.
     #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub(super) since: Option<OffsetDateTime>,
-    /// Those that were processed before.
+    since: Option<OffsetDateTime>,
+    /// Those that were processed or parked before.
     #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub(super) until: Option<OffsetDateTime>,
+    until: Option<OffsetDateTime>,
     /// The most webhooks on a page.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub(super) limit: u32,
+    limit: u32,
     /// The next page: what the one before said.
     #[arg(long)]
-    pub(super) after: Option<After>,
+    after: Option<After>,
+}
+
+impl ListArgs {
+    /// What is looked for, and how many of it.
+    fn wanted(self) -> (Wanted, usize) {
+        let Self { query, text, source, topic, status, duplicated, since, until, limit, after } = self;
+        let sieve = Sieve { source, topic, status, duplicated, parked: false, since, until, text };
+        let behind = after.map(|After(cursor)| Behind { at: cursor.parked_at, key: cursor.key });
+        (Wanted { query, sieve, behind }, usize::try_from(limit).unwrap_or(usize::MAX))
+    }
 }
 
 /// Runs a command and prints its result.
@@ -67,10 +91,15 @@ pub(crate) async fn run(
     output: Output,
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
-    let client = connect::database(settings).await?;
     match command {
-        WebhooksCommand::Ls(arguments) => show(&list::list(&client, &arguments).await?, output, out)?,
+        WebhooksCommand::Ls(arguments) => {
+            let (config, client) = (Config::load(&settings.config)?, connect::database(settings).await?);
+            let (wanted, limit) = arguments.wanted();
+            show(&list::list(&client, &config, &wanted, limit).await?, output, out)?;
+        }
+        WebhooksCommand::Replay(arguments) => return replay::command::run(arguments, settings, output, out).await,
         WebhooksCommand::Show { source, id, raw } => {
+            let client = connect::database(settings).await?;
             let key = WebhookKey { source, webhook_id: id };
             if raw {
                 out.write_all(&story::raw(&client, &key).await?)?;

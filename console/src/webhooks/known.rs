@@ -1,4 +1,4 @@
-//! What the database knows of one webhook: read once, for the terminal and for the pages alike.
+//! What the database knows of one webhook, and what the provider sent: for the terminal and for the pages alike.
 
 use deadpool_postgres::Client;
 use deadpool_postgres::tokio_postgres::Error;
@@ -7,6 +7,7 @@ use shared::db::parked_webhooks::rows::{self as parked, ParkedRow};
 use shared::db::processed_webhooks::WebhookKey;
 use shared::db::processed_webhooks::search::{self, FoundRow};
 use shared::db::webhook_failures::{self, FailureRow};
+use shared::db::{Content, webhook_payloads};
 
 /// What the tables say of a webhook.
 #[derive(Debug)]
@@ -37,5 +38,26 @@ impl Known {
         let ids: Vec<&str> = ids.map(|key| key.webhook_id.as_str()).collect();
         let effects = outbox::of_webhooks(client, &key.source, &ids).await?;
         Ok(Some(Self { processed, parked, failures, replays, effects }))
+    }
+
+    /// What the provider sent, from wherever it is kept: where it was stored when it was processed, or else where it was
+    /// parked. `None` when it is purged, or on the retry ladder, where only the queue has it.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub(crate) async fn content(&self, client: &Client, key: &WebhookKey) -> Result<Option<Content>, Error> {
+        if let Some(row) = &self.processed
+            && let Some(content) = webhook_payloads::read(client, row.stored_on, key).await?
+        {
+            return Ok(Some(content));
+        }
+        // What was parked and processed meanwhile may have come with another body, and is emptied in the end.
+        let is_it = |row: &&ParkedRow| {
+            !row.is_purged && self.processed.as_ref().is_none_or(|processed| processed.body_sha256 == row.body_sha256)
+        };
+        match self.parked.as_ref().filter(is_it) {
+            Some(_row) => parked::content(client, key).await,
+            None => Ok(None),
+        }
     }
 }

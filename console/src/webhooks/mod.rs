@@ -1,10 +1,13 @@
-//! `oncehook webhooks`: finds webhooks, and tells the story of one.
+//! `oncehook webhooks`: finds webhooks, and tells the story of one; what it finds, the console's pages show.
 //!
 //! [`command`] holds the arguments and prints; the other modules return what they found, and print nothing.
 //! Not promised: what is still on its way (in a queue, in a spool) and has not failed yet is not in the database, and is
 //! not found.
 
 pub(crate) mod command;
+pub(crate) mod entry;
+pub(crate) mod search;
+pub(crate) mod walk;
 
 mod known;
 mod list;
@@ -12,4 +15,4 @@ mod show;
 mod timeline;
 
 pub(crate) use known::Known;
-pub(crate) use timeline::again;
+pub(crate) use timeline::{Moment, again, timeline};

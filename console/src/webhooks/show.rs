@@ -6,15 +6,12 @@ use anyhow::Context;
 use deadpool_postgres::Client;
 use serde::Serialize;
 use shared::db::outbox::rows::OutboxRow;
-use shared::db::parked_webhooks::rows as parked;
 use shared::db::processed_webhooks::WebhookKey;
-use shared::db::processed_webhooks::search::FoundRow;
 use shared::db::webhook_failures::FailureRow;
-use shared::db::{Content, webhook_payloads};
 use time::format_description::well_known::Rfc3339;
 
 use super::Known;
-use super::timeline::{Event, timeline};
+use super::timeline::{Moment, timeline};
 use crate::output::{Shown, printable, table};
 use crate::parked::body::{ShownBody, masked};
 
@@ -40,7 +37,7 @@ pub(crate) struct Details {
     /// Every failed attempt that is on record.
     failures: Vec<FailureRow>,
     effects: Vec<OutboxRow>,
-    timeline: Vec<Event>,
+    timeline: Vec<Moment>,
     /// `null` when it is purged, or on the retry ladder, where only the queue has it.
     body: Option<ShownBody>,
 }
@@ -51,7 +48,7 @@ pub(crate) struct Details {
 /// When nothing is.
 pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result<Details> {
     let known = known(client, key).await?;
-    let content = content(client, key, known.processed.as_ref()).await?;
+    let content = known.content(client, key).await.context("cannot read the body")?;
     let timeline = timeline(&known);
     let status = status(&known).to_owned();
     let Known { processed, parked, failures, effects, .. } = known;
@@ -84,7 +81,7 @@ pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result
 /// When it is not there.
 pub(crate) async fn raw(client: &Client, key: &WebhookKey) -> anyhow::Result<Vec<u8>> {
     let known = known(client, key).await?;
-    let content = content(client, key, known.processed.as_ref()).await?;
+    let content = known.content(client, key).await.context("cannot read the body")?;
     let content = content.context("its body is not there: it is purged, or the webhook waits in a retry queue")?;
     Ok(content.body)
 }
@@ -95,14 +92,6 @@ async fn known(client: &Client, key: &WebhookKey) -> anyhow::Result<Known> {
         let WebhookKey { source, webhook_id } = key;
         format!("nothing is known of a webhook {webhook_id} of source {source}: it may be purged, or still on its way")
     })
-}
-
-async fn content(client: &Client, key: &WebhookKey, processed: Option<&FoundRow>) -> anyhow::Result<Option<Content>> {
-    let content = match processed {
-        Some(row) => webhook_payloads::read(client, row.stored_on, key).await,
-        None => parked::content(client, key).await,
-    };
-    content.context("cannot read the body")
 }
 
 fn status(known: &Known) -> &'static str {
@@ -129,7 +118,7 @@ impl Shown for Details {
         facts.extend(self.content_type.iter().map(|kind| ("content type", kind.clone())));
         let mut text: String =
             facts.into_iter().map(|(what, fact)| format!("{what:<18}{}\n", printable(&fact))).collect();
-        let row = |event: &Event| [time(event.at), printable(&event.what)];
+        let row = |event: &Moment| [time(event.at), printable(&event.what)];
         text += &format!("\n{}", table(["WHEN", "WHAT"], self.timeline.iter().map(row)));
         if !self.effects.is_empty() {
             let row = |row: &OutboxRow| {

@@ -1,16 +1,21 @@
-//! The life of a webhook, in the order in which it happened.
+//! The life of a webhook, in the order in which it happened: told alike on its page, by the API and in the terminal.
 
 use serde::Serialize;
+use shared::db::parked_webhooks::rows::{ParkState, ParkedRow};
+use shared::db::processed_webhooks::search::FoundRow;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::Known;
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Event {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Moment {
     #[serde(with = "time::serde::rfc3339")]
-    pub(super) at: OffsetDateTime,
-    pub(super) what: String,
+    pub(crate) at: OffsetDateTime,
+    pub(crate) what: String,
+    /// `good`, `warn`, `bad` or empty.
+    pub(crate) tone: &'static str,
 }
 
 /// How often a webhook came after the first time.
@@ -22,40 +27,76 @@ pub(crate) fn again(duplicates: &i32) -> String {
 }
 
 /// All that happened, the first first. Of duplicates only the last has left its time.
-pub(crate) fn timeline(known: &Known) -> Vec<Event> {
-    let mut events = Vec::new();
-    let mut add = |at, what: String| events.push(Event { at, what });
-    if let Some(row) = &known.processed {
-        add(row.received_at, "received".to_owned());
-        add(row.processed_at, format!("processed: {}", row.status.as_str()));
+pub(crate) fn timeline(known: &Known) -> Vec<Moment> {
+    let Known { processed, parked, failures, replays, effects } = known;
+    let mut life = Life(Vec::new());
+    for failure in failures {
+        let fate = if failure.outcome == "park" { "parked" } else { "to be tried again" };
+        let what = format!("attempt {} failed, {fate}: {}", failure.attempt + 1, failure.error);
+        life.add(failure.occurred_at, what, "bad");
+    }
+    if let Some(row) = parked {
+        life.park(row, processed.as_ref());
+    }
+    if let Some(row) = processed {
+        life.process(row);
+    }
+    for row in replays {
+        let run = row.replay.as_ref().map_or("", |(_of, run)| run);
+        life.add(row.processed_at, format!("replayed in the run {run}: {}", row.status.as_str()), "");
+    }
+    for row in effects {
+        life.add(row.created_at, format!("{} planned", row.effect), "");
+        if let Some(at) = row.settled_at {
+            let why = row.last_error.as_ref().filter(|_| row.state == "failed");
+            let why = why.map(|error| format!(": {error}")).unwrap_or_default();
+            let tone = if row.state == "sent" { "good" } else { "warn" };
+            life.add(at, format!("{} {}{why}", row.effect, row.state), tone);
+        }
+    }
+    life.0.sort_by_key(|moment| moment.at);
+    life.0
+}
+
+struct Life(Vec<Moment>);
+
+impl Life {
+    fn add(&mut self, at: OffsetDateTime, what: String, tone: &'static str) {
+        self.0.push(Moment { at, what, tone });
+    }
+
+    fn receive(&mut self, at: OffsetDateTime) {
+        self.add(at, "received and answered 2xx".to_owned(), "");
+    }
+
+    fn process(&mut self, row: &FoundRow) {
+        self.receive(row.received_at);
+        self.add(row.processed_at, format!("processed: {}", row.status.as_str()), "good");
         if let Some(at) = row.last_duplicate_at {
-            add(at, format!("arrived {}, {} with another body", again(&row.duplicates), row.changed_bodies));
+            let changed = match row.changed_bodies {
+                0 => String::new(),
+                changed => format!(", {changed} with another body"),
+            };
+            self.add(at, format!("arrived {}{changed}; counted, not repeated", again(&row.duplicates)), "");
         }
     }
-    if let Some(row) = &known.parked {
-        if known.processed.as_ref().is_none_or(|processed| processed.received_at != row.received_at) {
-            add(row.received_at, "received".to_owned());
+
+    fn park(&mut self, row: &ParkedRow, processed: Option<&FoundRow>) {
+        // What was processed at last may be another copy than the one that was parked.
+        if processed.is_none_or(|processed| processed.received_at != row.received_at) {
+            self.receive(row.received_at);
         }
-        add(row.parked_at, format!("parked: {}", row.reason));
-        row.redriven_at.iter().for_each(|at| add(*at, "redriven: put back on the queue".to_owned()));
-        if row.changed_at != row.parked_at {
-            add(row.changed_at, row.state.as_str().to_owned());
+        self.add(row.parked_at, format!("parked: {}", row.reason), "warn");
+        if let Some(at) = row.redriven_at {
+            self.add(at, "redriven: put back on the queue".to_owned(), "");
+        }
+        match row.state {
+            ParkState::Discarded => {
+                let why = row.discarded_because.as_deref().unwrap_or_default();
+                self.add(row.changed_at, format!("discarded: {why}"), "warn");
+            }
+            ParkState::Resolved => self.add(row.changed_at, "resolved: it waits for nobody any more".to_owned(), ""),
+            ParkState::Parked | ParkState::Redriving => {}
         }
     }
-    for failure in &known.failures {
-        add(
-            failure.occurred_at,
-            format!("attempt {} failed ({}): {}", failure.attempt + 1, failure.outcome, failure.error),
-        );
-    }
-    for effect in &known.effects {
-        add(effect.created_at, format!("effect {} planned", effect.effect));
-        effect.settled_at.iter().for_each(|at| add(*at, format!("effect {} {}", effect.effect, effect.state)));
-    }
-    for replay in &known.replays {
-        let run = replay.replay.as_ref().map_or("", |(_, run)| run);
-        add(replay.processed_at, format!("replayed in run {run}: {}", replay.status.as_str()));
-    }
-    events.sort_by_key(|event| event.at);
-    events
 }

@@ -81,6 +81,7 @@ async fn what_is_broken_is_named_with_how_to_mend_it() {
         stack.publish(&crate::scene::orders(&stack, 1).remove(0)).await;
         stack.database.execute("DELETE FROM oncehook_migrations WHERE version = 2").await;
         stack.database.execute("INSERT INTO oncehook_migrations VALUES (9000, 'of_tomorrow', 'now', '1')").await;
+        stack.database.execute("DROP INDEX outbox_ambiguous").await;
         let third_day = "to_char((now() AT TIME ZONE 'UTC')::date + 3, 'YYYYMMDD')";
         let drop = format!("DO $$ BEGIN EXECUTE 'DROP TABLE webhook_payloads_' || {third_day}; END $$");
         stack.database.execute(&drop).await;
@@ -105,6 +106,7 @@ async fn what_is_broken_is_named_with_how_to_mend_it() {
         assert_told(&found, "database", "failure", "not applied: V2__steering");
         assert_told(&found, "database", "warning", "V9000__of_tomorrow");
         assert_told(&found, "database", "warning", "1 days have none");
+        assert_told(&found, "database", "warning", "outbox_ambiguous not built yet");
         assert_told(&found, "mail", "failure", "SMTP_URL");
         assert_told(&found, "calls", "failure", "TLS with");
         assert_told(&found, "calls", "failure", "leads into a private network only");

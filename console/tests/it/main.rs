@@ -19,6 +19,8 @@ mod queues;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod receiver;
 #[cfg(test)]
 mod replay;

@@ -52,9 +52,13 @@ async fn a_replay_after_a_mapping_was_mended_fills_in_what_is_missing() {
         let linked = "replay_of = 'w1' AND replay_run = 'mended-map' AND webhook_id = '↻mended-map:w1'";
         number(&stack, &format!("SELECT count(*) FROM processed_webhooks WHERE {linked}"), 1).await;
 
-        // The same run again is a duplicate; another run finds nothing missing.
-        assert!(oncehook(&stack, &["replay", "shopify", "w1", "--run", "mended-map"]).await.status.success());
-        number(&stack, &format!("SELECT duplicates::int8 FROM processed_webhooks WHERE {linked}"), 1).await;
+        // The same run again has done it; another run finds nothing missing.
+        for mode in [&[][..], &["--resend"]] {
+            let again = [&["webhooks", "replay", "shopify", "w1", "--run", "mended-map"], mode].concat();
+            let refused = oncehook(&stack, &again).await;
+            assert_eq!(refused.status.code(), Some(3));
+            assert!(text(&refused.stdout).contains("the run has done it already"), "{refused:?}");
+        }
         assert!(oncehook(&stack, &["replay", "shopify", "w1"]).await.status.success());
         processed(&stack, 3).await;
         mails(&stack, 1).await;

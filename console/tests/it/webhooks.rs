@@ -33,14 +33,14 @@ async fn the_story_of_a_webhook_is_told_from_receipt_to_mail() {
         let events = story["timeline"].as_array().unwrap();
         let told = |what: &str| events.iter().position(|event| event["what"].as_str().unwrap().starts_with(what));
         assert!(told("received").unwrap() < told("processed: completed").unwrap(), "{events:?}");
-        assert!(told("effect order-confirmation planned").unwrap() < told("effect order-confirmation sent").unwrap());
-        assert!(told("arrived again once, 0 with another body").is_some(), "{events:?}");
+        assert!(told("order-confirmation planned").unwrap() < told("order-confirmation sent").unwrap());
+        assert!(told("arrived again once; counted, not repeated").is_some(), "{events:?}");
         let raw = oncehook(&stack, &["webhooks", "show", "shopify", "w1", "--raw"]).await;
         assert_eq!(raw.stdout, orders[0].body, "byte for byte");
         let page = text(&oncehook(&stack, &["webhooks", "show", "shopify", "w1"]).await.stdout);
         assert_eq!(story["trace_id"], "0af7651916cd43dd8448eb211c80319c");
         assert!(page.contains("trace             0af7651916cd43dd8448eb211c80319c"), "{page}");
-        assert!(page.contains("effect order-confirmation sent") && page.contains("\"line_items\": ["), "{page}");
+        assert!(page.contains("order-confirmation sent") && page.contains("\"line_items\": ["), "{page}");
 
         let sources = json(&stack, &["sources"]).await;
         let shopify =
@@ -107,10 +107,63 @@ async fn pages_follow_each_other_without_gap_or_repetition() {
 
         let of_time = json(&stack, &["webhooks", "ls", "--since", "100s", "--until", "10s", "--limit", "1000"]).await;
         assert!((890..=910).contains(&ids(&of_time).len()), "{}", ids(&of_time).len());
-        let by_id = json(&stack, &["webhooks", "ls", "--id", "w/9"]).await;
+        let by_id = json(&stack, &["webhooks", "ls", "w/9"]).await;
         assert_eq!(by_id["webhooks"][0]["source"], "github");
         let none = text(&oncehook(&stack, &["webhooks", "ls", "--source", "nobody"]).await.stdout);
-        assert!(none.contains("no such webhook was processed"), "{none}");
+        assert!(none.contains("no such webhook was processed or parked"), "{none}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_order_is_found_by_its_number_its_customer_and_any_text_of_its_body() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let orders = orders(&stack, 3);
+        for order in &orders[..2] {
+            stack.publish(order).await;
+        }
+        let worker = Worker::start(&stack).await;
+        processed(&stack, 2).await;
+        worker.stop().await;
+        park(&stack, &orders[2..], ParkReason::UnknownSku).await;
+        let found = async |arguments: &[&str]| {
+            let page = json(&stack, &[&["webhooks", "ls"], arguments].concat()).await;
+            let webhooks = page["webhooks"].as_array().unwrap().iter();
+            webhooks.map(|webhook| webhook["webhook_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let customer = format!("Order-2@{}", stack.mail_domain);
+        for query in [vec!["#2"], vec![&customer], vec!["--text", "order-2@"], vec!["w2"]] {
+            assert_eq!(found(&query).await, ["w2"], "{query:?}");
+        }
+        assert_eq!(found(&["#3"]).await, ["w3"], "parked, and found by its body");
+        assert_eq!(found(&["--text", "order-", "--status", "completed"]).await.len(), 2);
+        assert_eq!(found(&["--status", "parked"]).await, ["w3"]);
+        assert_eq!(found(&["#2", "--status", "parked"]).await, Vec::<String>::new());
+        let short = oncehook(&stack, &["webhooks", "ls", "--text", "#2"]).await;
+        assert!(text(&short.stderr).contains("a text of at least 3 bytes"), "{short:?}");
+    })
+    .await;
+}
+
+/// A body that was parked is what the webhook came with, also after what was stored of it has gone.
+#[tokio::test]
+async fn a_body_is_shown_from_wherever_it_is_kept() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        let order = orders(&stack, 1).remove(0);
+        park(&stack, std::slice::from_ref(&order), ParkReason::UnknownSku).await;
+        stack.publish(&order).await;
+        let worker = Worker::start(&stack).await;
+        processed(&stack, 1).await;
+        worker.stop().await;
+        stack.database.execute("TRUNCATE webhook_payloads").await;
+        let raw = oncehook(&stack, &["webhooks", "show", "shopify", "w1", "--raw"]).await;
+        assert_eq!(raw.stdout, order.body);
+        // Another body that was parked under its id is not its own.
+        stack.database.execute("UPDATE parked_webhooks SET body_sha256 = sha256('another')").await;
+        let none = oncehook(&stack, &["webhooks", "show", "shopify", "w1", "--raw"]).await;
+        assert!(text(&none.stderr).contains("its body is not there"), "{none:?}");
     })
     .await;
 }

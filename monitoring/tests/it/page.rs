@@ -11,7 +11,7 @@ use crate::shop::{Otherwise, Shop};
 
 const INTRODUCTION: &str = "# Metrics
 
-Made from what ingest and a worker say on their ops ports (`/metrics`, OpenMetrics), by a test that sends them webhooks:
+Made from what ingest, a worker and the console say on their ops ports (`/metrics`, OpenMetrics), by a test that sends them webhooks:
 `UPDATE_GENERATED=1 cargo nextest run -p monitoring page` writes it anew. Names follow Prometheus' habits (base units,
 `_total`) and OpenTelemetry's messaging conventions. Labels come from closed sets, never from ids. Durations are histograms:
 `_bucket`, `_sum`, `_count`.
@@ -41,8 +41,10 @@ async fn every_metric_is_on_the_page_and_the_page_has_no_other() {
         })
         .await;
         let (ingest, worker) = (shop.metrics(shop.ingest_ops_port).await, shop.metrics(shop.worker_ops_port).await);
+        let console = shop.console_metrics().await;
         shop.close().await;
-        let made = format!("{INTRODUCTION}\n## ingest\n\n{}\n## worker\n\n{}", table(&ingest), table(&worker));
+        let [ingest, worker, console] = [ingest, worker, console].map(|metrics| table(&metrics));
+        let made = format!("{INTRODUCTION}\n## ingest\n\n{ingest}\n## worker\n\n{worker}\n## console\n\n{console}");
         let file = root().join("docs/metrics.md");
         if std::env::var_os("UPDATE_GENERATED").is_some() {
             std::fs::write(&file, &made).unwrap();
@@ -58,7 +60,7 @@ async fn every_metric_is_on_the_page_and_the_page_has_no_other() {
 fn every_name_in_the_code_is_on_the_page() {
     let page = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
     let mut names = BTreeSet::new();
-    for folder in ["ingest/src", "worker/src", "shared/src"] {
+    for folder in ["ingest/src", "worker/src", "shared/src", "console/src/server/metrics.rs"] {
         names_in(&root().join(folder), &mut names);
     }
     assert!(names.len() > 50, "{names:?}");
@@ -79,7 +81,7 @@ fn names_in(path: &Path, names: &mut BTreeSet<String>) {
     if text.contains("prometheus_client") {
         let texts = text.split('"').skip(1).step_by(2);
         let is_name = |text: &&str| text.contains('_') && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        let prefixes = ["webhook_", "worker_", "inventory_", "messaging_", "oncehook_"];
+        let prefixes = ["webhook_", "worker_", "inventory_", "messaging_", "oncehook_", "console_", "http_"];
         let found = texts.filter(is_name).filter(|text| prefixes.iter().any(|prefix| text.starts_with(prefix)));
         names.extend(found.map(str::to_owned));
     }

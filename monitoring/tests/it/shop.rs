@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::Parser as _;
 use secrecy::SecretString;
 use shared::provider::Catalogue;
 use shared::verification::{Outgoing, Signer};
@@ -118,6 +119,33 @@ impl<'s> Shop<'s> {
     pub(crate) async fn metrics(&self, ops_port: u16) -> String {
         let url = format!("http://127.0.0.1:{ops_port}/metrics");
         self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// What a console says of itself that was asked for a page.
+    pub(crate) async fn console_metrics(&self) -> String {
+        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (address, ops) = (free(), free());
+        let arguments = [
+            ("--listen", address.to_string()),
+            ("--ops-listen", ops.to_string()),
+            ("--operator-token", "a-token-of-this-test-alone".to_owned()),
+            ("--config", self.config.display().to_string()),
+            ("--database-url", self.stack.database.url.clone()),
+            ("--amqp-url", setting("AMQP_URL")),
+        ];
+        let arguments = arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
+        let command = ["oncehook".to_owned(), "console".to_owned()].into_iter().chain(arguments);
+        let cli = console::Cli::try_parse_from(command).unwrap();
+        let page = format!("http://{address}/login");
+        let asked = async {
+            until("the console answers", || async { self.client.get(&page).send().await.ok() }).await;
+            self.metrics(ops.port()).await
+        };
+        let mut nowhere = std::io::sink();
+        tokio::select! {
+            ended = console::run(cli, &mut nowhere) => panic!("the console ended: {ended:?}"),
+            metrics = asked => metrics,
+        }
     }
 
     /// Stops the worker.

@@ -107,7 +107,9 @@ pub async fn page(client: &Client, before: Option<i64>, limit: i64) -> Result<Ve
 }
 
 impl Outcome {
-    fn as_str(self) -> &'static str {
+    /// As the column says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Refused => "refused",

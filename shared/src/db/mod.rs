@@ -7,6 +7,7 @@
 pub mod console_audit;
 pub mod console_sessions;
 pub mod console_tokens;
+pub mod indexes;
 pub mod inventory;
 pub mod inventory_ledger;
 pub mod migrate;

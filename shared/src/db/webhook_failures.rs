@@ -20,7 +20,7 @@ const LIST: &str = "
 const RETRYING: &str = "
     SELECT source, webhook_id, max(attempt) + 1 AS attempts, max(occurred_at) AS last_failed_at
     FROM (SELECT source, webhook_id, attempt, occurred_at FROM webhook_failures
-          WHERE occurred_at > now() - interval '12 hours' ORDER BY occurred_at DESC LIMIT 5000) AS failed
+          WHERE occurred_at > now() - interval '12 hours' ORDER BY occurred_at DESC LIMIT 2000) AS failed
     WHERE NOT EXISTS (SELECT FROM processed_webhooks AS processed
                       WHERE processed.source = failed.source AND processed.webhook_id = failed.webhook_id)
       AND NOT EXISTS (SELECT FROM parked_webhooks AS parked
@@ -111,7 +111,7 @@ pub struct RetryingRow {
     pub last_failed_at: OffsetDateTime,
 }
 
-/// Webhooks on the retry ladder, as far as the last five thousand failures tell; the last to fail first.
+/// Webhooks on the retry ladder, as far as the last two thousand failures tell; the last to fail first.
 ///
 /// # Errors
 /// When the statement fails.

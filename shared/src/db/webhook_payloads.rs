@@ -37,11 +37,13 @@ const READ: &str = "
     SELECT content_type, headers, body, trace_id FROM webhook_payloads
     WHERE stored_on = $1 AND source = $2 AND webhook_id = $3";
 
-/// Byte by byte, one day at a time: no index helps.
+/// Byte by byte: no index helps.
 const CONTAINING: &str = "
-    SELECT source, webhook_id FROM webhook_payloads
-    WHERE stored_on = $1 AND ($2::text IS NULL OR source = $2) AND position($3::bytea IN body) > 0
-    LIMIT $4";
+    SELECT source, webhook_id
+    FROM webhook_payloads
+    JOIN unnest($1::date[], $2::text[], $3::text[]) AS wanted (stored_on, source, webhook_id)
+        USING (stored_on, source, webhook_id)
+    WHERE position($4::bytea IN body) > 0";
 
 const MISSING_DAYS: &str = "
     SELECT day::date AS day
@@ -104,19 +106,16 @@ pub async fn read(client: &Client, day: Date, key: &WebhookKey) -> Result<Option
     row.as_ref().map(Content::read).transpose()
 }
 
-/// The webhooks of one day whose body contains a text, at most `limit`. Reads every body of that day: give the
-/// transaction a `statement_timeout`.
+/// Those of these webhooks, with the days they were stored on, whose body contains a text. Reads every one of the bodies.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn containing(
-    transaction: &Transaction<'_>,
-    day: Date,
-    source: Option<&str>,
-    text: &str,
-    limit: i64,
-) -> Result<Vec<WebhookKey>, Error> {
-    let rows = transaction.query(CONTAINING, &[&day, &source, &text.as_bytes(), &limit]).await?;
+pub async fn containing(client: &Client, stored: &[(Date, WebhookKey)], text: &str) -> Result<Vec<WebhookKey>, Error> {
+    let days: Vec<Date> = stored.iter().map(|(day, _)| *day).collect();
+    let sources: Vec<&str> = stored.iter().map(|(_, key)| key.source.as_str()).collect();
+    let ids: Vec<&str> = stored.iter().map(|(_, key)| key.webhook_id.as_str()).collect();
+    let statement = client.prepare_cached(CONTAINING).await?;
+    let rows = client.query(&statement, &[&days, &sources, &ids, &text.as_bytes()]).await?;
     rows.iter().map(processed_webhooks::key).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Migrations, partitions, retention and the table constraints.
 
+use shared::db::indexes::{self, Built};
 use shared::db::processed_webhooks::{Hold, WebhookKey};
 use shared::db::{inventory, migrate, outbox, parked_webhooks, processed_webhooks, webhook_failures, webhook_payloads};
 use testing::orders::Order;
@@ -43,6 +44,37 @@ async fn the_command_migrates_and_a_second_time_finds_nothing_to_do() {
         let applied = database.number("SELECT count(*) FROM oncehook_migrations").await;
         assert_eq!(usize::try_from(applied).unwrap(), migrations_in_the_checkout());
         database.drop().await;
+    })
+    .await;
+}
+
+/// Whoever writes goes on, also behind whoever holds the table; the builder alone waits.
+#[tokio::test]
+async fn indexes_are_built_beside_open_transactions_and_hold_nobody_up() {
+    run(async |stack| {
+        stack.database.execute("DROP INDEX outbox_ambiguous; CREATE INDEX outbox_attention ON outbox (id)").await;
+        // As a build that was cut off leaves it.
+        stack
+            .database
+            .execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'outbox_by_state'::regclass")
+            .await;
+        let mut holder = stack.database.client().await;
+        let transaction = holder.transaction().await.unwrap();
+        let plan = "INSERT INTO outbox (dedupe_key, effect, kind, intent) VALUES ($1, 'mail', 'email', '{}')";
+        transaction.execute(plan, &[&"held"]).await.unwrap();
+        let pool = stack.database.pool.clone();
+        let building = tokio::spawn(async move { indexes::build(&pool).await.unwrap() });
+        until("the builder waits", || async { (stack.database.sessions_waiting_for_a_lock().await > 0).then_some(()) })
+            .await;
+        let other = stack.database.client().await;
+        other.execute(plan, &[&"meanwhile"]).await.unwrap();
+        assert_eq!(indexes::build(&stack.database.pool).await.unwrap(), Built::ByAnother);
+        transaction.commit().await.unwrap();
+        assert_eq!(building.await.unwrap(), Built::All(vec!["outbox_by_state", "outbox_ambiguous"]));
+        assert_eq!(indexes::missing(&other).await.unwrap(), Vec::<&str>::new());
+        assert_eq!(indexes::build(&stack.database.pool).await.unwrap(), Built::All(Vec::new()));
+        let old = "SELECT count(*) FROM pg_class WHERE relname IN ('outbox_attention', 'parked_webhooks_open')";
+        assert_eq!(stack.database.number(old).await, 0);
     })
     .await;
 }

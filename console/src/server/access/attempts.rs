@@ -55,6 +55,11 @@ impl Attempts {
         self.with(Instant::now(), |window| !std::mem::replace(&mut window.count(address).is_told, true))
     }
 
+    /// What [`Attempts::is_first_told`] was asked for could not be done: the next one is the first.
+    pub(crate) fn was_not_told(&self, address: IpAddr) {
+        self.with(Instant::now(), |window| window.count(address).is_told = false);
+    }
+
     fn with<T>(&self, now: Instant, act: impl FnOnce(&mut Window) -> T) -> T {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if window.began.is_none_or(|began| now.duration_since(began) >= WINDOW) {
@@ -86,6 +91,8 @@ mod tests {
         }
         assert!(!attempts.may_try(guesser) && !attempts.wrong(guesser));
         assert!(attempts.is_first_told(guesser) && !attempts.is_first_told(guesser));
+        attempts.was_not_told(guesser);
+        assert!(attempts.is_first_told(guesser), "it could not be written down");
         assert!(attempts.may_try(other));
         assert!(attempts.with(Instant::now() + WINDOW, |window| window.count(guesser).wrong < MAX_OF_ONE));
     }

@@ -84,9 +84,11 @@ impl Caller {
         let peer = peer(&request);
         if let Some(token) = bearer(request.headers()) {
             if !console.attempts.may_try(peer) {
+                console.metrics.too_many_tokens();
                 return Err(Problem::TooManyAttempts);
             }
             let Some(role) = console.tokens.role(token) else {
+                console.metrics.wrong_token();
                 let may_try = console.attempts.wrong(peer);
                 return Err(if may_try { Problem::Unauthenticated } else { Problem::TooManyAttempts });
             };
@@ -120,9 +122,24 @@ pub(crate) fn cookie(request: &HttpRequest) -> Option<String> {
     cookies.find(|(name, _value)| *name == COOKIE).map(|(_name, value)| value.to_owned())
 }
 
-/// The address of the other end.
+/// The address of the other end; behind a proxy of ours, that of the proxy's other end, as it says.
 pub(crate) fn peer(request: &HttpRequest) -> IpAddr {
-    request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip())
+    let proxies = request.app_data::<web::Data<Console>>().map(|console| console.proxies.as_slice());
+    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+    behind(peer, proxies.unwrap_or_default(), request.headers())
+}
+
+/// Each proxy adds whom it speaks with at the end of `X-Forwarded-For`. What stands before the last word of a proxy of ours
+/// may be anybody's.
+fn behind(peer: IpAddr, proxies: &[IpAddr], headers: &HeaderMap) -> IpAddr {
+    let said = headers.get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
+    let said: Vec<&str> = said.flat_map(|value| value.split(',')).map(str::trim).collect();
+    let mut peer = peer;
+    for word in said.into_iter().rev() {
+        let Some(next) = proxies.contains(&peer).then(|| word.parse().ok()).flatten() else { break };
+        peer = next;
+    }
+    peer
 }
 
 /// A person's name as it is kept: short, and without control characters.
@@ -135,4 +152,27 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::without_a_proxy("203.0.113.9", &["1.1.1.1"], "203.0.113.9")]
+    #[case::behind_ours("10.0.0.1", &["203.0.113.9"], "203.0.113.9")]
+    #[case::what_a_client_made_up("10.0.0.1", &["1.1.1.1, 203.0.113.9"], "203.0.113.9")]
+    #[case::behind_two_of_ours("10.0.0.1", &["1.1.1.1, 203.0.113.9", "10.0.0.2"], "203.0.113.9")]
+    #[case::ours_that_says_nothing("10.0.0.1", &[], "10.0.0.1")]
+    #[case::no_address("10.0.0.1", &["unknown"], "10.0.0.1")]
+    fn only_proxies_of_ours_are_believed(#[case] peer: &str, #[case] said: &[&str], #[case] expected: &str) {
+        let proxies = ["10.0.0.1", "10.0.0.2"].map(|proxy| proxy.parse().unwrap());
+        let mut headers = HeaderMap::new();
+        for value in said {
+            headers.append(header::HeaderName::from_static("x-forwarded-for"), value.parse().unwrap());
+        }
+        assert_eq!(behind(peer.parse().unwrap(), &proxies, &headers).to_string(), expected);
+    }
 }

@@ -71,6 +71,7 @@ pub(crate) async fn login(
     }
     let (address, person) = (peer(&request), named(&form.person));
     if !console.attempts.may_try(address) {
+        console.metrics.too_many_tokens();
         return again(&form, &Problem::TooManyAttempts);
     }
     let token = form.token.trim();
@@ -95,15 +96,25 @@ pub(crate) async fn login(
 
 /// Counts a wrong token, and writes the first of an address and a minute down: guesses in their thousands fill no table.
 async fn refuse(console: &Console, actor: &Actor, address: IpAddr) -> Result<Problem, Problem> {
+    console.metrics.wrong_token();
     if !console.attempts.wrong(address) {
         return Ok(Problem::TooManyAttempts);
     }
     if console.attempts.is_first_told(address) {
-        let client = console.database().await?;
-        let audit = console_audit::begin(&client, actor, "login", "").await?;
-        console_audit::finish(&client, audit, Outcome::Refused, "the token is not valid").await?;
+        let told = tell(console, actor).await;
+        if told.is_err() {
+            // The next one is the first, then.
+            console.attempts.was_not_told(address);
+        }
+        told?;
     }
     Ok(Problem::Unauthenticated)
+}
+
+async fn tell(console: &Console, actor: &Actor) -> Result<(), Problem> {
+    let client = console.database().await?;
+    let audit = console_audit::begin(&client, actor, "login", "").await?;
+    Ok(console_audit::finish(&client, audit, Outcome::Refused, "the token is not valid").await?)
 }
 
 /// `POST /logout`. A viewer may log out, too, so this is no `Submitted`.

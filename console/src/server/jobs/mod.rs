@@ -27,7 +27,7 @@ use crate::output::Shown;
 use crate::steering::Report;
 
 /// The most jobs that run at once.
-pub(super) const MAX_RUNNING: usize = 4;
+pub(crate) const MAX_RUNNING: usize = 4;
 /// The most jobs that are remembered.
 const MAX_KEPT: usize = 100;
 
@@ -116,9 +116,11 @@ impl Jobs {
         let work = work(console.clone(), Arc::clone(&job), self.stop.clone());
         let (console, caller, ended) = (console.clone(), caller.clone(), Arc::clone(&job));
         let (action, subject, is_dry) = (order.action, order.subject, order.is_dry);
+        console.metrics.running.inc();
         let task = async move {
             let end =
                 if is_dry { outcome(work.await).0 } else { audited(&console, &caller, (action, &subject), work).await };
+            console.metrics.running.dec();
             *ended.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
         };
         self.running.spawn_on(task, &runtime);
@@ -164,7 +166,7 @@ impl Job {
 async fn audited(
     console: &Shared,
     caller: &Caller,
-    (action, subject): (&str, &str),
+    (action, subject): (&'static str, &str),
     work: impl Future<Output = anyhow::Result<Report>>,
 ) -> End {
     let entry = match begun(console, caller, (action, subject)).await {
@@ -172,6 +174,7 @@ async fn audited(
         Err(problem) => return End::Failed(problem.to_string()),
     };
     let (end, outcome) = outcome(work.await);
+    console.metrics.job_ended(action, outcome.as_str());
     let detail = match &end {
         End::Reported { text, .. } | End::Failed(text) => text,
     };

@@ -17,6 +17,8 @@ pub(crate) struct Counts {
     pub(crate) received: f64,
     /// Of these, what was refused or not taken.
     pub(crate) refused: f64,
+    /// Of these, what was not genuine.
+    pub(crate) forged: f64,
     /// Webhooks that took effect or were skipped.
     pub(crate) processed: f64,
     pub(crate) duplicates: f64,
@@ -53,6 +55,9 @@ impl Counts {
             ("webhook_requests_total", outcome) => {
                 if outcome != "accepted" {
                     self.refused += sample.value;
+                }
+                if outcome == "signature_refused" {
+                    self.forged += sample.value;
                 }
                 &mut self.received
             }
@@ -100,6 +105,7 @@ impl Counts {
         Self {
             received: make(self.received, other.received),
             refused: make(self.refused, other.refused),
+            forged: make(self.forged, other.forged),
             processed: make(self.processed, other.processed),
             duplicates: make(self.duplicates, other.duplicates),
             retried: make(self.retried, other.retried),
@@ -156,7 +162,7 @@ mod tests {
             webhook_processed_total{source=\"a\",outcome=\"duplicate-changed-body\"} 1\n\
             webhook_effects_total{effect=\"mail\",outcome=\"ambiguous\"} 1\n";
         let counts = Counts::of(&read(text));
-        assert_eq!((counts.received, counts.refused, counts.processed), (7.0, 2.0, 3.0));
+        assert_eq!((counts.received, counts.refused, counts.forged, counts.processed), (7.0, 2.0, 2.0, 3.0));
         assert_eq!((counts.duplicates, counts.unsent, counts.sent), (1.0, 1.0, 0.0));
     }
 

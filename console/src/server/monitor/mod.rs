@@ -1,13 +1,14 @@
 //! Watches the services, every two seconds, so that a page has an answer at once.
 //!
-//! Three feeds: the ops ports of ingest and the workers ([`services`]), the broker's queues by passive declarations
-//! ([`queues`]), and what Postgres has rows for ([`rows`]). What flows goes into a ring of an hour ([`ring`]); the rest is
+//! Four feeds: the ops ports of ingest and the workers ([`services`]), the broker's queues by passive declarations
+//! ([`queues`]), what Postgres has rows for ([`rows`]), and whether it answers at all ([`alive`]). What flows goes into a ring of an hour ([`ring`]); the rest is
 //! the latest look. All in memory: a console that starts anew begins to look anew, and history beyond an hour is
 //! Prometheus' business.
 //!
 //! Invariant: a feed that does not answer says so, with the time of its last answer, and holds up neither the others nor
 //! a page.
 
+mod alive;
 pub(crate) mod counts;
 pub(crate) mod openmetrics;
 pub(crate) mod queues;
@@ -37,6 +38,8 @@ pub(crate) struct Known {
     pub(crate) services: Vec<Instance>,
     /// The queues, or why they are not known.
     pub(crate) queues: Option<Result<Vec<QueueDepth>, String>>,
+    /// Whether Postgres answers at all; `None` until it was asked.
+    pub(crate) is_alive: Option<bool>,
     /// What Postgres says, or why it does not.
     pub(crate) rows: Option<Result<Rows, String>>,
     /// What flowed.
@@ -50,6 +53,8 @@ pub(crate) struct Feeds {
     pub(crate) broker: Option<Broker>,
     pub(crate) topology: Topology,
     pub(crate) pool: Pool,
+    /// One connection, which nobody else waits for.
+    pub(crate) own_pool: Pool,
 }
 
 /// The latest look.
@@ -65,9 +70,10 @@ impl Monitor {
     /// Looks until told to stop.
     pub(crate) async fn watch(self, feeds: Feeds, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
-        let Feeds { ingest_urls, worker_urls, broker, topology, pool } = feeds;
+        let Feeds { ingest_urls, worker_urls, broker, topology, pool, own_pool } = feeds;
         tasks.spawn(services::watch(self.clone(), ingest_urls, worker_urls));
         tasks.spawn(rows::watch(self.clone(), pool));
+        tasks.spawn(alive::watch(self.clone(), own_pool));
         if let Some(broker) = broker {
             tasks.spawn(queues::watch(self, broker, topology));
         }

@@ -31,7 +31,7 @@ pub(crate) struct OutboxQuery {
     pub(crate) rows: usize,
 }
 
-/// A page of the outbox, the newest first.
+/// A page of the outbox: what is pending in the order in which it is due, all else the newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OutboxPage {
     #[schema(value_type = Vec<Object>)]
@@ -107,12 +107,8 @@ pub(crate) async fn read(console: &Shared, query: &OutboxQuery) -> Result<Outbox
     };
     let effect = Some(query.effect.trim()).filter(|effect| !effect.is_empty());
     let client = console.database().await?;
-    let limit = i64::try_from(PAGE + 1).unwrap_or(i64::MAX);
-    let mut effects = rows::page(&client, show, effect, query.before, limit).await?;
-    let goes_on = effects.len() > PAGE;
-    effects.truncate(PAGE);
-    let next = effects.last().filter(|_| goes_on).map(|row| row.id);
-    Ok(OutboxPage { effects, next })
+    let rows::Page { rows, next } = rows::list(&client, show, effect, query.before, PAGE).await?;
+    Ok(OutboxPage { effects: rows, next })
 }
 
 /// Every destination that is configured, or that something waits for.
@@ -121,7 +117,14 @@ pub(crate) async fn read(console: &Shared, query: &OutboxQuery) -> Result<Outbox
 /// When the database is away.
 pub(crate) async fn destinations(console: &Shared) -> Result<Vec<Destination>, Problem> {
     let client = console.database().await?;
-    let (waiting, paused) = (rows::waiting(&client, BOUND).await?, paused_effects::list(&client).await?);
+    // Counting takes long, and the monitor has counted within the last seconds; what a person pauses shows at once.
+    let counted =
+        console.monitor.known().rows.as_ref().and_then(|rows| rows.as_ref().ok()).map(|rows| rows.waiting.clone());
+    let waiting = match counted {
+        Some(waiting) => waiting,
+        None => rows::waiting(&client, BOUND).await?,
+    };
+    let paused = paused_effects::list(&client).await?;
     let mut destinations = configured(&console.config);
     for effect in waiting.iter().map(|one| &one.effect).chain(paused.iter().map(|one| &one.effect)) {
         if !destinations.iter().any(|(known, _kind, _target)| known == effect) {

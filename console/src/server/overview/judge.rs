@@ -3,6 +3,8 @@
 //! A fault is told within two looks of the moment that something shows it: a worker that has ended, a mail that could
 //! not be sent, a webhook that was spooled.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use shared::config::Config;
 use time::OffsetDateTime;
@@ -18,6 +20,17 @@ use crate::server::page::span;
 const NEAR: f64 = 0.8;
 /// How long the head of the work queue may wait, in seconds.
 const SLOW_HEAD_S: i64 = 60;
+/// How far back requests that were not genuine are counted, in seconds, from how many on they are told, and from which
+/// share of all requests on: strangers' requests fail as they should. As the alert has it.
+const FORGED_WINDOW_S: i64 = 900;
+const FORGED: f64 = 3.0;
+const FORGED_SHARE: f64 = 0.1;
+/// How many genuine webhooks in a row may be answered with an error before it is told.
+const FAILED_IN_A_ROW: f64 = 3.0;
+/// From this often the space that is left free on the spool's disk on, it is low.
+const DISK_LOW: f64 = 2.0;
+/// How long before its end a certificate is told, in days.
+const CERTIFICATE_DAYS: i64 = 14;
 /// How old the last look may be.
 const STALE_LOOKS: u32 = 5;
 
@@ -92,6 +105,63 @@ impl Concerns {
                 }
             }
             self.spool(instance);
+            self.certificates(instance, now);
+        }
+        self.subscriptions(known);
+        let (counts, _seconds) = known.ring.last(FORGED_WINDOW_S);
+        if counts.forged >= FORGED && counts.forged > FORGED_SHARE * counts.received {
+            let text = format!(
+                "{:.0} of {:.0} requests within {} were not genuine: a secret may be wrong",
+                counts.forged,
+                counts.received,
+                span(FORGED_WINDOW_S)
+            );
+            self.warn(text, "/sources");
+        }
+    }
+
+    /// Providers that may end a subscription, since we fail to take what they send.
+    fn subscriptions(&mut self, known: &Known) {
+        let mut worst: BTreeMap<&str, (f64, Option<f64>)> = BTreeMap::new();
+        for sample in known.services.iter().filter_map(|one| one.said.as_ref().ok()).flat_map(|said| &said.samples) {
+            match sample.name.as_str() {
+                "webhook_failed_answers_in_a_row" => {
+                    let (failed, _tolerated) = worst.entry(sample.label("source")).or_default();
+                    *failed = failed.max(sample.value);
+                }
+                "webhook_failed_answers_tolerated" => {
+                    worst.entry(sample.label("source")).or_default().1 = Some(sample.value);
+                }
+                _ => {}
+            }
+        }
+        for (source, (failed, tolerated)) in worst {
+            match tolerated {
+                Some(tolerated) if failed >= tolerated => self.fault(
+                    format!("the subscription of {source} is at risk: {failed} webhooks in a row were not answered 2xx, and its provider takes {tolerated}"),
+                    "/sources",
+                ),
+                _ if failed >= FAILED_IN_A_ROW => {
+                    self.fault(format!("the last {failed} webhooks of {source} were not answered 2xx"), "/sources");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Certificates that a worker was shown, by a mail server or a service that is called.
+    fn certificates(&mut self, instance: &Instance, now: OffsetDateTime) {
+        let Ok(said) = &instance.said else { return };
+        for sample in &said.samples {
+            if sample.name != "webhook_peer_certificate_expiry_timestamp_seconds" || sample.value <= 0.0 {
+                continue;
+            }
+            let (peer, left) = (sample.label("peer"), sample.value as i64 - now.unix_timestamp());
+            if left <= 0 {
+                self.fault(format!("the certificate of {peer} has ended"), "/outbox");
+            } else if left < CERTIFICATE_DAYS * 86_400 {
+                self.warn(format!("the certificate of {peer} ends in {}", span(left)), "/outbox");
+            }
         }
     }
 
@@ -106,6 +176,16 @@ impl Concerns {
                 number("webhook_spool_bytes") / 1e6
             );
             self.warn(text, "/");
+        }
+        let free = instance.sum("webhook_spool_free_bytes").zip(instance.sum("webhook_spool_min_free_bytes"));
+        if let Some((free, kept)) = free.filter(|(free, kept)| *free < DISK_LOW * kept) {
+            let text = format!(
+                "the disk of the spool of ingest at {} is low: {:.0} MB are free, and below {:.0} MB webhooks are refused while the broker is away",
+                instance.address,
+                free / 1e6,
+                kept / 1e6
+            );
+            self.fault(text, "/");
         }
         if number("webhook_spool_corrupt_files") > 0.0 {
             self.fault(format!("ingest at {} has damaged files in its spool", instance.address), "/");
@@ -162,7 +242,9 @@ mod tests {
     use shared::amqp::QueueDepth;
 
     use super::*;
+    use crate::server::monitor::counts::Counts;
     use crate::server::monitor::openmetrics::read;
+    use crate::server::monitor::ring::Tick;
     use crate::server::monitor::services::Said;
 
     fn texts(known: &Known) -> Vec<String> {
@@ -195,5 +277,59 @@ mod tests {
                 "ingest at a:1 keeps webhooks in its spool: 2 files, 4.0 MB, the oldest for 61 s"
             ]
         );
+    }
+
+    fn instance(service: Service, metrics: &str) -> Instance {
+        Instance { service, address: "a:1".to_owned(), said: Ok(Said { samples: read(metrics), misses: Vec::new() }) }
+    }
+
+    #[test]
+    fn a_subscription_at_risk_and_a_disk_that_is_low_are_told() {
+        let failed = |failed: u32| {
+            format!(
+                "webhook_failed_answers_in_a_row{{source=\"shop\"}} {failed}\n\
+                 webhook_failed_answers_tolerated{{source=\"shop\"}} 8\n"
+            )
+        };
+        let told = |metrics: &[&str]| {
+            let services = metrics.iter().map(|metrics| instance(Service::Ingest, metrics)).collect();
+            texts(&Known { services, ..Known::default() })
+        };
+        assert_eq!(told(&[&failed(2)]), Vec::<String>::new());
+        assert_eq!(told(&[&failed(1), &failed(5)]), ["the last 5 webhooks of shop were not answered 2xx"]);
+        let at_risk = told(&[&failed(8)]);
+        assert!(
+            at_risk.len() == 1 && at_risk[0].starts_with("the subscription of shop is at risk: 8 webhooks"),
+            "{at_risk:?}"
+        );
+        let disk =
+            |free: u32| told(&[&format!("webhook_spool_free_bytes {free}e6\nwebhook_spool_min_free_bytes 100e6\n")]);
+        assert_eq!(disk(201), Vec::<String>::new());
+        assert!(disk(199)[0].contains("199 MB are free, and below 100 MB"), "{:?}", disk(199));
+    }
+
+    #[test]
+    fn certificates_are_told_two_weeks_before_their_end() {
+        let told = |seconds: i64| {
+            let end = OffsetDateTime::now_utc().unix_timestamp() + seconds;
+            let metrics = format!("webhook_peer_certificate_expiry_timestamp_seconds{{peer=\"smtp\"}} {end}\n");
+            texts(&Known { services: vec![instance(Service::Worker, &metrics)], ..Known::default() })
+        };
+        assert_eq!(told(15 * 86_400), Vec::<String>::new());
+        assert_eq!(told(3 * 86_400 + 60), ["the certificate of smtp ends in 3 d"]);
+        assert_eq!(told(-1), ["the certificate of smtp has ended"]);
+    }
+
+    #[test]
+    fn requests_that_are_not_genuine_are_told_where_they_are_a_fair_part() {
+        let told = |received: f64, forged: f64| {
+            let mut known = Known::default();
+            let counts = Counts { received, forged, ..Counts::default() };
+            known.ring.push(Tick { at: OffsetDateTime::now_utc(), counts, ready: None, spool_files: 0 });
+            texts(&known)
+        };
+        assert_eq!(told(100.0, 5.0), Vec::<String>::new());
+        assert_eq!(told(2.0, 2.0), Vec::<String>::new());
+        assert_eq!(told(20.0, 5.0), ["5 of 20 requests within 15 min were not genuine: a secret may be wrong"]);
     }
 }

@@ -1,8 +1,6 @@
 //! Webhooks: found by id, source, topic, status, time, key or text; a page for each, and a replay.
 
 pub(crate) mod api;
-pub(crate) mod entry;
-pub(crate) mod list;
 pub(crate) mod page;
 pub(crate) mod replay;
 pub(crate) mod search;

@@ -35,7 +35,8 @@ impl WebhooksHtml {
     fn next(&self, after: &str) -> String {
         let query = &self.query;
         let fields = [
-            ("source", query.source.as_str()),
+            ("text", query.text.as_str()),
+            ("source", &query.source),
             ("topic", &query.topic),
             ("status", &query.status),
             ("since", &query.since),

@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 
 use deadpool_postgres::Client;
 use serde::Serialize;
+use shared::db::Content;
 use shared::db::outbox::rows::OutboxRow;
-use shared::db::parked_webhooks::rows::{self as parked, ParkedRow};
-use shared::db::processed_webhooks::{WebhookKey, replays};
+use shared::db::parked_webhooks::rows::ParkedRow;
+use shared::db::processed_webhooks::WebhookKey;
 use shared::db::webhook_failures::FailureRow;
-use shared::db::{Content, webhook_payloads};
 use shared::plan::Skip;
-use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::entry::Entry;
 use crate::parked::body::{ShownBody, masked};
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
-use crate::webhooks::Known;
+use crate::webhooks::entry::Entry;
+use crate::webhooks::{Known, Moment, timeline};
 
 /// One webhook.
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,16 +54,6 @@ pub(crate) struct Story {
     pub(crate) timeline: Vec<Moment>,
 }
 
-/// Something that happened to a webhook.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Moment {
-    #[serde(with = "time::serde::rfc3339")]
-    pub(crate) at: OffsetDateTime,
-    pub(crate) what: String,
-    /// `good`, `warn`, `bad` or empty.
-    pub(crate) tone: &'static str,
-}
-
 /// Bodies beyond this are not shown on a page; they can be fetched whole.
 const MAX_SHOWN_BYTES: usize = 512 * 1024;
 
@@ -75,7 +64,7 @@ const MAX_SHOWN_BYTES: usize = 512 * 1024;
 pub(crate) async fn tell(console: &Shared, key: &WebhookKey) -> Result<Story, Problem> {
     let client = console.database().await?;
     let known = Known::read(&client, key).await?.ok_or(Problem::NotFound)?;
-    let content = content(&client, key).await?;
+    let content = known.content(&client, key).await?;
     let timeline = timeline(&known);
     let Known { processed, parked, failures, replays, effects } = known;
     let body_sha256 = processed.as_ref().map(|row| row.body_sha256.clone());
@@ -117,60 +106,11 @@ impl Story {
     }
 }
 
-/// What the provider sent, from wherever it is kept; `None` when it is purged.
+/// What the provider sent; `None` when it is purged, or not stored yet.
 ///
 /// # Errors
 /// When the database is away.
 pub(crate) async fn content(client: &Client, key: &WebhookKey) -> Result<Option<Content>, Problem> {
-    if let Some(row) = replays::find(client, key).await?
-        && let Some(content) = webhook_payloads::read(client, row.stored_on, key).await?
-    {
-        return Ok(Some(content));
-    }
-    Ok(parked::content(client, key).await?)
-}
-
-fn timeline(known: &Known) -> Vec<Moment> {
-    let Known { processed, parked, failures, replays, effects } = known;
-    let mut moments = Vec::new();
-    let mut tell = |at, what: String, tone| moments.push(Moment { at, what, tone });
-    if let Some(received_at) =
-        processed.as_ref().map(|row| row.received_at).or(parked.as_ref().map(|row| row.received_at))
-    {
-        tell(received_at, "received and answered 2xx".to_owned(), "");
-    }
-    for failure in failures {
-        let fate = if failure.outcome == "park" { "parked" } else { "to be tried again" };
-        tell(failure.occurred_at, format!("attempt {} failed, {fate}: {}", failure.attempt + 1, failure.error), "bad");
-    }
-    if let Some(row) = parked {
-        tell(row.parked_at, format!("parked: {}", row.reason), "warn");
-        if let Some(at) = row.redriven_at {
-            tell(at, "redriven: put back on the queue".to_owned(), "");
-        }
-        if row.state == parked::ParkState::Discarded {
-            let why = row.discarded_because.as_deref().unwrap_or_default();
-            tell(row.changed_at, format!("discarded: {why}"), "warn");
-        }
-    }
-    if let Some(row) = processed {
-        tell(row.processed_at, format!("processed: {}", row.status.as_str()), "good");
-        if let Some(at) = row.last_duplicate_at {
-            let again = crate::webhooks::again(&row.duplicates);
-            tell(at, format!("arrived {again}; counted, not repeated"), "");
-        }
-    }
-    for row in replays {
-        let run = row.replay.as_ref().map_or("", |(_of, run)| run);
-        tell(row.processed_at, format!("replayed in the run {run}: {}", row.status.as_str()), "");
-    }
-    for row in effects {
-        tell(row.created_at, format!("{} planned", row.effect), "");
-        if let Some(at) = row.settled_at {
-            let tone = if row.state == "sent" { "good" } else { "warn" };
-            tell(at, format!("{} {}", row.effect, row.state), tone);
-        }
-    }
-    moments.sort_by_key(|moment| moment.at);
-    moments
+    let known = Known::read(client, key).await?.ok_or(Problem::NotFound)?;
+    Ok(known.content(client, key).await?)
 }

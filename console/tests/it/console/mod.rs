@@ -87,6 +87,11 @@ impl Console {
         .await
     }
 
+    /// What `/metrics` says.
+    pub(crate) async fn metrics(&self) -> String {
+        self.client.get(format!("{}/metrics", self.ops_url)).send().await.unwrap().text().await.unwrap()
+    }
+
     /// Asks the API as an operator.
     pub(crate) async fn api(&self, path: &str) -> Value {
         let answer = self.get(&format!("/api/v1{path}")).bearer_auth(OPERATOR).send().await.unwrap();

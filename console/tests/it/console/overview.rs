@@ -77,3 +77,48 @@ async fn readiness_tells_when_postgres_is_away_and_back() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_takes_long_to_count_makes_no_console_unready() {
+    run(async |stack| {
+        let console = Console::start(&stack).await;
+        told(&console, "Postgres", false).await;
+        let mut holder = stack.database.client().await;
+        let transaction = holder.transaction().await.unwrap();
+        transaction.batch_execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        // What waits for the lock is not counted, and that is told.
+        until("the count has failed", || async {
+            let overview = console.api("/overview").await;
+            overview["concerns"].to_string().contains("Postgres: ").then_some(())
+        })
+        .await;
+        assert_eq!(console.readiness(200).await["reasons"], serde_json::json!([]));
+        transaction.rollback().await.unwrap();
+        told(&console, "Postgres: ", false).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_console_counts_its_pages_and_who_is_refused() {
+    run(async |stack| {
+        let console = Console::start(&stack).await;
+        console.api("/webhooks").await;
+        for path in ["/no/such", "/../etc"] {
+            console.get(path).send().await.unwrap();
+        }
+        let refused = console.get("/api/v1/outbox").bearer_auth("guessed").send().await.unwrap();
+        assert_eq!(refused.status(), 401);
+        let metrics = console.metrics().await;
+        for line in [
+            "http_server_request_duration_seconds_count{http_route=\"/api/v1/outbox\",http_response_status_code=\"401\"} 1",
+            "console_login_refusals_total{reason=\"wrong_token\"} 1",
+            "console_jobs_running 0",
+            "oncehook_build_info{service=\"console\"",
+        ] {
+            assert!(metrics.contains(line), "{line}: {metrics}");
+        }
+        assert!(!metrics.contains("etc") && !metrics.contains("gone"), "a path is no label: {metrics}");
+    })
+    .await;
+}

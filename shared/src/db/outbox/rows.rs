@@ -14,18 +14,59 @@ macro_rules! columns {
     };
 }
 
-/// What a person may have to look at, the newest first. The condition on top is the index's.
-const ATTENTION: &str = concat!(
+/// Rows of one state, the newest first: the last `$3` before `$2`.
+macro_rules! in_state {
+    ($state:literal) => {
+        concat!(
+            "(SELECT id FROM outbox
+              WHERE state = ",
+            $state,
+            " AND ($1::text IS NULL OR effect = $1) AND ($2::int8 IS NULL OR id < $2)
+              ORDER BY id DESC
+              LIMIT $3)"
+        )
+    };
+}
+
+/// Rows are looked for in an index that holds all that is asked for, and only then read.
+macro_rules! newest_of {
+    ($ids:expr) => {
+        concat!(
+            "WITH found AS MATERIALIZED (SELECT id FROM (",
+            $ids,
+            ") AS one ORDER BY id DESC LIMIT $3) SELECT ",
+            columns!(),
+            " FROM outbox WHERE id IN (SELECT id FROM found) ORDER BY id DESC"
+        )
+    };
+}
+
+const ATTENTION: &str = newest_of!(concat!(in_state!("'held'"), " UNION ALL ", in_state!("'failed'")));
+const HELD: &str = newest_of!(in_state!("'held'"));
+const FAILED: &str = newest_of!(in_state!("'failed'"));
+const CANCELLED: &str = newest_of!(in_state!("'cancelled'"));
+const AMBIGUOUS: &str = newest_of!(
+    "SELECT id FROM outbox WHERE ambiguous AND ($1::text IS NULL OR effect = $1) AND ($2::int8 IS NULL OR id < $2)"
+);
+
+/// What is due first. The effect is sifted by the caller: no index has it.
+const DUE: &str = "
+    SELECT id, effect FROM outbox
+    WHERE state = 'pending'
+      AND next_attempt_at >= coalesce((SELECT next_attempt_at FROM outbox WHERE id = $1), '-infinity')
+      AND (next_attempt_at, id)
+          > (coalesce((SELECT next_attempt_at FROM outbox WHERE id = $1), '-infinity'), coalesce($1, 0))
+    ORDER BY next_attempt_at, id
+    LIMIT $2";
+
+const WITH_IDS: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM outbox
-      WHERE (state IN ('held', 'failed', 'cancelled') OR ambiguous)
-        AND CASE $1::text WHEN 'ambiguous' THEN ambiguous WHEN 'attention' THEN state IN ('held', 'failed')
-            ELSE state = $1 END
-        AND ($2::text IS NULL OR effect = $2) AND ($3::int8 IS NULL OR id < $3)
-      ORDER BY id DESC
-      LIMIT $4"
+    " FROM unnest($1::int8[]) WITH ORDINALITY AS wanted (id, position) JOIN outbox USING (id) ORDER BY position"
 );
+
+/// Rows that are looked at for one page of what is due.
+const LOOKED_AT: usize = 10_000;
 
 const PENDING: &str = concat!(
     "SELECT ",
@@ -162,7 +203,58 @@ pub struct Waiting {
     pub last_error: Option<String>,
 }
 
-/// Rows before `before`, the newest first, at most `limit`.
+/// A page of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The rows.
+    pub rows: Vec<OutboxRow>,
+    /// What the next page begins behind; `None` when this was the last one. A page may have few rows and not be the last.
+    pub next: Option<i64>,
+}
+
+/// A page for a person: what is pending in the order in which it is due, all else the newest first.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn list(
+    client: &Client,
+    show: Show,
+    effect: Option<&str>,
+    behind: Option<i64>,
+    most: usize,
+) -> Result<Page, Error> {
+    if show == Show::Pending {
+        return due(client, effect, behind, most).await;
+    }
+    let one_more = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
+    let mut rows = page(client, show, effect, behind, one_more).await?;
+    let goes_on = rows.len() > most;
+    rows.truncate(most);
+    let next = rows.last().filter(|_| goes_on).map(|row| row.id);
+    Ok(Page { rows, next })
+}
+
+async fn due(client: &Client, effect: Option<&str>, behind: Option<i64>, most: usize) -> Result<Page, Error> {
+    let look = if effect.is_some() { LOOKED_AT } else { most };
+    let limit = i64::try_from(look).unwrap_or(i64::MAX);
+    let due = client.query(&client.prepare_cached(DUE).await?, &[&behind, &limit]).await?;
+    let (mut ids, mut next) = (Vec::new(), None);
+    for row in &due {
+        let id: i64 = row.try_get("id")?;
+        next = Some(id);
+        if effect.is_none_or(|effect| row.try_get("effect").is_ok_and(|found: &str| found == effect)) {
+            ids.push(id);
+        }
+        if ids.len() == most {
+            break;
+        }
+    }
+    let next = next.filter(|_| due.len() == look || ids.len() == most);
+    let rows = client.query(&client.prepare_cached(WITH_IDS).await?, &[&ids]).await?;
+    Ok(Page { rows: rows.iter().map(OutboxRow::read).collect::<Result<_, _>>()?, next })
+}
+
+/// Rows before `before`, the newest first, at most `limit`: for a walk over all, however long it takes.
 ///
 /// # Errors
 /// When the statement fails.
@@ -173,12 +265,15 @@ pub async fn page(
     before: Option<i64>,
     limit: i64,
 ) -> Result<Vec<OutboxRow>, Error> {
-    let rows = match show.as_str() {
-        None => client.query(&client.prepare_cached(PENDING).await?, &[&effect, &before, &limit]).await?,
-        Some(show) => {
-            client.query(&client.prepare_cached(ATTENTION).await?, &[&show, &effect, &before, &limit]).await?
-        }
+    let statement = match show {
+        Show::Attention => ATTENTION,
+        Show::Ambiguous => AMBIGUOUS,
+        Show::Pending => PENDING,
+        Show::Held => HELD,
+        Show::Failed => FAILED,
+        Show::Cancelled => CANCELLED,
     };
+    let rows = client.query(&client.prepare_cached(statement).await?, &[&effect, &before, &limit]).await?;
     rows.iter().map(OutboxRow::read).collect()
 }
 
@@ -235,20 +330,6 @@ pub async fn waiting(client: &Client, bound: i64) -> Result<Vec<Waiting>, Error>
             })
         })
         .collect()
-}
-
-impl Show {
-    /// As the statement says it; `None` for what has another one.
-    fn as_str(self) -> Option<&'static str> {
-        match self {
-            Self::Attention => Some("attention"),
-            Self::Ambiguous => Some("ambiguous"),
-            Self::Pending => None,
-            Self::Held => Some("held"),
-            Self::Failed => Some("failed"),
-            Self::Cancelled => Some("cancelled"),
-        }
-    }
 }
 
 impl OutboxRow {

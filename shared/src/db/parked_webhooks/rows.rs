@@ -29,19 +29,35 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-const PAGE: &str = concat!(
-    "SELECT * FROM (SELECT ",
-    columns!(),
-    " FROM parked_webhooks
-      WHERE ($1::text IS NULL OR source = $1) AND ($2::text IS NULL OR reason = $2) AND ($3::text IS NULL OR topic = $3)
-        AND ($4::timestamptz IS NULL OR parked_at >= $4) AND ($5::timestamptz IS NULL OR parked_at < $5)
-        AND ($6::timestamptz IS NULL OR (parked_at, source, webhook_id) > ($6, $7::text, $8::text))
-    ) AS parked
-    WHERE CASE $9::text WHEN 'waiting' THEN waits WHEN 'open' THEN state IN ('parked', 'redriving')
-          WHEN 'any' THEN true ELSE state = $9 END
-    ORDER BY parked_at, source, webhook_id
-    LIMIT $10"
-);
+/// Rows are looked for in an index that holds all that is asked for but the topic, and only then read. `$standing` is
+/// said in so many words, so that the index of what is not resolved can serve it.
+macro_rules! page {
+    ($($standing:expr),+) => {
+        concat!(
+            "WITH found AS MATERIALIZED (
+                SELECT source, webhook_id FROM parked_webhooks
+                WHERE ",
+            $($standing,)+
+            "   AND ($1::text IS NULL OR source = $1) AND ($2::text IS NULL OR reason = $2)
+                AND ($3::text IS NULL OR topic = $3) AND parked_at >= $4 AND parked_at < $5
+                AND (parked_at, source, webhook_id) > ($4, $6, $7)
+                ORDER BY parked_at, source, webhook_id
+                LIMIT $8
+            ) SELECT ",
+            columns!(),
+            " FROM found JOIN parked_webhooks USING (source, webhook_id)
+              ORDER BY parked_at, source, webhook_id"
+        )
+    };
+}
+
+const WAITING: &str = page!("state IN ('parked', 'redriving') AND ", waits!());
+const OPEN: &str = page!("state IN ('parked', 'redriving')");
+const PARKED: &str = page!("state = 'parked'");
+const REDRIVING: &str = page!("state = 'redriving'");
+const DISCARDED: &str = page!("state = 'discarded'");
+const RESOLVED: &str = page!("state = 'resolved'");
+const ANY: &str = page!("true");
 
 const FIND: &str = concat!("SELECT ", columns!(), " FROM parked_webhooks WHERE source = $1 AND webhook_id = $2");
 
@@ -56,14 +72,11 @@ const NEWEST: &str = concat!(
       LIMIT $6"
 );
 
-/// Among the newest thousand: bodies are read one by one.
-const CONTAINING: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM (SELECT * FROM parked_webhooks WHERE state <> 'resolved' ORDER BY parked_at DESC LIMIT 1000) AS newest
-      WHERE position($1::bytea IN body) > 0
-      LIMIT $2"
-);
+/// Byte by byte: no index helps.
+const CONTAINING: &str = "
+    SELECT source, webhook_id
+    FROM parked_webhooks JOIN unnest($1::text[], $2::text[]) AS wanted (source, webhook_id) USING (source, webhook_id)
+    WHERE position($3::bytea IN body) > 0";
 
 /// By reason, each counted up to a bound.
 const BOUNDED_COUNTS: &str = concat!(
@@ -79,6 +92,9 @@ const BOUNDED_COUNTS: &str = concat!(
 
 const CONTENT: &str = "
     SELECT content_type, headers, body, trace_id FROM parked_webhooks WHERE source = $1 AND webhook_id = $2";
+
+/// No row is from further in the future than this, however wrong this machine's clock.
+const AHEAD: time::Duration = time::Duration::days(366);
 
 /// Where a parked webhook is, as the column's CHECK says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -212,23 +228,17 @@ pub async fn page(
     after: Option<&ParkedCursor>,
     limit: i64,
 ) -> Result<Vec<ParkedRow>, Error> {
-    let statement = client.prepare_cached(PAGE).await?;
+    let since = filter.since.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let until = filter.until.unwrap_or_else(|| OffsetDateTime::now_utc() + AHEAD);
+    // The cursor is the later of the two beginnings.
+    let (since, source, id) = match after.filter(|after| after.parked_at >= since) {
+        Some(after) => (after.parked_at, after.key.source.as_str(), after.key.webhook_id.as_str()),
+        None => (since, "", ""),
+    };
+    let statement = client.prepare_cached(filter.standing.page()).await?;
+    let reason = filter.reason.map(ParkReason::as_str);
     let rows = client
-        .query(
-            &statement,
-            &[
-                &filter.source,
-                &filter.reason.map(ParkReason::as_str),
-                &filter.topic,
-                &filter.since,
-                &filter.until,
-                &after.map(|after| after.parked_at),
-                &after.map(|after| &after.key.source),
-                &after.map(|after| &after.key.webhook_id),
-                &filter.standing.as_str(),
-                &limit,
-            ],
-        )
+        .query(&statement, &[&filter.source, &reason, &filter.topic, &since, &until, &source, &id, &limit])
         .await?;
     rows.iter().map(ParkedRow::read).collect()
 }
@@ -245,13 +255,16 @@ pub async fn newest(client: &Client, stretch: &Stretch, limit: i64) -> Result<Ve
     rows.iter().map(ParkedRow::read).collect()
 }
 
-/// Those of the thousand that were parked last whose body contains a text.
+/// Those of these webhooks whose body contains a text. Reads every one of the bodies.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn containing(client: &Client, text: &str, limit: i64) -> Result<Vec<ParkedRow>, Error> {
-    let rows = client.query(&client.prepare_cached(CONTAINING).await?, &[&text.as_bytes(), &limit]).await?;
-    rows.iter().map(ParkedRow::read).collect()
+pub async fn containing(client: &Client, keys: &[WebhookKey], text: &str) -> Result<Vec<WebhookKey>, Error> {
+    let sources: Vec<&str> = keys.iter().map(|key| key.source.as_str()).collect();
+    let ids: Vec<&str> = keys.iter().map(|key| key.webhook_id.as_str()).collect();
+    let statement = client.prepare_cached(CONTAINING).await?;
+    let rows = client.query(&statement, &[&sources, &ids, &text.as_bytes()]).await?;
+    rows.iter().map(crate::db::processed_webhooks::key).collect()
 }
 
 /// What waits for a person, by reason, the longest waiting first; each reason is counted up to `bound`.
@@ -339,12 +352,16 @@ impl ParkState {
 }
 
 impl Standing {
-    fn as_str(self) -> &'static str {
+    /// The statement that walks them.
+    fn page(self) -> &'static str {
         match self {
-            Self::Waiting => "waiting",
-            Self::Open => "open",
-            Self::In(state) => state.as_str(),
-            Self::Any => "any",
+            Self::Waiting => WAITING,
+            Self::Open => OPEN,
+            Self::In(ParkState::Parked) => PARKED,
+            Self::In(ParkState::Redriving) => REDRIVING,
+            Self::In(ParkState::Discarded) => DISCARDED,
+            Self::In(ParkState::Resolved) => RESOLVED,
+            Self::Any => ANY,
         }
     }
 }

@@ -36,6 +36,9 @@ const PAGE: &str = concat!(
 
 const FIND: &str = concat!("SELECT ", columns!(), " FROM processed_webhooks WHERE source = $1 AND webhook_id = $2");
 
+const IS_TAKEN: &str = "
+    SELECT FROM processed_webhooks WHERE source = $1 AND replay_of = $2 AND replay_run = $3";
+
 /// Which processed webhooks a walk takes. What is `None` takes all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessedFilter {
@@ -109,6 +112,15 @@ pub async fn page(
         )
         .await?;
     rows.iter().map(ProcessedRow::read).collect()
+}
+
+/// Whether a run has done a webhook already.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn is_taken(client: &Client, key: &WebhookKey, run: &str) -> Result<bool, Error> {
+    let statement = client.prepare_cached(IS_TAKEN).await?;
+    Ok(client.query_opt(&statement, &[&key.source, &key.webhook_id, &run]).await?.is_some())
 }
 
 /// One processed webhook, or one replay.

@@ -1,15 +1,16 @@
 //! One webhook as a line of a list, wherever it is: processed, parked, or on the retry ladder.
 
+use clap::ValueEnum;
 use serde::Serialize;
 use shared::db::parked_webhooks::rows::{ParkState, ParkedRow};
-use shared::db::processed_webhooks::Status;
 use shared::db::processed_webhooks::search::FoundRow;
+use shared::db::processed_webhooks::{Status, WebhookKey};
 use shared::db::webhook_failures::RetryingRow;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 /// Where a webhook is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Standing {
     /// At least one route took it.
@@ -58,6 +59,11 @@ impl Standing {
         }
     }
 
+    /// Whether it was processed, by a route or by none.
+    pub(crate) fn is_processed(self) -> bool {
+        matches!(self, Self::Completed | Self::Skipped)
+    }
+
     /// The colour of its chip.
     pub(crate) fn tone(self) -> &'static str {
         match self {
@@ -88,6 +94,16 @@ impl From<FoundRow> for Entry {
 }
 
 impl Entry {
+    /// What it is known by.
+    pub(crate) fn key(&self) -> WebhookKey {
+        WebhookKey { source: self.source.clone(), webhook_id: self.webhook_id.clone() }
+    }
+
+    /// Where it stands among others, by time; each has a place of its own.
+    pub(crate) fn place(&self) -> (OffsetDateTime, &str, &str) {
+        (self.at, &self.source, &self.webhook_id)
+    }
+
     /// A parked webhook that was not processed; `None` for one that was.
     pub(crate) fn parked(row: ParkedRow) -> Option<Self> {
         let status = match row.state {
