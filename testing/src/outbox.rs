@@ -3,11 +3,11 @@
 //! The dispatcher's simulation runs on it, and a conformance test (`worker/tests/it/outbox.rs`) shows
 //! that Postgres does the same through `shared::db::outbox`. Time is whatever the caller says it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shared::config::AmbiguousPolicy;
-use shared::db::outbox::{Lease, Settled, Settlement};
+use shared::db::outbox::{Among, Lease, Settled, Settlement};
 
 /// Where a row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +29,8 @@ pub enum State {
 pub struct Row {
     /// What it is unique by.
     pub dedupe_key: String,
+    /// The configured effect.
+    pub effect: String,
     /// What performs it.
     pub kind: String,
     /// What to do when a send's outcome is unknown.
@@ -56,18 +58,27 @@ pub struct Row {
 pub struct Outbox {
     /// The rows, by number.
     pub rows: BTreeMap<i64, Row>,
+    /// Effects that a person has paused.
+    pub paused: BTreeSet<String>,
     last_id: i64,
 }
 
 impl Outbox {
     /// Writes an effect down, unless its key is there; returns its number then.
-    pub fn insert(&mut self, dedupe_key: &str, kind: &str, policy: AmbiguousPolicy, now: Duration) -> Option<i64> {
+    pub fn insert(
+        &mut self,
+        dedupe_key: &str,
+        (effect, kind): (&str, &str),
+        policy: AmbiguousPolicy,
+        now: Duration,
+    ) -> Option<i64> {
         if self.rows.values().any(|row| row.dedupe_key == dedupe_key) {
             return None;
         }
         self.last_id += 1;
         let row = Row {
             dedupe_key: dedupe_key.to_owned(),
+            effect: effect.to_owned(),
             kind: kind.to_owned(),
             on_ambiguous: policy,
             state: State::Pending,
@@ -85,9 +96,18 @@ impl Outbox {
 
     /// The rows that may be leased, those that are due longest first.
     #[must_use]
-    pub fn due(&self, kinds: &[&str], now: Duration) -> Vec<i64> {
-        let is_due =
-            |row: &Row| row.state == State::Pending && row.next_attempt_at <= now && kinds.contains(&row.kind.as_str());
+    pub fn due(&self, kinds: &[&str], among: Among<'_>, now: Duration) -> Vec<i64> {
+        let is_among = |effect: &str| match among {
+            Among::AllBut(shut) => !shut.contains(&effect),
+            Among::Only(only) => effect == only,
+        };
+        let is_due = |row: &Row| {
+            row.state == State::Pending
+                && row.next_attempt_at <= now
+                && kinds.contains(&row.kind.as_str())
+                && is_among(&row.effect)
+                && !self.paused.contains(&row.effect)
+        };
         let mut due: Vec<(Duration, i64)> =
             self.rows.iter().filter(|(_, row)| is_due(row)).map(|(id, row)| (row.next_attempt_at, *id)).collect();
         due.sort_unstable();
@@ -105,7 +125,7 @@ impl Outbox {
         Lease {
             id,
             dedupe_key: row.dedupe_key.clone(),
-            effect: "effect".to_owned(),
+            effect: row.effect.clone(),
             kind: row.kind.clone(),
             webhook_id: None,
             intent: "{}".to_owned(),

@@ -5,6 +5,19 @@
 //! names the fence of its lease; a worker that lost its lease settles nothing. How rows are looked at is in [`rows`],
 //! what a person does with them in [`steer`].
 
+/// The effects that rows wait for, in `waiting`: the index `outbox_due_by_effect` leads from one to the next, past all the
+/// rows in between.
+macro_rules! waiting_effects {
+    () => {
+        "WITH RECURSIVE waiting AS (
+             (SELECT effect FROM outbox WHERE state = 'pending' ORDER BY effect LIMIT 1)
+             UNION ALL
+             SELECT (SELECT next.effect FROM outbox AS next
+                     WHERE next.state = 'pending' AND next.effect > waiting.effect ORDER BY next.effect LIMIT 1)
+             FROM waiting WHERE waiting.effect IS NOT NULL)"
+    };
+}
+
 pub mod backlog;
 pub mod purge;
 pub mod rows;
@@ -26,19 +39,29 @@ const INSERT: &str = "
     ON CONFLICT (dedupe_key) DO NOTHING";
 
 /// The rows are chosen once, in an array: of a plain `IN`, the planner may make a join that chooses again for every row,
-/// past the limit.
-const LEASE: &str = "
+/// past the limit. What waits is looked at effect by effect, so that one that is passed over costs a step and not a step
+/// a row.
+const LEASE: &str = concat!(
+    waiting_effects!(),
+    "
     UPDATE outbox
     SET state = 'sending', attempts = attempts + 1, fence = fence + 1,
         lease_until = now() + make_interval(secs => $2)
     WHERE id = ANY (ARRAY(
-        SELECT id FROM outbox
-        WHERE state = 'pending' AND next_attempt_at <= now() AND kind = ANY ($3::text[])
-          AND effect NOT IN (SELECT effect FROM paused_effects)
-        ORDER BY next_attempt_at
-        LIMIT $1
-        FOR UPDATE SKIP LOCKED))
-    RETURNING id, dedupe_key, effect, kind, webhook_id, intent::text AS intent, on_ambiguous, attempts, fence";
+        SELECT due.id
+        FROM waiting CROSS JOIN LATERAL (
+            SELECT id, next_attempt_at FROM outbox
+            WHERE state = 'pending' AND effect = waiting.effect AND next_attempt_at <= now()
+              AND kind = ANY ($3::text[])
+            ORDER BY next_attempt_at
+            LIMIT $1
+            FOR UPDATE SKIP LOCKED) AS due
+        WHERE waiting.effect NOT IN (SELECT effect FROM paused_effects)
+          AND waiting.effect <> ALL ($4::text[]) AND ($5::text IS NULL OR waiting.effect = $5)
+        ORDER BY due.next_attempt_at
+        LIMIT $1))
+    RETURNING id, dedupe_key, effect, kind, webhook_id, intent::text AS intent, on_ambiguous, attempts, fence"
+);
 
 const EXPIRE: &str = "
     UPDATE outbox
@@ -123,6 +146,15 @@ pub struct Lease {
     pub fence: i64,
 }
 
+/// Which effects rows are leased of; of paused ones never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among<'a> {
+    /// All but these.
+    AllBut(&'a [&'a str]),
+    /// This one.
+    Only(&'a str),
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
@@ -202,7 +234,7 @@ pub async fn insert(transaction: &Transaction<'_>, effects: &[NewEffect]) -> Res
     transaction.execute(&statement, &[&keys, &names, &kinds, &sources, &webhooks, &intents, &policies]).await
 }
 
-/// Leases up to `limit` due rows of these kinds for a time, of effects that are not paused.
+/// Leases up to `limit` due rows of these kinds for a time, those that are due longest first.
 ///
 /// # Errors
 /// When the statement fails.
@@ -211,9 +243,14 @@ pub async fn lease(
     limit: i64,
     lease: Duration,
     kinds: &[&str],
+    among: Among<'_>,
 ) -> Result<Vec<Lease>, Error> {
+    let (shut, only) = match among {
+        Among::AllBut(shut) => (shut, None),
+        Among::Only(effect) => (&[][..], Some(effect)),
+    };
     let statement = client.prepare_cached(LEASE).await?;
-    let rows = client.query(&statement, &[&limit, &lease.as_secs_f64(), &kinds]).await?;
+    let rows = client.query(&statement, &[&limit, &lease.as_secs_f64(), &kinds, &shut, &only]).await?;
     rows.iter()
         .map(|row| {
             Ok(Lease {

@@ -48,7 +48,7 @@ const FIND: &str = concat!("SELECT ", columns!(), " FROM outbox WHERE id = $1");
 /// hide none of another.
 const COUNTS: &str = "
     SELECT 'pending' AS state, count(*) AS rows, min(created_at) AS oldest
-    FROM (SELECT created_at FROM outbox WHERE state = 'pending' ORDER BY next_attempt_at LIMIT $1) AS pending
+    FROM (SELECT created_at FROM outbox WHERE state = 'pending' ORDER BY effect, next_attempt_at LIMIT $1) AS pending
     UNION ALL
     SELECT 'sending', count(*), min(created_at)
     FROM (SELECT created_at FROM outbox WHERE state = 'sending' ORDER BY lease_until LIMIT $1) AS sending
@@ -68,18 +68,22 @@ const COUNTS: &str = "
     UNION ALL
     SELECT 'all', greatest(reltuples, 0)::int8, NULL FROM pg_class WHERE oid = 'outbox'::regclass";
 
-/// Of what is due first, and of what failed longest ago, each up to the bound: rows that failed are due later than any
-/// number of fresh ones, and would be hidden by them.
-const WAITING: &str = "
+/// Effect by effect: of what is due first, and of what failed longest ago, each up to the bound: rows that failed are due
+/// later than any number of fresh ones, and would be hidden by them.
+const WAITING: &str = concat!(
+    waiting_effects!(),
+    "
     SELECT effect, count(*) AS pending, count(*) FILTER (WHERE last_error IS NOT NULL) AS failing,
            min(created_at) AS oldest,
            (array_agg(last_error ORDER BY id DESC) FILTER (WHERE last_error IS NOT NULL))[1] AS last_error
-    FROM ((SELECT id, effect, last_error, created_at FROM outbox WHERE state = 'pending' ORDER BY next_attempt_at
-           LIMIT $1)
+    FROM ((SELECT due.* FROM waiting CROSS JOIN LATERAL (
+               SELECT id, effect, last_error, created_at FROM outbox
+               WHERE state = 'pending' AND effect = waiting.effect ORDER BY next_attempt_at LIMIT $1) AS due)
           UNION
           (SELECT id, effect, last_error, created_at FROM outbox WHERE state = 'pending' AND attempts > 0
            ORDER BY created_at LIMIT $1)) AS pending
-    GROUP BY effect ORDER BY effect";
+    GROUP BY effect ORDER BY effect"
+);
 
 /// A row of the outbox, without what it sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -217,8 +221,8 @@ pub async fn counts(client: &Client, bound: i64) -> Result<Vec<BoundedCount>, Er
         .collect()
 }
 
-/// What waits, by effect, among the `bound` rows that are due first and the `bound` that have been tried in vain for
-/// longest. An effect whose rows fail is missing only while so many of others have failed for longer.
+/// What waits, by effect, among its `bound` rows that are due first and the `bound` of all that have been tried in vain
+/// for longest.
 ///
 /// # Errors
 /// When the statement fails.
