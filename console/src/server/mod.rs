@@ -8,6 +8,7 @@
 //! Steering is the command line's own ([`crate::parked`], [`crate::replay`]): there is one way to redrive.
 
 pub(crate) mod command;
+pub(crate) mod monitor;
 
 mod access;
 mod api;
@@ -15,7 +16,6 @@ mod application;
 mod assets;
 mod audit;
 mod jobs;
-mod monitor;
 mod outbox;
 mod outward;
 mod overview;

@@ -9,6 +9,7 @@
 //! a page.
 
 pub(crate) mod counts;
+pub(crate) mod destinations;
 pub(crate) mod openmetrics;
 pub(crate) mod queues;
 pub(crate) mod ring;
