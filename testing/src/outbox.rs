@@ -45,6 +45,8 @@ pub struct Row {
     pub fence: i64,
     /// The end of its lease, while it is sending.
     pub lease_until: Option<Duration>,
+    /// When that was first seen to have passed.
+    pub overdue_since: Option<Duration>,
     /// Not to be sent before.
     pub next_attempt_at: Duration,
     /// Whether it came to an end.
@@ -86,6 +88,7 @@ impl Outbox {
             attempts: 0,
             fence: 0,
             lease_until: None,
+            overdue_since: None,
             next_attempt_at: now,
             is_settled: false,
             last_error: None,
@@ -146,16 +149,20 @@ impl Outbox {
         }
     }
 
-    /// Takes up rows whose lease ran out; returns their numbers and where they are now.
-    pub fn expire(&mut self, max_attempts: i32, delay: Duration, now: Duration) -> Vec<(i64, State)> {
+    /// Takes up rows whose lease was seen to have run out so long ago; returns their numbers and where they are now.
+    pub fn expire(&mut self, max_attempts: i32, grace: Duration, delay: Duration, now: Duration) -> Vec<(i64, State)> {
         let mut expired = Vec::new();
         for (id, row) in &mut self.rows {
             if row.lease_until.is_none_or(|until| until >= now) {
                 continue;
             }
+            if *row.overdue_since.get_or_insert(now) + grace > now {
+                continue;
+            }
             let holds = row.on_ambiguous == AmbiguousPolicy::Hold || row.attempts >= max_attempts;
             row.state = if holds { State::Held } else { State::Pending };
-            (row.ambiguous, row.lease_until, row.next_attempt_at) = (true, None, now + delay);
+            (row.ambiguous, row.lease_until, row.overdue_since) = (true, None, None);
+            row.next_attempt_at = now + delay;
             row.last_error = Some("the worker that was sending it ended without a word".to_owned());
             expired.push((*id, row.state));
         }
@@ -180,6 +187,7 @@ impl Row {
         self.state = state;
         self.ambiguous |= ambiguous;
         self.lease_until = None;
+        self.overdue_since = None;
         self.last_error = error.cloned();
         self.next_attempt_at = now + after;
         self.is_settled = matches!(state, State::Sent | State::Failed);

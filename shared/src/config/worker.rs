@@ -87,7 +87,7 @@ pub struct DispatchConfig {
     #[garde(range(min = 1, max = 256))]
     pub concurrency: usize,
     /// How long a worker owns a row that it leased, in milliseconds. A row whose worker died is
-    /// taken up again after that, as ambiguous.
+    /// taken up again 15 s after that, as ambiguous.
     #[garde(range(min = 1_000, max = 3_600_000))]
     pub lease_ms: u64,
     /// How long one send may take, in milliseconds; at most half the lease.

@@ -63,14 +63,25 @@ const LEASE: &str = concat!(
     RETURNING id, dedupe_key, effect, kind, webhook_id, intent::text AS intent, on_ambiguous, attempts, fence"
 );
 
+/// The first who sees that a lease ran out writes it down.
+const OVERDUE: &str = "
+    UPDATE outbox
+    SET overdue_since = now()
+    WHERE id = ANY (ARRAY(
+        SELECT id FROM outbox
+        WHERE state = 'sending' AND lease_until < now() AND overdue_since IS NULL
+        ORDER BY lease_until
+        LIMIT 1000
+        FOR UPDATE SKIP LOCKED))";
+
 const EXPIRE: &str = "
     UPDATE outbox
     SET state = CASE WHEN on_ambiguous = 'hold' OR attempts >= $1 THEN 'held' ELSE 'pending' END,
-        ambiguous = true, lease_until = NULL, next_attempt_at = now() + make_interval(secs => $2),
+        ambiguous = true, lease_until = NULL, overdue_since = NULL, next_attempt_at = now() + make_interval(secs => $2),
         last_error = 'the worker that was sending it ended without a word'
     WHERE id = ANY (ARRAY(
         SELECT id FROM outbox
-        WHERE state = 'sending' AND lease_until < now()
+        WHERE state = 'sending' AND lease_until < now() AND overdue_since <= now() - make_interval(secs => $3)
         ORDER BY lease_until
         LIMIT 1000
         FOR UPDATE SKIP LOCKED))
@@ -78,7 +89,7 @@ const EXPIRE: &str = "
 
 const SETTLE: &str = "
     UPDATE outbox
-    SET state = $3, ambiguous = ambiguous OR $4, lease_until = NULL, last_error = $5,
+    SET state = $3, ambiguous = ambiguous OR $4, lease_until = NULL, overdue_since = NULL, last_error = $5,
         next_attempt_at = now() + make_interval(secs => $6),
         settled_at = CASE WHEN $3 IN ('sent', 'failed', 'cancelled') THEN now() END
     WHERE id = $1 AND fence = $2 AND state = 'sending'";
@@ -295,16 +306,19 @@ pub async fn settle(
 }
 
 /// Takes up rows whose lease ran out, as their policy says, to be sent again after a delay; a row
-/// that was tried `max_attempts` times is held. All of them are ambiguous.
+/// that was tried `max_attempts` times is held. All of them are ambiguous. Whoever holds such a lease may settle it for
+/// `grace` from when anybody first saw that it ran out; that is written down, since who looks may not live for long.
 ///
 /// # Errors
 /// When the statement fails.
 pub async fn expire_leases(
     client: &impl GenericClient,
     max_attempts: i32,
+    grace: Duration,
     delay: Duration,
 ) -> Result<Vec<Expired>, Error> {
-    let rows = client.query(EXPIRE, &[&max_attempts, &delay.as_secs_f64()]).await?;
+    client.execute(OVERDUE, &[]).await?;
+    let rows = client.query(EXPIRE, &[&max_attempts, &delay.as_secs_f64(), &grace.as_secs_f64()]).await?;
     rows.iter()
         .map(|row| {
             let (id, dedupe_key) = (row.try_get("id")?, row.try_get("dedupe_key")?);

@@ -17,7 +17,7 @@ async fn says(worker: &Service, line: &str) {
 
 /// Patient breakers, so that what is sent while the destination is away is a handful for certain.
 fn configuration(text: &str) -> String {
-    replace(&quicken(text), "breaker_min_ms = 50\n", "breaker_min_ms = 500\n")
+    replace(&quicken(text), "breaker_min_ms = 50 ", "breaker_min_ms = 500 ")
 }
 
 fn without_mail(stack: &Stack, smtp_url: &str) -> WorkerOptions<'static> {

@@ -153,9 +153,9 @@ impl Pair<'_> {
 
     async fn expire(&mut self) -> String {
         let client = self.database.client().await;
-        let expired = outbox::expire_leases(&**client, MAX_ATTEMPTS, HOUR).await.unwrap();
+        let expired = outbox::expire_leases(&**client, MAX_ATTEMPTS, HOUR, HOUR).await.unwrap();
         let expired: BTreeMap<i64, String> = expired.into_iter().map(|row| (row.id, row.state)).collect();
-        let modelled = self.model.expire(MAX_ATTEMPTS, HOUR, self.now);
+        let modelled = self.model.expire(MAX_ATTEMPTS, HOUR, HOUR, self.now);
         let modelled = modelled.into_iter().map(|(id, state)| (self.ids[&id], state_text(state).to_owned())).collect();
         assert_eq!(expired, modelled);
         format!("expire {expired:?}")
@@ -166,6 +166,7 @@ impl Pair<'_> {
         self.now += HOUR * hours;
         let moving = format!(
             "UPDATE outbox SET lease_until = lease_until - make_interval(hours => {hours}),
+                               overdue_since = overdue_since - make_interval(hours => {hours}),
                                next_attempt_at = next_attempt_at - make_interval(hours => {hours})"
         );
         self.database.execute(&moving).await;
@@ -177,6 +178,7 @@ impl Pair<'_> {
             SELECT dedupe_key, kind, on_ambiguous, state, ambiguous, attempts, fence, last_error,
                    round(extract(epoch FROM lease_until - now()) / 1800)::int8 AS lease,
                    round(extract(epoch FROM next_attempt_at - now()) / 1800)::int8 AS next,
+                   round(extract(epoch FROM overdue_since - now()) / 1800)::int8 AS overdue,
                    settled_at IS NOT NULL AS is_settled
             FROM outbox";
         let rows = self.database.client().await.query(query, &[]).await.unwrap();
@@ -191,10 +193,11 @@ impl Pair<'_> {
 fn found(row: &tokio_postgres::Row) -> String {
     let (policy, state): (&str, &str) = (row.get("on_ambiguous"), row.get("state"));
     let (lease, next): (Option<i64>, i64) = (row.get("lease"), row.get("next"));
+    let overdue: Option<i64> = row.get("overdue");
     let (attempts, fence): (i32, i64) = (row.get("attempts"), row.get("fence"));
     let (ambiguous, settled): (bool, bool) = (row.get("ambiguous"), row.get("is_settled"));
     let error: Option<&str> = row.get("last_error");
-    format!("{policy} {state} {ambiguous} {attempts} {fence} {lease:?} {next} {settled} {error:?}")
+    format!("{policy} {state} {ambiguous} {attempts} {fence} {lease:?} {overdue:?} {next} {settled} {error:?}")
 }
 
 /// A row of the model, as the same line.
@@ -203,9 +206,13 @@ fn modelled(row: &Row, now: Duration) -> String {
     let half_hours = |duration: Duration| i64::try_from(duration.as_secs() / HALF_HOUR.as_secs()).unwrap();
     let from_now = |moment: Duration| half_hours(moment) - half_hours(now);
     let (lease, next) = (row.lease_until.map(from_now), from_now(row.next_attempt_at));
+    let overdue = row.overdue_since.map(from_now);
     let error = row.last_error.as_deref().map(shared::db::storable);
     let Row { ambiguous, attempts, fence, is_settled, .. } = row;
-    format!("{policy} {} {ambiguous} {attempts} {fence} {lease:?} {next} {is_settled} {error:?}", state_text(row.state))
+    format!(
+        "{policy} {} {ambiguous} {attempts} {fence} {lease:?} {overdue:?} {next} {is_settled} {error:?}",
+        state_text(row.state)
+    )
 }
 
 fn state_text(state: State) -> &'static str {

@@ -17,6 +17,7 @@ const WORKERS: usize = 3;
 const SLOTS: usize = 2;
 const LEASE: Duration = Duration::from_millis(1_000);
 const MAX_ATTEMPTS: i32 = 5;
+const GRACE: Duration = Duration::from_millis(100);
 const EXPIRED_DELAY: Duration = Duration::from_millis(50);
 const EFFECTS: [&str; 2] = ["call", "mail"];
 
@@ -149,7 +150,7 @@ impl World {
     }
 
     fn expire(&mut self) {
-        for (id, state) in self.outbox.expire(MAX_ATTEMPTS, EXPIRED_DELAY, self.now) {
+        for (id, state) in self.outbox.expire(MAX_ATTEMPTS, GRACE, EXPIRED_DELAY, self.now) {
             if let Some(row) = self.outbox.rows.get_mut(&id).filter(|_| self.bug == Some(Bug::HeldIsResent)) {
                 row.state = State::Pending;
             }
