@@ -6,8 +6,7 @@ CREATE INDEX outbox_due_by_effect ON outbox (effect, next_attempt_at) WHERE stat
 DROP INDEX outbox_due;
 
 -- Who looks for leases that ran out may not live for long, and so the time that a row's worker is given is kept with it.
+-- No CHECK ties it to the state: during an upgrade, older workers settle rows and leave it behind. A new lease ends it.
 ALTER TABLE outbox ADD COLUMN overdue_since timestamptz;
--- No row has it yet, and nobody waits until all have been looked through.
-ALTER TABLE outbox ADD CONSTRAINT outbox_overdue CHECK (overdue_since IS NULL OR state = 'sending') NOT VALID;
 
 COMMENT ON COLUMN outbox.overdue_since IS 'When its lease was first seen to have run out. Its worker has a while from then to settle it.';

@@ -46,7 +46,7 @@ const LEASE: &str = concat!(
     "
     UPDATE outbox
     SET state = 'sending', attempts = attempts + 1, fence = fence + 1,
-        lease_until = now() + make_interval(secs => $2)
+        lease_until = now() + make_interval(secs => $2), overdue_since = NULL
     WHERE id = ANY (ARRAY(
         SELECT due.id
         FROM waiting CROSS JOIN LATERAL (

@@ -21,6 +21,8 @@ pub(crate) struct BreakerRules {
     max_pause: Duration,
     /// After which a probe has ended, whatever became of it: its lease is over.
     probe_ends: Duration,
+    /// When to look again for a row to probe with, where none is due.
+    look_again: Duration,
 }
 
 /// What an attempt tells of its destination.
@@ -64,6 +66,7 @@ impl BreakerRules {
             min_pause: Duration::from_millis(config.breaker_min_ms),
             max_pause: Duration::from_millis(config.breaker_max_ms),
             probe_ends: Duration::from_millis(config.lease_ms),
+            look_again: Duration::from_millis(config.poll_ms),
         }
     }
 }
@@ -98,6 +101,13 @@ impl Breaker {
     pub(crate) fn probe_begins(&mut self, now: Instant) {
         if let Position::Open { pause, .. } | Position::HalfOpen { pause, .. } = self.position {
             self.position = Position::HalfOpen { ends_at: now + self.rules.probe_ends, pause };
+        }
+    }
+
+    /// No row is due that could be the probe: there is nothing that waits.
+    pub(crate) fn finds_no_probe(&mut self, now: Instant) {
+        if let Position::Open { pause, .. } | Position::HalfOpen { pause, .. } = self.position {
+            self.position = Position::Open { probe_at: now + self.rules.look_again, pause };
         }
     }
 
@@ -212,6 +222,14 @@ mod tests {
     }
 
     #[test]
+    fn where_no_row_is_due_it_is_looked_for_one_soon() {
+        let now = Instant::now() + 5 * SECOND;
+        let mut breaker = opened(now - 5 * SECOND);
+        breaker.finds_no_probe(now);
+        assert_eq!((breaker.lets(now), breaker.lets(now + SECOND)), (Lets::None, Lets::One));
+    }
+
+    #[test]
     fn attempts_that_had_begun_before_put_off_no_probe() {
         let now = Instant::now();
         let mut breaker = opened(now);
@@ -224,7 +242,7 @@ mod tests {
     proptest! {
         /// Whatever is heard or never heard, a row may be begun again within the longest pause and a lease.
         #[test]
-        fn it_never_holds_rows_for_ever(happenings in prop::collection::vec((0..5u8, 0..90u64), 0..200)) {
+        fn it_never_holds_rows_for_ever(happenings in prop::collection::vec((0..6u8, 0..90u64), 0..200)) {
             let mut now = Instant::now();
             let mut breaker = Breaker::new(rules());
             for (what, seconds) in happenings {
@@ -233,7 +251,8 @@ mod tests {
                     0 => breaker.hear(Word::Takes, now),
                     1 | 2 => breaker.hear(Word::Away, now),
                     3 => breaker.hear(Word::Nothing, now),
-                    _ if breaker.lets(now) == Lets::One => breaker.probe_begins(now),
+                    4 if breaker.lets(now) == Lets::One => breaker.probe_begins(now),
+                    5 if breaker.lets(now) == Lets::One => breaker.finds_no_probe(now),
                     _ => {}
                 }
                 let longest = rules().max_pause.max(rules().probe_ends);

@@ -74,6 +74,13 @@ impl Destinations {
         }
     }
 
+    /// No row of it is due.
+    pub(crate) fn finds_no_probe(&self, effect: &str, now: Instant) {
+        if let Some(breaker) = self.known().breakers.get_mut(effect) {
+            breaker.finds_no_probe(now);
+        }
+    }
+
     /// An attempt to send an effect has ended.
     pub(crate) fn hear(&self, effect: &str, word: Word, now: Instant) {
         let (before, after) = {

@@ -125,8 +125,9 @@ impl Dispatcher {
         for effect in self.destinations.to_probe(Instant::now()) {
             if leases.len() < limit {
                 let probe = self.lease_among(1, Among::Only(&effect)).await?;
-                if !probe.is_empty() {
-                    self.destinations.probe_begins(&effect, Instant::now());
+                match probe.is_empty() {
+                    true => self.destinations.finds_no_probe(&effect, Instant::now()),
+                    false => self.destinations.probe_begins(&effect, Instant::now()),
                 }
                 leases.extend(probe);
             }

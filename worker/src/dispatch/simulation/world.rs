@@ -75,6 +75,7 @@ impl World {
             breaker_failures: 2,
             breaker_min_ms: 50,
             breaker_max_ms: 400,
+            poll_ms: 20,
             ..DispatchConfig::default()
         };
         Self {
@@ -185,7 +186,10 @@ impl World {
                 break;
             }
             match self.lease_among(worker, 1, Among::Only(&effect)) {
-                0 => self.log.note("a probe finds no row that is due", || effect),
+                0 => {
+                    destinations.finds_no_probe(&effect, self.instant());
+                    self.log.note("a probe finds no row that is due", || effect);
+                }
                 _ => {
                     destinations.probe_begins(&effect, self.instant());
                     self.log.note("a probe is leased", || effect);
