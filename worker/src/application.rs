@@ -22,8 +22,8 @@ use tokio_util::task::TaskTracker;
 use crate::backlog::BacklogWatch;
 use crate::consumer::{self, LaneConsumer, LaneLimits};
 use crate::dispatch::{
-    AttemptRules, Destinations, Dispatcher, EmailPerformer, HttpPerformer, MailProbe, PeerCertificates, Perform,
-    SmtpPool,
+    AttemptRules, Destinations, Dispatcher, EmailPerformer, GroupCommit, HttpPerformer, MailProbe, PeerCertificates,
+    Perform, SmtpPool,
 };
 use crate::error::WorkerError;
 use crate::ladder::Ladder;
@@ -84,8 +84,9 @@ impl Application {
         });
         let patience = config.worker.transaction_timeout();
         let (dispatch, rules) = (config.dispatch.clone(), AttemptRules::new(&config.dispatch));
+        let settling = GroupCommit::new();
         let dispatcher =
-            Dispatcher { pool, config: dispatch, rules, patience, performers, destinations, metrics, bell };
+            Dispatcher { pool, config: dispatch, rules, patience, performers, destinations, settling, metrics, bell };
         let dispatcher = Arc::new(dispatcher);
         let ops = TcpListener::bind(settings.ops_listen)
             .map_err(|source| WorkerError::Listen { address: settings.ops_listen, source })?;

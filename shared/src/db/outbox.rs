@@ -21,6 +21,7 @@ macro_rules! waiting_effects {
 pub mod backlog;
 pub mod purge;
 pub mod rows;
+mod settling;
 pub mod steer;
 
 use deadpool_postgres::Transaction;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio_postgres::{Error, GenericClient};
 
+pub use self::settling::{Settled, Settlement, Settling, settle};
 use crate::config::AmbiguousPolicy;
 
 const INSERT: &str = "
@@ -86,13 +88,6 @@ const EXPIRE: &str = "
         LIMIT 1000
         FOR UPDATE SKIP LOCKED))
     RETURNING id, dedupe_key, state";
-
-const SETTLE: &str = "
-    UPDATE outbox
-    SET state = $3, ambiguous = ambiguous OR $4, lease_until = NULL, overdue_since = NULL, last_error = $5,
-        next_attempt_at = now() + make_interval(secs => $6),
-        settled_at = CASE WHEN $3 IN ('sent', 'failed', 'cancelled') THEN now() END
-    WHERE id = $1 AND fence = $2 AND state = 'sending'";
 
 /// A state at a time, so that each finds its partial index. What is done with is counted only while the table is small.
 const COUNT_BY_STATE: &str = "
@@ -164,43 +159,6 @@ pub enum Among<'a> {
     AllBut(&'a [&'a str]),
     /// This one.
     Only(&'a str),
-}
-
-/// How an attempt ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settlement {
-    /// The peer accepted it.
-    Sent,
-    /// The peer did not get it; try again after the delay.
-    Retry {
-        /// How long to wait.
-        after: Duration,
-        /// What went wrong.
-        error: String,
-    },
-    /// It will never succeed, or was tried often enough.
-    Failed {
-        /// What went wrong.
-        error: String,
-    },
-    /// The peer may have got it: send again after the delay, or hold, as the effect's policy says.
-    Ambiguous {
-        /// What to do.
-        policy: AmbiguousPolicy,
-        /// How long to wait before sending again.
-        after: Duration,
-        /// What went wrong.
-        error: String,
-    },
-}
-
-/// What settling found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
-    /// The row was ours and is settled.
-    Done,
-    /// The lease had run out and another worker has the row, or a person changed it.
-    LeaseLost,
 }
 
 /// A row whose lease ran out.
@@ -277,32 +235,6 @@ pub async fn lease(
             })
         })
         .collect()
-}
-
-/// Settles an attempt, if the row is still ours.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn settle(
-    client: &deadpool_postgres::Client,
-    id: i64,
-    fence: i64,
-    settlement: &Settlement,
-) -> Result<Settled, Error> {
-    let none = Duration::ZERO;
-    let (state, ambiguous, error, after) = match settlement {
-        Settlement::Sent => ("sent", false, None, none),
-        Settlement::Retry { after, error } => ("pending", false, Some(error), *after),
-        Settlement::Failed { error } => ("failed", false, Some(error), none),
-        Settlement::Ambiguous { policy: AmbiguousPolicy::Resend, after, error } => {
-            ("pending", true, Some(error), *after)
-        }
-        Settlement::Ambiguous { policy: AmbiguousPolicy::Hold, error, .. } => ("held", true, Some(error), none),
-    };
-    let error = error.map(|error| super::storable(error));
-    let statement = client.prepare_cached(SETTLE).await?;
-    let settled = client.execute(&statement, &[&id, &fence, &state, &ambiguous, &error, &after.as_secs_f64()]).await?;
-    Ok(if settled == 1 { Settled::Done } else { Settled::LeaseLost })
 }
 
 /// Takes up rows whose lease ran out, as their policy says, to be sent again after a delay; a row

@@ -1,37 +1,57 @@
 //! A [`Message`] as AMQP properties and headers, and back.
 //!
-//! Attribute names follow the `CloudEvents` AMQP protocol binding
-//! (<https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/amqp-protocol-binding.md>).
-//! Only what is on this list is ever written: a carried `x-death` or `x-delivery-count` would make
-//! the broker drop a republished message as a cycle.
+//! What AMQP has a property for is there: id, `<provider>.<topic>`, media type, time. The rest is one header of JSON,
+//! beside the W3C `traceparent`: the broker takes a table of headers apart for every message, and each entry costs it
+//! and us (docs/adr/0016).
+//!
+//! Nothing else is ever written: a carried `x-death` or `x-delivery-count` would make the broker drop a republished
+//! message as a cycle.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{Message, REPLAY_MARK, Replay, ReplayMode, Steering, VERSION, sha256};
 use crate::name::Name;
 
-const VERSION_HEADER: &str = "oncehook-version";
-const ID: &str = "cloudEvents:id";
-const SOURCE: &str = "cloudEvents:source";
-const TYPE: &str = "cloudEvents:type";
-const TIME: &str = "cloudEvents:time";
-const SPEC_VERSION: &str = "cloudEvents:specversion";
-const BODY_SHA256: &str = "x-body-sha256";
-const ATTEMPT: &str = "x-attempt";
+/// The header that holds the [`Envelope`].
+const ENVELOPE: &str = "oncehook";
 const TRACEPARENT: &str = "traceparent";
-const HTTP_HEADERS: &str = "x-http-headers";
-const STEERED_AT: &str = "oncehook-steered-at";
-const REPLAY_OF: &str = "oncehook-replay-of";
-const REPLAY_RUN: &str = "oncehook-replay-run";
-const REPLAY_MODE: &str = "oncehook-replay-mode";
-/// `cloudEvents:source` is a URI reference: the path that the webhook was posted to.
-const SOURCE_PATH: &str = "/webhooks/";
 /// AMQP's persistent delivery mode.
 const PERSISTENT: u8 = 2;
+
+/// What there is no property for. Whatever is missing is told by name, and the rest is kept: [`salvage`].
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Envelope<'m> {
+    version: Option<i64>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    source: Option<Cow<'m, str>>,
+    /// RFC 3339, as all times here.
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    received_at: Option<Cow<'m, str>>,
+    /// In hexadecimal digits.
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    body_sha256: Option<Cow<'m, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    /// The provider's, as names and values.
+    #[serde(borrow)]
+    headers: Vec<(Cow<'m, str>, Cow<'m, str>)>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    steered_at: Option<Cow<'m, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    replay_of: Option<Cow<'m, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    replay_run: Option<Cow<'m, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    replay_mode: Option<Cow<'m, str>>,
+}
 
 /// A message that does not fit into AMQP's short strings. ingest refuses such ids and topics.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,17 +66,17 @@ pub enum DecodeError {
     /// Written by a newer or foreign program.
     #[error("the message has envelope version {found}, this worker reads {VERSION}")]
     Version {
-        /// What the version header says.
+        /// What the envelope says.
         found: String,
     },
-    /// A header is missing or not of its form.
-    #[error("the message's header {header} is missing or malformed")]
-    Header {
-        /// The header's name.
-        header: &'static str,
+    /// A property or a field of the envelope is missing or not of its form.
+    #[error("the message's {field} is missing or malformed")]
+    Field {
+        /// Its name.
+        field: &'static str,
     },
     /// The body is not the one that ingest received.
-    #[error("the message's body does not have the SHA-256 that its header says")]
+    #[error("the message's body does not have the SHA-256 that its envelope says")]
     BodyAltered,
 }
 
@@ -65,36 +85,20 @@ pub enum DecodeError {
 /// # Errors
 /// When id or type exceed AMQP's short strings.
 pub fn encode(message: &Message) -> Result<BasicProperties, EncodeError> {
-    let kind = format!("{}.{}", message.provider, message.topic);
     let mut headers = FieldTable::default();
-    let mut text = |name: &str, value: &str| {
-        headers.insert(name.into(), AMQPValue::LongString(LongString::from(value.as_bytes())));
+    let mut text = |name: &str, value: Vec<u8>| {
+        headers.insert(name.into(), AMQPValue::LongString(LongString::from(value)));
     };
-    text(ID, &message.id);
-    text(SOURCE, &format!("{SOURCE_PATH}{}", message.source));
-    text(TYPE, &kind);
-    text(TIME, &message.received_at.format(&Rfc3339).unwrap_or_default());
-    text(SPEC_VERSION, "1.0");
-    text(BODY_SHA256, &hex::encode(message.body_sha256));
+    // Strings and numbers: there is nothing in it that JSON cannot say.
+    text(ENVELOPE, serde_json::to_vec(&Envelope::of(message)).unwrap_or_default());
     if let Some(traceparent) = &message.traceparent {
-        text(TRACEPARENT, traceparent);
+        text(TRACEPARENT, traceparent.as_bytes().to_vec());
     }
-    if let Some(steering) = &message.steering {
-        text(STEERED_AT, &steering.at.format(&Rfc3339).unwrap_or_default());
-    }
-    if let Some(replay) = message.replay() {
-        text(REPLAY_OF, &replay.of);
-        text(REPLAY_RUN, replay.run.as_str());
-        text(REPLAY_MODE, replay.mode.as_str());
-    }
-    headers.insert(VERSION_HEADER.into(), AMQPValue::LongInt(VERSION));
-    headers.insert(ATTEMPT.into(), AMQPValue::LongUInt(message.attempt));
-    headers.insert(HTTP_HEADERS.into(), AMQPValue::FieldTable(http_headers(&message.headers)));
     let mut properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_app_id("oncehook".into())
         .with_message_id(short("webhook id", &message.id)?)
-        .with_type(short("topic", &kind)?)
+        .with_type(short("topic", &format!("{}.{}", message.provider, message.topic))?)
         .with_timestamp(u64::try_from(message.received_at.unix_timestamp()).unwrap_or_default())
         .with_headers(headers);
     // A media type too long for AMQP is no media type; the body does not depend on it.
@@ -108,14 +112,89 @@ fn short(field: &'static str, text: &str) -> Result<ShortString, EncodeError> {
     ShortString::try_new(text).map_err(|_too_long| EncodeError { field })
 }
 
-fn http_headers(headers: &[(String, String)]) -> FieldTable {
-    let mut table = FieldTable::default();
-    for (name, value) in headers {
-        if let Ok(name) = ShortString::try_new(name.as_str()) {
-            table.insert(name, AMQPValue::LongString(LongString::from(value.as_bytes())));
+impl<'m> Envelope<'m> {
+    fn of(message: &'m Message) -> Self {
+        let replay = message.replay();
+        let headers = message.headers.iter();
+        Self {
+            version: Some(VERSION),
+            source: Some(message.source.as_str().into()),
+            received_at: time_text(message.received_at),
+            body_sha256: Some(hex::encode(message.body_sha256).into()),
+            attempt: Some(message.attempt),
+            headers: headers.map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect(),
+            steered_at: message.steering.as_ref().and_then(|steering| time_text(steering.at)),
+            replay_of: replay.map(|replay| replay.of.as_str().into()),
+            replay_run: replay.map(|replay| replay.run.as_str().into()),
+            replay_mode: replay.map(|replay| replay.mode.as_str().into()),
         }
     }
-    table
+
+    /// Reads one of this version.
+    fn read(text: &'m [u8]) -> Result<Self, DecodeError> {
+        #[derive(Deserialize)]
+        struct Stamp {
+            version: Option<i64>,
+        }
+        let envelope = serde_json::from_slice::<Self>(text);
+        let version = match &envelope {
+            Ok(envelope) => envelope.version,
+            Err(_malformed) => serde_json::from_slice(text).ok().and_then(|Stamp { version }| version),
+        };
+        if version != Some(VERSION) {
+            let found = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
+            return Err(DecodeError::Version { found });
+        }
+        envelope.map_err(|_malformed| malformed(ENVELOPE))
+    }
+
+    /// What a person wants with the message of this id. An id of a replay is read only together with what it was made
+    /// from.
+    fn steering(&self, id: &str) -> Result<Option<Steering>, DecodeError> {
+        let at = match &self.steered_at {
+            Some(text) => Some(time(text).ok_or_else(|| malformed("steered_at"))?),
+            None => None,
+        };
+        let Some(of) = &self.replay_of else {
+            if id.starts_with(REPLAY_MARK) {
+                return Err(malformed("replay_of"));
+            }
+            return Ok(at.map(|at| Steering { at, replay: None }));
+        };
+        let run = self.replay_run.as_deref().and_then(|run| Name::try_from(run).ok());
+        let run = run.ok_or_else(|| malformed("replay_run"))?;
+        let mode = self.replay_mode.as_deref().and_then(ReplayMode::from_text);
+        let mode = mode.ok_or_else(|| malformed("replay_mode"))?;
+        let replay = Replay { of: of.clone().into_owned(), run, mode };
+        if replay.id() != id {
+            return Err(malformed("replay_of"));
+        }
+        Ok(Some(Steering { at: at.ok_or_else(|| malformed("steered_at"))?, replay: Some(replay) }))
+    }
+
+    fn source(&self) -> Option<Name> {
+        self.source.as_deref().and_then(|source| Name::try_from(source).ok())
+    }
+
+    fn received_at(&self) -> Option<OffsetDateTime> {
+        self.received_at.as_deref().and_then(time)
+    }
+
+    fn headers(&self) -> Vec<(String, String)> {
+        self.headers.iter().map(|(name, value)| (printable(name), printable(value))).collect()
+    }
+}
+
+fn malformed(field: &'static str) -> DecodeError {
+    DecodeError::Field { field }
+}
+
+fn time_text(time: OffsetDateTime) -> Option<Cow<'static, str>> {
+    time.format(&Rfc3339).ok().map(Cow::Owned)
+}
+
+fn time(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 
 /// Reads a message back.
@@ -123,38 +202,25 @@ fn http_headers(headers: &[(String, String)]) -> FieldTable {
 /// # Errors
 /// When it was not written by [`encode`] in this version; then [`salvage`] keeps what there is.
 pub fn decode(properties: &BasicProperties, body: Bytes) -> Result<Message, DecodeError> {
-    let headers = Headers(properties.headers().as_ref());
-    match headers.number(VERSION_HEADER) {
-        Some(version) if version == i64::from(VERSION) => {}
-        found => {
-            let found = found.map_or_else(|| "none".to_owned(), |version| version.to_string());
-            return Err(DecodeError::Version { found });
-        }
-    }
-    let malformed = |header| DecodeError::Header { header };
-    let source = headers.text(SOURCE).ok_or_else(|| malformed(SOURCE))?;
-    let source = source.strip_prefix(SOURCE_PATH).and_then(|name| Name::try_from(name).ok());
-    let kind = headers.text(TYPE).ok_or_else(|| malformed(TYPE))?;
-    let (provider, topic) = kind.split_once('.').filter(|_| is_short(&kind)).ok_or_else(|| malformed(TYPE))?;
-    let received_at = headers.text(TIME).and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok());
+    let envelope = Envelope::read(header(properties, ENVELOPE).unwrap_or_default())?;
+    let (provider, topic) = kind(properties).ok_or_else(|| malformed("type"))?;
     let body_sha256 = sha256(&body);
-    if headers.text(BODY_SHA256).ok_or_else(|| malformed(BODY_SHA256))? != hex::encode(body_sha256) {
+    if envelope.body_sha256.as_deref().ok_or_else(|| malformed("body_sha256"))? != hex::encode(body_sha256) {
         return Err(DecodeError::BodyAltered);
     }
-    let attempt = headers.number(ATTEMPT).and_then(|attempt| u32::try_from(attempt).ok());
-    let id = headers.text(ID).filter(|id| is_short(id)).ok_or_else(|| malformed(ID))?;
+    let id = message_id(properties).ok_or_else(|| malformed("message_id"))?;
     Ok(Message {
-        source: source.ok_or_else(|| malformed(SOURCE))?,
-        provider: Name::try_from(provider).map_err(|_not_a_name| malformed(TYPE))?,
-        steering: headers.steering(&id).map_err(malformed)?,
-        id,
+        source: envelope.source().ok_or_else(|| malformed("source"))?,
+        provider: Name::try_from(provider).map_err(|_not_a_name| malformed("type"))?,
+        steering: envelope.steering(id)?,
+        id: id.to_owned(),
         topic: topic.to_owned(),
-        received_at: received_at.ok_or_else(|| malformed(TIME))?,
-        content_type: properties.content_type().as_ref().map(|text| printable(text.as_str())),
-        headers: headers.table(HTTP_HEADERS),
+        received_at: envelope.received_at().ok_or_else(|| malformed("received_at"))?,
+        content_type: content_type(properties),
+        headers: envelope.headers(),
         body_sha256,
-        attempt: attempt.ok_or_else(|| malformed(ATTEMPT))?,
-        traceparent: headers.text(TRACEPARENT),
+        attempt: envelope.attempt.ok_or_else(|| malformed("attempt"))?,
+        traceparent: header_text(properties, TRACEPARENT),
         body,
     })
 }
@@ -163,30 +229,23 @@ pub fn decode(properties: &BasicProperties, body: Bytes) -> Result<Message, Deco
 /// key and looked at: what cannot be read is `unknown`, the id falls back to the body's hash.
 #[must_use]
 pub fn salvage(properties: &BasicProperties, body: Bytes) -> Message {
-    let headers = Headers(properties.headers().as_ref());
-    let kind = headers.text(TYPE).unwrap_or_default();
-    let (provider, topic) = kind.split_once('.').filter(|_| is_short(&kind)).unwrap_or_default();
-    let source = headers.text(SOURCE).unwrap_or_default();
+    let envelope: Envelope<'_> =
+        header(properties, ENVELOPE).and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default();
+    let (provider, topic) = kind(properties).unwrap_or_default();
     let body_sha256 = sha256(&body);
-    let property_id = properties.message_id().as_ref().map(|id| id.as_str().to_owned());
-    let id = headers.text(ID).or(property_id).filter(|id| is_short(id));
-    let id = id.unwrap_or_else(|| hex::encode(body_sha256));
-    let name = |text: &str| Name::try_from(text).unwrap_or_else(|_not_a_name| Name::unknown());
+    let id = message_id(properties).map_or_else(|| hex::encode(body_sha256), str::to_owned);
     Message {
-        source: name(source.strip_prefix(SOURCE_PATH).unwrap_or_default()),
-        provider: name(provider),
-        steering: headers.steering(&id).ok().flatten(),
+        source: envelope.source().unwrap_or_else(Name::unknown),
+        provider: Name::try_from(provider).unwrap_or_else(|_not_a_name| Name::unknown()),
+        steering: envelope.steering(&id).ok().flatten(),
         id,
         topic: topic.to_owned(),
-        received_at: headers
-            .text(TIME)
-            .and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok())
-            .unwrap_or_else(OffsetDateTime::now_utc),
-        content_type: properties.content_type().as_ref().map(|text| printable(text.as_str())),
-        headers: headers.table(HTTP_HEADERS),
+        received_at: envelope.received_at().unwrap_or_else(OffsetDateTime::now_utc),
+        content_type: content_type(properties),
+        headers: envelope.headers(),
         body_sha256,
-        attempt: headers.number(ATTEMPT).and_then(|attempt| u32::try_from(attempt).ok()).unwrap_or_default(),
-        traceparent: headers.text(TRACEPARENT),
+        attempt: envelope.attempt.unwrap_or_default(),
+        traceparent: header_text(properties, TRACEPARENT),
         body,
     }
 }
@@ -194,87 +253,55 @@ pub fn salvage(properties: &BasicProperties, body: Bytes) -> Message {
 /// How often a quorum queue has delivered a message before.
 #[must_use]
 pub fn delivery_count(properties: &BasicProperties) -> i64 {
-    Headers(properties.headers().as_ref()).number("x-delivery-count").unwrap_or(0)
+    match value(properties, "x-delivery-count") {
+        Some(AMQPValue::ShortShortInt(number)) => (*number).into(),
+        Some(AMQPValue::ShortShortUInt(number)) => (*number).into(),
+        Some(AMQPValue::ShortInt(number)) => (*number).into(),
+        Some(AMQPValue::ShortUInt(number)) => (*number).into(),
+        Some(AMQPValue::LongInt(number)) => (*number).into(),
+        Some(AMQPValue::LongUInt(number)) => (*number).into(),
+        Some(AMQPValue::LongLongInt(number)) => *number,
+        _ => 0,
+    }
 }
 
-/// Ids and types are printable and fit into AMQP's short strings: ingest sees to it, and Postgres'
-/// text and indexes need it.
-fn is_short(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_SHORT_BYTES && !text.chars().any(char::is_control)
+fn message_id(properties: &BasicProperties) -> Option<&str> {
+    properties.message_id().as_ref().map(ShortString::as_str).filter(|id| is_printable(id))
 }
 
-/// The longest AMQP short string.
-const MAX_SHORT_BYTES: usize = 255;
+/// Provider and topic.
+fn kind(properties: &BasicProperties) -> Option<(&str, &str)> {
+    properties.kind().as_ref().map(ShortString::as_str).filter(|kind| is_printable(kind))?.split_once('.')
+}
+
+fn content_type(properties: &BasicProperties) -> Option<String> {
+    properties.content_type().as_ref().map(|text| printable(text.as_str()))
+}
+
+/// Ids and types are printable: ingest sees to it, and Postgres' text needs it.
+fn is_printable(text: &str) -> bool {
+    !text.is_empty() && !text.chars().any(char::is_control)
+}
 
 /// A foreign message may hold what Postgres' text does not.
 fn printable(text: &str) -> String {
     text.chars().filter(|char| !char.is_control()).collect()
 }
 
-/// Header look-up that takes any of AMQP's spellings of text and whole numbers.
-struct Headers<'a>(Option<&'a FieldTable>);
+fn value<'p>(properties: &'p BasicProperties, name: &str) -> Option<&'p AMQPValue> {
+    properties.headers().as_ref()?.inner().get(name)
+}
 
-impl Headers<'_> {
-    fn value(&self, name: &str) -> Option<&AMQPValue> {
-        self.0?.inner().get(name)
-    }
-
-    fn text(&self, name: &str) -> Option<String> {
-        self.value(name).and_then(text)
-    }
-
-    fn number(&self, name: &str) -> Option<i64> {
-        match self.value(name)? {
-            AMQPValue::ShortShortInt(number) => Some((*number).into()),
-            AMQPValue::ShortShortUInt(number) => Some((*number).into()),
-            AMQPValue::ShortInt(number) => Some((*number).into()),
-            AMQPValue::ShortUInt(number) => Some((*number).into()),
-            AMQPValue::LongInt(number) => Some((*number).into()),
-            AMQPValue::LongUInt(number) => Some((*number).into()),
-            AMQPValue::LongLongInt(number) => Some(*number),
-            _ => None,
-        }
-    }
-
-    /// What a person wants with the message of this id, or the header that is not as we write it. An id of a replay
-    /// is read only together with what it was made from.
-    fn steering(&self, id: &str) -> Result<Option<Steering>, &'static str> {
-        let Some(of) = self.text(REPLAY_OF) else {
-            if id.starts_with(REPLAY_MARK) {
-                return Err(REPLAY_OF);
-            }
-            return Ok(self.steered_at()?.map(|at| Steering { at, replay: None }));
-        };
-        let run = self.text(REPLAY_RUN).and_then(|run| Name::try_from(run).ok()).ok_or(REPLAY_RUN)?;
-        let mode = self.text(REPLAY_MODE).and_then(|mode| ReplayMode::from_text(&mode)).ok_or(REPLAY_MODE)?;
-        let replay = Replay { of, run, mode };
-        if replay.id() != id {
-            return Err(REPLAY_OF);
-        }
-        Ok(Some(Steering { at: self.steered_at()?.ok_or(STEERED_AT)?, replay: Some(replay) }))
-    }
-
-    fn steered_at(&self) -> Result<Option<OffsetDateTime>, &'static str> {
-        let Some(text) = self.text(STEERED_AT) else { return Ok(None) };
-        OffsetDateTime::parse(&text, &Rfc3339).map(Some).map_err(|_no_time| STEERED_AT)
-    }
-
-    fn table(&self, name: &str) -> Vec<(String, String)> {
-        let Some(AMQPValue::FieldTable(table)) = self.value(name) else { return Vec::new() };
-        table
-            .inner()
-            .iter()
-            .filter_map(|(name, value)| Some((printable(name.as_str()), printable(&text(value)?))))
-            .collect()
+fn header<'p>(properties: &'p BasicProperties, name: &str) -> Option<&'p [u8]> {
+    match value(properties, name)? {
+        AMQPValue::LongString(text) => Some(text.as_bytes()),
+        AMQPValue::ShortString(text) => Some(text.as_str().as_bytes()),
+        _ => None,
     }
 }
 
-fn text(value: &AMQPValue) -> Option<String> {
-    match value {
-        AMQPValue::LongString(text) => String::from_utf8(text.as_bytes().to_vec()).ok(),
-        AMQPValue::ShortString(text) => Some(text.to_string()),
-        _ => None,
-    }
+fn header_text(properties: &BasicProperties, name: &str) -> Option<String> {
+    header(properties, name).and_then(|text| String::from_utf8(text.to_vec()).ok())
 }
 
 #[cfg(test)]
@@ -309,6 +336,27 @@ mod tests {
         Message { id, steering: Some(Steering { at, replay }), ..message }
     }
 
+    /// A message whose envelope says something else.
+    fn altered(message: &Message, field: &str, value: serde_json::Value) -> BasicProperties {
+        let properties = encode(message).unwrap();
+        let mut envelope: serde_json::Value = serde_json::from_slice(header(&properties, ENVELOPE).unwrap()).unwrap();
+        envelope[field] = value;
+        let mut headers = properties.headers().clone().unwrap();
+        headers.insert(ENVELOPE.into(), AMQPValue::LongString(envelope.to_string().into()));
+        properties.with_headers(headers)
+    }
+
+    #[test]
+    fn what_is_missing_or_malformed_is_told_by_name() {
+        let message = message("w1".to_owned(), "t".to_owned(), b"{}".to_vec(), 0);
+        for field in ["source", "received_at", "body_sha256", "attempt"] {
+            let error = decode(&altered(&message, field, serde_json::Value::Null), message.body.clone()).unwrap_err();
+            assert_eq!(error, DecodeError::Field { field });
+        }
+        let error = decode(&altered(&message, "attempt", "first".into()), message.body.clone()).unwrap_err();
+        assert_eq!(error, DecodeError::Field { field: ENVELOPE });
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read_back(
@@ -332,30 +380,30 @@ mod tests {
     #[test]
     fn an_unknown_version_is_told_and_salvaged() {
         let message = message("w1".to_owned(), "orders/paid".to_owned(), b"{}".to_vec(), 0);
-        let properties = encode(&message).unwrap();
-        let mut headers = properties.headers().clone().unwrap();
-        headers.insert(VERSION_HEADER.into(), AMQPValue::LongInt(99));
-        let properties = properties.with_headers(headers);
+        let properties = altered(&message, "version", 99.into());
         let error = decode(&properties, message.body.clone()).unwrap_err();
         assert_eq!(error, DecodeError::Version { found: "99".to_owned() });
         assert_eq!(salvage(&properties, message.body.clone()), message);
+        // Nor does another version have to have our fields.
+        let mut future = properties.headers().clone().unwrap();
+        future.insert(ENVELOPE.into(), AMQPValue::LongString(r#"{"version":3,"source":[]}"#.into()));
+        let error = decode(&properties.with_headers(future), message.body).unwrap_err();
+        assert_eq!(error, DecodeError::Version { found: "3".to_owned() });
     }
 
     #[test]
     fn a_replay_is_read_only_with_what_its_id_was_made_from() {
         let first = message("w1".to_owned(), "t".to_owned(), b"{}".to_vec(), 0);
         let replay = steered(first, Some(("r1", ReplayMode::Resend)));
-        let properties = encode(&replay).unwrap();
-        for (header, value) in [(REPLAY_OF, "w2"), (REPLAY_RUN, "r2"), (REPLAY_MODE, "maybe"), (STEERED_AT, "now")] {
-            let mut headers = properties.headers().clone().unwrap();
-            headers.insert(header.into(), AMQPValue::LongString(value.into()));
-            let altered = properties.clone().with_headers(headers);
-            let error = decode(&altered, replay.body.clone()).unwrap_err();
-            assert!(matches!(error, DecodeError::Header { .. }), "{header}: {error}");
+        for (field, value) in
+            [("replay_of", "w2"), ("replay_run", "r2"), ("replay_mode", "maybe"), ("steered_at", "now")]
+        {
+            let error = decode(&altered(&replay, field, value.into()), replay.body.clone()).unwrap_err();
+            assert!(matches!(error, DecodeError::Field { .. }), "{field}: {error}");
         }
         // The id alone makes no replay, nor an ordinary webhook.
         let bare = encode(&Message { steering: None, ..replay.clone() }).unwrap();
-        assert_eq!(decode(&bare, replay.body.clone()).unwrap_err(), DecodeError::Header { header: REPLAY_OF });
+        assert_eq!(decode(&bare, replay.body.clone()).unwrap_err(), DecodeError::Field { field: "replay_of" });
         assert_eq!(salvage(&bare, replay.body.clone()).steering, None);
     }
 

@@ -1,9 +1,8 @@
 //! The message on the queue: one webhook between ingest and worker.
 //!
 //! The AMQP body is the provider's body, byte for byte; everything else is in properties and
-//! headers ([`envelope`]), named after the `CloudEvents` AMQP binding. Invariant: whatever is
-//! written is read back the same, and a version this build does not know is an error with the body
-//! intact, never a guess.
+//! headers ([`envelope`]). Invariant: whatever is written is read back the same, and a version this build does not know
+//! is an error with the body intact, never a guess.
 
 mod envelope;
 mod steering;
@@ -17,7 +16,7 @@ use crate::name::Name;
 pub use webhook::hash::sha256;
 
 /// The version of the envelope that this build writes, and the only one that it reads.
-pub const VERSION: i32 = 1;
+pub const VERSION: i64 = 2;
 
 /// One webhook on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]

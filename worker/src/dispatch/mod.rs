@@ -10,6 +10,7 @@ mod attempt;
 mod breaker;
 mod destinations;
 mod email;
+mod group_commit;
 mod http;
 mod mail_probe;
 mod peer_certificates;
@@ -31,7 +32,7 @@ use futures_util::FutureExt;
 use shared::backoff::Backoff;
 use shared::config::DispatchConfig;
 use shared::db;
-use shared::db::outbox::{self, Among, Lease, Settled, Settlement};
+use shared::db::outbox::{self, Among, Lease, Settled, Settlement, Settling};
 use shared::error_chain::error_chain;
 use shared::failpoint;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -42,6 +43,7 @@ pub(crate) use self::attempt::{AttemptRules, Performance};
 pub(crate) use self::breaker::Word;
 pub(crate) use self::destinations::Destinations;
 pub(crate) use self::email::EmailPerformer;
+pub(crate) use self::group_commit::GroupCommit;
 pub use self::http::HttpEffectError;
 pub(crate) use self::http::HttpPerformer;
 pub(crate) use self::mail_probe::MailProbe;
@@ -67,6 +69,8 @@ pub(crate) struct Dispatcher {
     pub(crate) performers: HashMap<&'static str, Arc<dyn Perform>>,
     /// What is known of where effects go.
     pub(crate) destinations: Destinations,
+    /// What has ended and is being settled.
+    pub(crate) settling: GroupCommit<Settling, Settled>,
     pub(crate) metrics: Arc<Metrics>,
     /// Rung when the outbox has new rows.
     pub(crate) bell: Arc<Notify>,
@@ -165,7 +169,7 @@ impl Dispatcher {
         self.metrics.effect(&lease.effect, outcome(&settlement), began.elapsed());
         log(&lease, &settlement);
         failpoint::reach("worker.sent");
-        self.settle(&lease, &settlement).await;
+        self.settle(&lease, settlement).await;
         drop(permit);
     }
 
@@ -189,32 +193,40 @@ impl Dispatcher {
         }
     }
 
-    /// Settles, waiting for the database; even after the lease's end, as long as nobody else has
-    /// taken the row.
-    async fn settle(&self, lease: &Lease, settlement: &Settlement) {
+    /// Settles, together with others that have ended, waiting for the database; even after the lease's end, as long as
+    /// nobody else has taken the row. What cannot be settled together is settled alone, so that none holds up another.
+    async fn settle(&self, lease: &Lease, settlement: Settlement) {
+        let settling = Settling { id: lease.id, fence: lease.fence, settlement };
+        let together = async |group: &[Settling]| match self.settle_once(group).await {
+            Ok(settled) => Some(settled),
+            Err(error) => {
+                tracing::warn!(sends = group.len(), error, "cannot settle sends together; trying one by one");
+                None
+            }
+        };
+        let mut settled = self.settling.commit(settling.clone(), together).await;
         let mut backoff = Backoff::new();
-        loop {
-            match self.settle_once(lease, settlement).await {
-                Ok(Settled::Done) => return,
-                Ok(Settled::LeaseLost) => break,
-                Err(error) => {
-                    tracing::warn!(effect = lease.effect, error, "cannot settle a send; trying again");
-                    backoff.pause().await;
-                }
+        while settled.is_none() {
+            backoff.pause().await;
+            match self.settle_once(std::slice::from_ref(&settling)).await {
+                Ok(alone) => settled = alone.first().copied(),
+                Err(error) => tracing::warn!(effect = lease.effect, error, "cannot settle a send; trying again"),
             }
         }
-        self.metrics.leases_lost.inc();
-        tracing::error!(
-            effect = lease.effect,
-            webhook.id = lease.webhook_id,
-            key = lease.dedupe_key,
-            "the lease ran out before the send was settled; the row counts as ambiguous"
-        );
+        if settled == Some(Settled::LeaseLost) {
+            self.metrics.leases_lost.inc();
+            tracing::error!(
+                effect = lease.effect,
+                webhook.id = lease.webhook_id,
+                key = lease.dedupe_key,
+                "the lease ran out before the send was settled; the row counts as ambiguous"
+            );
+        }
     }
 
-    async fn settle_once(&self, lease: &Lease, settlement: &Settlement) -> Result<Settled, String> {
+    async fn settle_once(&self, settlings: &[Settling]) -> Result<Vec<Settled>, String> {
         let client = self.pool.get().await.map_err(|error| error_chain(&error))?;
-        self.ask(client, async |client| outbox::settle(client, lease.id, lease.fence, settlement).await).await
+        self.ask(client, async |client| outbox::settle(client, settlings).await).await
     }
 
     async fn ask<T>(

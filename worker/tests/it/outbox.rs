@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use shared::config::AmbiguousPolicy;
-use shared::db::outbox::{self, Among, Lease, NewEffect, Settlement};
+use shared::db::outbox::{self, Among, Lease, NewEffect, Settlement, Settling};
 use shared::db::paused_effects;
 use testing::outbox::{Outbox, Row, State};
 use testing::simulation::{Random, only_seed};
@@ -131,11 +131,30 @@ impl Pair<'_> {
         ids.into_iter().collect()
     }
 
-    /// Settles under any lease there ever was, often the last one.
+    /// Settles some attempts at once, each under any lease there ever was, often one of the last.
     async fn settle(&mut self) -> String {
-        let Some(last) = self.leases.len().checked_sub(1) else { return "nothing to settle".to_owned() };
+        let mut settlings: Vec<Settling> = Vec::new();
+        for _ in 0..=self.random.index(4) {
+            let Some(settling) = self.settling() else { return "nothing to settle".to_owned() };
+            let is_new = |other: &Settling| (other.id, other.fence) != (settling.id, settling.fence);
+            if settlings.iter().all(is_new) {
+                settlings.push(settling);
+            }
+        }
+        let client = self.database.client().await;
+        let settled = outbox::settle(&client, &settlings).await.unwrap();
+        let modelled = settlings.iter().map(|Settling { id, fence, settlement }| {
+            let id = *self.ids.iter().find(|(_, number)| *number == id).unwrap().0;
+            self.model.settle(id, *fence, settlement, self.now)
+        });
+        assert_eq!(settled, modelled.collect::<Vec<_>>(), "{settlings:?}");
+        format!("settle {settlings:?}: {settled:?}")
+    }
+
+    fn settling(&mut self) -> Option<Settling> {
+        let last = self.leases.len().checked_sub(1)?;
         let back = self.random.index(1 + self.random.clone().index(last + 1).min(8));
-        let lease = self.leases[last - back].clone();
+        let Lease { id, fence, .. } = self.leases[last - back];
         let (after, error) = (HOUR * u32::try_from(self.random.below(4)).unwrap(), "an error\0".to_owned());
         let settlement = match self.random.below(5) {
             0..2 => Settlement::Sent,
@@ -144,11 +163,7 @@ impl Pair<'_> {
             _ if self.random.once_in(2) => Settlement::Ambiguous { policy: AmbiguousPolicy::Hold, after, error },
             _ => Settlement::Ambiguous { policy: AmbiguousPolicy::Resend, after, error },
         };
-        let client = self.database.client().await;
-        let settled = outbox::settle(&client, lease.id, lease.fence, &settlement).await.unwrap();
-        let id = *self.ids.iter().find(|(_, id)| **id == lease.id).unwrap().0;
-        assert_eq!(settled, self.model.settle(id, lease.fence, &settlement, self.now), "{lease:?}");
-        format!("settle row {id}, fence {}: {settlement:?}: {settled:?}", lease.fence)
+        Some(Settling { id, fence, settlement })
     }
 
     async fn expire(&mut self) -> String {
