@@ -43,6 +43,8 @@ impl Default for Setup {
                 ("deadline_ms = 30000", "deadline_ms = 3000"),
                 ("retry_min_ms = 5000", "retry_min_ms = 500"),
                 ("retry_max_ms = 3600000", "retry_max_ms = 5000"),
+                ("breaker_min_ms = 5000", "breaker_min_ms = 500"),
+                ("breaker_max_ms = 60000", "breaker_max_ms = 5000"),
             ],
             ingest_failpoints: VecDeque::new(),
             worker_failpoints: Vec::new(),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use backon::{BackoffBuilder, ConstantBuilder, ExponentialBackoff, ExponentialBuilder};
 
 const MIN: Duration = Duration::from_millis(200);
 const MAX: Duration = Duration::from_secs(5);
@@ -41,6 +41,14 @@ impl Default for Backoff {
     }
 }
 
+/// A pause for what is done again and again: from half of `longest` to all of it, by chance, so that replicas that
+/// started together do not go on together.
+#[must_use]
+pub fn now_and_then(longest: Duration) -> Duration {
+    let half = longest / 2;
+    ConstantBuilder::default().with_delay(half).with_jitter().build().next().unwrap_or(longest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +62,12 @@ mod tests {
         assert!(pauses[10..].iter().all(|pause| (MAX..=2 * MAX).contains(pause)), "jitter adds at most as much again");
         backoff.reset();
         assert!(backoff.next() <= 2 * MIN);
+    }
+
+    #[test]
+    fn what_is_done_now_and_then_is_done_within_the_longest_pause() {
+        let pauses: Vec<Duration> = (0..1_000).map(|_| now_and_then(MAX)).collect();
+        assert!(pauses.iter().all(|pause| (MAX / 2..=MAX).contains(pause)));
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]), "they differ");
     }
 }

@@ -3,11 +3,11 @@
 //! The dispatcher's simulation runs on it, and a conformance test (`worker/tests/it/outbox.rs`) shows
 //! that Postgres does the same through `shared::db::outbox`. Time is whatever the caller says it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shared::config::AmbiguousPolicy;
-use shared::db::outbox::{Lease, Settled, Settlement};
+use shared::db::outbox::{Among, Lease, Settled, Settlement};
 
 /// Where a row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +29,8 @@ pub enum State {
 pub struct Row {
     /// What it is unique by.
     pub dedupe_key: String,
+    /// The configured effect.
+    pub effect: String,
     /// What performs it.
     pub kind: String,
     /// What to do when a send's outcome is unknown.
@@ -43,6 +45,8 @@ pub struct Row {
     pub fence: i64,
     /// The end of its lease, while it is sending.
     pub lease_until: Option<Duration>,
+    /// When that was first seen to have passed.
+    pub overdue_since: Option<Duration>,
     /// Not to be sent before.
     pub next_attempt_at: Duration,
     /// Whether it came to an end.
@@ -56,18 +60,27 @@ pub struct Row {
 pub struct Outbox {
     /// The rows, by number.
     pub rows: BTreeMap<i64, Row>,
+    /// Effects that a person has paused.
+    pub paused: BTreeSet<String>,
     last_id: i64,
 }
 
 impl Outbox {
     /// Writes an effect down, unless its key is there; returns its number then.
-    pub fn insert(&mut self, dedupe_key: &str, kind: &str, policy: AmbiguousPolicy, now: Duration) -> Option<i64> {
+    pub fn insert(
+        &mut self,
+        dedupe_key: &str,
+        (effect, kind): (&str, &str),
+        policy: AmbiguousPolicy,
+        now: Duration,
+    ) -> Option<i64> {
         if self.rows.values().any(|row| row.dedupe_key == dedupe_key) {
             return None;
         }
         self.last_id += 1;
         let row = Row {
             dedupe_key: dedupe_key.to_owned(),
+            effect: effect.to_owned(),
             kind: kind.to_owned(),
             on_ambiguous: policy,
             state: State::Pending,
@@ -75,6 +88,7 @@ impl Outbox {
             attempts: 0,
             fence: 0,
             lease_until: None,
+            overdue_since: None,
             next_attempt_at: now,
             is_settled: false,
             last_error: None,
@@ -85,9 +99,18 @@ impl Outbox {
 
     /// The rows that may be leased, those that are due longest first.
     #[must_use]
-    pub fn due(&self, kinds: &[&str], now: Duration) -> Vec<i64> {
-        let is_due =
-            |row: &Row| row.state == State::Pending && row.next_attempt_at <= now && kinds.contains(&row.kind.as_str());
+    pub fn due(&self, kinds: &[&str], among: Among<'_>, now: Duration) -> Vec<i64> {
+        let is_among = |effect: &str| match among {
+            Among::AllBut(shut) => !shut.contains(&effect),
+            Among::Only(only) => effect == only,
+        };
+        let is_due = |row: &Row| {
+            row.state == State::Pending
+                && row.next_attempt_at <= now
+                && kinds.contains(&row.kind.as_str())
+                && is_among(&row.effect)
+                && !self.paused.contains(&row.effect)
+        };
         let mut due: Vec<(Duration, i64)> =
             self.rows.iter().filter(|(_, row)| is_due(row)).map(|(id, row)| (row.next_attempt_at, *id)).collect();
         due.sort_unstable();
@@ -105,7 +128,7 @@ impl Outbox {
         Lease {
             id,
             dedupe_key: row.dedupe_key.clone(),
-            effect: "effect".to_owned(),
+            effect: row.effect.clone(),
             kind: row.kind.clone(),
             webhook_id: None,
             intent: "{}".to_owned(),
@@ -127,16 +150,20 @@ impl Outbox {
         }
     }
 
-    /// Takes up rows whose lease ran out; returns their numbers and where they are now.
-    pub fn expire(&mut self, max_attempts: i32, delay: Duration, now: Duration) -> Vec<(i64, State)> {
+    /// Takes up rows whose lease was seen to have run out so long ago; returns their numbers and where they are now.
+    pub fn expire(&mut self, max_attempts: i32, grace: Duration, delay: Duration, now: Duration) -> Vec<(i64, State)> {
         let mut expired = Vec::new();
         for (id, row) in &mut self.rows {
             if row.lease_until.is_none_or(|until| until >= now) {
                 continue;
             }
+            if *row.overdue_since.get_or_insert(now) + grace > now {
+                continue;
+            }
             let holds = row.on_ambiguous == AmbiguousPolicy::Hold || row.attempts >= max_attempts;
             row.state = if holds { State::Held } else { State::Pending };
-            (row.ambiguous, row.lease_until, row.next_attempt_at) = (true, None, now + delay);
+            (row.ambiguous, row.lease_until, row.overdue_since) = (true, None, None);
+            row.next_attempt_at = now + delay;
             row.last_error = Some("the worker that was sending it ended without a word".to_owned());
             expired.push((*id, row.state));
         }
@@ -161,6 +188,7 @@ impl Row {
         self.state = state;
         self.ambiguous |= ambiguous;
         self.lease_until = None;
+        self.overdue_since = None;
         self.last_error = error.cloned();
         self.next_attempt_at = now + after;
         self.is_settled = matches!(state, State::Sent | State::Failed);

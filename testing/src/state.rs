@@ -7,6 +7,8 @@ use crate::{Stack, replace};
 pub fn quicken(text: &str) -> String {
     let text = replace(text, "retry_delays_s = [5, 30, 120, 600, 3600]", "retry_delays_s = [1, 2]");
     let text = replace(&text, "retry_min_ms = 5000", "retry_min_ms = 50");
+    let text = replace(&text, "breaker_min_ms = 5000", "breaker_min_ms = 50");
+    let text = replace(&text, "breaker_max_ms = 60000", "breaker_max_ms = 500");
     let text = replace(&text, "lease_ms = 120000", "lease_ms = 4000");
     let text = replace(&text, "deadline_ms = 30000", "deadline_ms = 2000");
     replace(&text, "planning_timeout_ms = 10000", "planning_timeout_ms = 500")

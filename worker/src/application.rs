@@ -23,7 +23,8 @@ use tokio_util::task::TaskTracker;
 use crate::backlog::BacklogWatch;
 use crate::consumer::{self, LaneConsumer, LaneLimits};
 use crate::dispatch::{
-    AttemptRules, Dispatcher, EmailPerformer, GroupCommit, HttpPerformer, PeerCertificates, Perform, SmtpPool,
+    AttemptRules, Destinations, Dispatcher, EmailPerformer, GroupCommit, HttpPerformer, MailProbe, PeerCertificates,
+    Perform, SmtpPool,
 };
 use crate::error::WorkerError;
 use crate::ladder::Ladder;
@@ -44,6 +45,7 @@ pub struct Application {
     broker: Broker,
     pipeline: Arc<Pipeline>,
     dispatcher: Arc<Dispatcher>,
+    mail_probe: Option<MailProbe>,
     ops: TcpListener,
     registry: Registry,
 }
@@ -58,7 +60,10 @@ impl Application {
         let config = Config::load(&settings.config)?;
         let planner = Planner::compile(&config).map_err(WorkerError::planner)?;
         let mut registry = Registry::default();
-        let performers = performers(settings, &config, &PeerCertificates::register(&mut registry))?;
+        let certificates = PeerCertificates::register(&mut registry);
+        let (mail, mail_probe) = mail(settings, &config, &certificates)?.unzip();
+        let destinations = Destinations::register(&config, mail.is_some(), &mut registry);
+        let performers = performers(mail, &config, certificates)?;
         let amqp_url = settings.amqp_url.as_ref().ok_or(WorkerError::Unset("AMQP_URL"))?;
         let broker = Broker::new(amqp_url.expose_secret(), "worker", config.queue.heartbeat_s)?;
         let pool = db::pool(&database(settings, &config)?)?;
@@ -83,10 +88,11 @@ impl Application {
         let (dispatch, rules) = (config.dispatch.clone(), AttemptRules::new(&config.dispatch));
         let settling = GroupCommit::new();
         let dispatcher =
-            Arc::new(Dispatcher { pool, config: dispatch, rules, patience, performers, settling, metrics, bell });
+            Dispatcher { pool, config: dispatch, rules, patience, performers, destinations, settling, metrics, bell };
+        let dispatcher = Arc::new(dispatcher);
         let ops = TcpListener::bind(settings.ops_listen)
             .map_err(|source| WorkerError::Listen { address: settings.ops_listen, source })?;
-        Ok(Self { config, broker, pipeline, dispatcher, ops, registry })
+        Ok(Self { config, broker, pipeline, dispatcher, mail_probe, ops, registry })
     }
 
     /// The port that the ops server is bound to.
@@ -107,7 +113,7 @@ impl Application {
         topology.register(&mut self.registry);
         let publisher_stop = CancellationToken::new();
         let messaging = messaging(&topology, &mut self.registry);
-        let backlog = BacklogWatch::register(&mut self.registry);
+        let backlog = BacklogWatch::register(&self.config, &mut self.registry);
         let publisher_config = PublisherConfig::new(&self.config.queue, PUBLISH_TIMEOUT).counted_by(messaging.clone());
         let (publisher, publishing) =
             Publisher::spawn(self.broker.clone(), topology.clone(), &publisher_config, publisher_stop.clone());
@@ -116,6 +122,9 @@ impl Application {
         let links = self.spawn_lanes(&tasks, &world);
         let pool = self.pipeline.pool.clone();
         tasks.spawn(Arc::clone(&self.dispatcher).run(stop.clone()));
+        if let Some(probe) = self.mail_probe {
+            tasks.spawn(probe.run(self.dispatcher.destinations.clone(), stop.clone()));
+        }
         tasks.spawn(backlog.run(pool.clone(), stop.clone()));
         tasks.spawn(maintenance::watch_leases(pool.clone(), self.config.dispatch.clone(), stop.clone()));
         tasks.spawn(maintenance::keep_indexes(pool.clone(), stop.clone()));
@@ -253,31 +262,45 @@ fn database(settings: &Settings, config: &Config) -> Result<DatabaseConfig, Work
     })
 }
 
-/// Who performs each kind of effect. A configuration that sends mail needs a mail server.
-fn performers(
+/// Who sends mails, and who asks the mail server whether it is there. A configuration that sends mail needs one.
+fn mail(
     settings: &Settings,
     config: &Config,
     certificates: &PeerCertificates,
-) -> Result<HashMap<&'static str, Arc<dyn Perform>>, WorkerError> {
-    let mut performers: HashMap<&'static str, Arc<dyn Perform>> = HashMap::new();
+) -> Result<Option<(EmailPerformer, MailProbe)>, WorkerError> {
     let wanted = !config.effects.email.is_empty() || settings.operator_email.is_some();
     match (&settings.smtp_url, &settings.mail_from) {
         (Some(url), Some(from)) => {
-            let begin_timeout = Duration::from_millis(config.dispatch.deadline_ms / 3);
-            let smtp = SmtpPool::new(SmtpConfig::parse(url)?, begin_timeout, certificates.clone());
-            performers.insert("email", Arc::new(EmailPerformer { smtp, from: from.clone() }));
+            let smtp = SmtpPool::new(SmtpConfig::parse(url)?, begin_timeout(config), certificates.clone());
+            let smtp = Arc::new(smtp);
+            let probe = MailProbe::new(Arc::clone(&smtp), &config.dispatch);
+            Ok(Some((EmailPerformer { smtp, from: from.clone() }, probe)))
         }
-        _ if wanted => return Err(WorkerError::NoMail),
-        _ => {}
+        _ if wanted => Err(WorkerError::NoMail),
+        _ => Ok(None),
+    }
+}
+
+/// Who performs each kind of effect.
+fn performers(
+    mail: Option<EmailPerformer>,
+    config: &Config,
+    certificates: PeerCertificates,
+) -> Result<HashMap<&'static str, Arc<dyn Perform>>, WorkerError> {
+    let mut performers: HashMap<&'static str, Arc<dyn Perform>> = HashMap::new();
+    if let Some(mail) = mail {
+        performers.insert("email", Arc::new(mail));
     }
     if !config.effects.http.is_empty() {
-        let begin_timeout = Duration::from_millis(config.dispatch.deadline_ms / 3);
-        performers.insert(
-            "http",
-            Arc::new(HttpPerformer::new(config.effects.http.iter(), begin_timeout, certificates.clone())?),
-        );
+        let http = HttpPerformer::new(config.effects.http.iter(), begin_timeout(config), certificates)?;
+        performers.insert("http", Arc::new(http));
     }
     Ok(performers)
+}
+
+/// How long it may take until a peer has been reached.
+fn begin_timeout(config: &Config) -> Duration {
+    Duration::from_millis(config.dispatch.deadline_ms / 3)
 }
 
 /// Ready while it takes from the queues and the last batch found the database, as new as it must be.

@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 const LEASE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long looking for them may take before its connection is given up.
 const LEASES_WITHIN: Duration = Duration::from_secs(30);
-/// How long expired leases are left alone after a start, and after the database was away.
+/// How long whoever holds a lease that ran out may still settle it, from when that was first seen, and after the database
+/// was away: its word is better than a guess.
 const SETTLE_FIRST: Duration = Duration::from_secs(15);
 /// When building indexes is tried again.
 const INDEX_INTERVAL: Duration = Duration::from_secs(60);
@@ -38,9 +39,7 @@ pub(crate) enum MaintenanceError {
 
 /// Looks for expired leases until told to stop.
 pub(crate) async fn watch_leases(pool: Pool, dispatch: DispatchConfig, stop: CancellationToken) {
-    // After an outage, and after a start, whose migration may have kept others waiting, the workers that hold leases settle
-    // first; their word is better than a guess.
-    let mut not_before = Instant::now() + SETTLE_FIRST;
+    let mut not_before = Instant::now();
     while pause(LEASE_INTERVAL, &stop).await {
         let outcome = match Instant::now() < not_before {
             true => ping(&pool).await,
@@ -59,7 +58,8 @@ async fn ping(pool: &Pool) -> Result<(), MaintenanceError> {
 
 async fn take_up_expired(pool: &Pool, dispatch: &DispatchConfig) -> Result<(), MaintenanceError> {
     let delay = Duration::from_millis(dispatch.retry_min_ms);
-    let expire = async |client: &mut Client| outbox::expire_leases(&***client, dispatch.max_attempts, delay).await;
+    let expire =
+        async |client: &mut Client| outbox::expire_leases(&***client, dispatch.max_attempts, SETTLE_FIRST, delay).await;
     for row in db::answer_within(LEASES_WITHIN, pool.get().await?, expire).await?? {
         tracing::error!(
             key = row.dedupe_key,

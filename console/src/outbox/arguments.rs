@@ -20,6 +20,17 @@ pub(crate) enum OutboxCommand {
     Hold(SteerArgs),
     /// Give effects up: they are never sent, unless somebody says resend.
     Cancel(SteerArgs),
+    /// How each destination does: what waits for it, its breaker, and who has paused it.
+    Destinations(DestinationsArgs),
+}
+
+/// The arguments of `outbox destinations`.
+#[derive(Debug, Args)]
+pub(crate) struct DestinationsArgs {
+    /// The workers' ops addresses, <http://host:9090>; several with commas. A name is asked for all of its addresses.
+    /// Without one, nothing is said of breakers.
+    #[arg(long, env = "WORKER_OPS_URL")]
+    pub(crate) worker_ops_url: Option<String>,
 }
 
 /// Which effects.

@@ -3,13 +3,18 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context;
+use shared::config::Config;
 use shared::db::outbox::steer::Steer;
+use time::OffsetDateTime;
 
 use super::arguments::{OutboxCommand, SteerArgs};
+use super::destinations::{self, Destinations};
 use super::steer::Steered;
 use super::{list, steer};
 use crate::connect;
 use crate::output::{Output, show};
+use crate::server::monitor::services;
 use crate::settings::Settings;
 use crate::steering::Progress;
 
@@ -24,6 +29,15 @@ pub(crate) async fn run(
         OutboxCommand::Ls(arguments) => {
             let client = connect::database(settings).await?;
             show(&list::list(&client, &arguments).await?, output, out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        OutboxCommand::Destinations(arguments) => {
+            let config = Config::load(&settings.config)?;
+            let workers = services::workers(arguments.worker_ops_url.as_deref().unwrap_or_default()).await?;
+            let client = connect::database(settings).await?;
+            let rows = destinations::read(&client).await.context("cannot read the outbox")?;
+            let list = destinations::list(&rows, &config, &workers, OffsetDateTime::now_utc());
+            show(&Destinations::new(list), output, out)?;
             return Ok(ExitCode::SUCCESS);
         }
         OutboxCommand::Resend(arguments) => act(settings, arguments, Steer::Resend).await?,

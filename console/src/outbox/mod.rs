@@ -7,6 +7,7 @@
 
 pub(crate) mod arguments;
 pub(crate) mod command;
+pub(crate) mod destinations;
 
 mod list;
 mod steer;

@@ -8,6 +8,7 @@
 //! Steering is the command line's own ([`crate::parked`], [`crate::replay`]): there is one way to redrive.
 
 pub(crate) mod command;
+pub(crate) mod monitor;
 
 mod access;
 mod api;
@@ -16,7 +17,6 @@ mod assets;
 mod audit;
 mod jobs;
 mod metrics;
-mod monitor;
 mod outbox;
 mod outward;
 mod overview;

@@ -3,7 +3,7 @@
 use shared::db::outbox::rows;
 use testing::{Stack, run};
 
-use crate::scene::{command, json, oncehook, text};
+use crate::scene::{command, json, oncehook, text, worker_that_says};
 
 /// So many mails in a state; `sending` ones have a lease that lasts.
 async fn plan(stack: &Stack, effect: &str, state: &str, count: u32) {
@@ -109,6 +109,35 @@ async fn many_need_somebody_to_agree_and_what_is_being_sent_is_left_alone() {
         assert_eq!((unknown.status.code(), count(&stack, "sent").await), (Some(1), 1));
         let nothing_said = command(&stack, &["outbox", "cancel"]).output().await.unwrap();
         assert!(text(&nothing_said.stderr).contains("or say --all"), "{nothing_said:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_destination_is_told_with_its_breaker() {
+    run(async |stack| {
+        plan(&stack, "order-confirmation", "pending", 2).await;
+        let unasked = json(&stack, &["outbox", "destinations"]).await;
+        let one = &unasked["destinations"][0];
+        assert_eq!((&one["effect"], &one["pending"]), (&"order-confirmation".into(), &2.into()));
+        assert_eq!((&one["breaker"], &one["up"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+        let url = worker_that_says(
+            "webhook_destination_up{effect=\"order-confirmation\"} 0\n\
+             webhook_effect_breaker{effect=\"order-confirmation\"} 2\n\
+             webhook_destination_up{effect=\"operator-alert\"} 1\n\
+             webhook_effect_breaker{effect=\"operator-alert\"} 0\n",
+        )
+        .await;
+        let asked = json(&stack, &["outbox", "destinations", "--worker-ops-url", &url]).await;
+        let told = |at: usize| {
+            let one = &asked["destinations"][at];
+            ["effect", "health", "breaker"].map(|field| one[field].as_str().unwrap().to_owned())
+        };
+        assert_eq!(told(0), ["order-confirmation", "away", "open"]);
+        assert_eq!(told(1), ["operator-alert", "fine", "closed"]);
+        let table = oncehook(&stack, &["outbox", "destinations", "--worker-ops-url", &url]).await;
+        let table = text(&table.stdout);
+        assert!(table.contains("BREAKER") && table.contains("open"), "{table}");
     })
     .await;
 }

@@ -11,6 +11,8 @@ use testing::orders::Order;
 use testing::services::setting;
 use testing::state::quicken;
 use testing::wait::until;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -73,6 +75,22 @@ pub(crate) async fn queued(stack: &Stack, count: u32) {
     let queue = stack.topology.webhooks();
     until(&format!("{count} messages are queued"), || async { (stack.ready(&queue).await == count).then_some(()) })
         .await;
+}
+
+/// Something that answers as a worker's ops port would; returns its address.
+pub(crate) async fn worker_that_says(metrics: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut request = [0; 1024];
+            let read = client.read(&mut request).await.unwrap_or(0);
+            let body = if request[..read].starts_with(b"GET /metrics") { metrics } else { "{}" };
+            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            client.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        }
+    });
+    url
 }
 
 /// A worker within the test's own process.

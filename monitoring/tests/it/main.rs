@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod alerts;
 #[cfg(test)]
+mod console;
+#[cfg(test)]
 mod dashboard;
 #[cfg(test)]
 mod page;
@@ -10,6 +12,8 @@ mod page;
 mod prometheus;
 #[cfg(test)]
 mod rules;
+#[cfg(test)]
+mod seen;
 #[cfg(test)]
 mod shop;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A private Prometheus with the project's own rules, that asks the services of one test every second.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -20,9 +20,29 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Starts it in a directory of its own, and waits until it has asked everybody twice.
     pub(crate) async fn start(directory: &Path, shop: &Shop<'_>) -> Self {
+        Self::start_with(directory, shop, &rules()).await
+    }
+
+    /// The same with a copy of the rules whose alerts fire a second after their time has come.
+    pub(crate) async fn impatient(directory: &Path, shop: &Shop<'_>) -> Self {
+        let copies = directory.join("rules");
+        std::fs::create_dir_all(&copies).unwrap();
+        for file in std::fs::read_dir(rules()).unwrap() {
+            let file = file.unwrap();
+            let text = std::fs::read_to_string(file.path()).unwrap();
+            let at_once = |line: &str| match line.split_once("for: ") {
+                Some((indent, _long)) if indent.trim().is_empty() => format!("{indent}for: 1s\n"),
+                _ => format!("{line}\n"),
+            };
+            std::fs::write(copies.join(file.file_name()), text.lines().map(at_once).collect::<String>()).unwrap();
+        }
+        Self::start_with(directory, shop, &copies).await
+    }
+
+    async fn start_with(directory: &Path, shop: &Shop<'_>, rules: &Path) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let file = directory.join("prometheus.yml");
-        std::fs::write(&file, configuration(shop)).unwrap();
+        std::fs::write(&file, configuration(shop, rules)).unwrap();
         let log = std::fs::File::create(directory.join("prometheus.log")).unwrap();
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", file.display()))
@@ -57,6 +77,12 @@ impl Prometheus {
         until_within(NOTICED, &what, || async { (self.alert_state(name).await? != "inactive").then_some(()) }).await;
     }
 
+    /// Waits until an alert fires.
+    pub(crate) async fn fires(&self, name: &str) {
+        let what = format!("{name} is firing");
+        until_within(NOTICED, &what, || async { (self.alert_state(name).await? == "firing").then_some(()) }).await;
+    }
+
     /// Waits until an alert's expression was found to be false.
     pub(crate) async fn no_alert(&self, name: &str) {
         let what = format!("{name} is inactive");
@@ -79,9 +105,12 @@ impl Prometheus {
     }
 }
 
+fn rules() -> PathBuf {
+    root().join("deploy/prometheus/rules")
+}
+
 /// As `deploy/prometheus/prometheus.yml`, with other addresses and more often.
-fn configuration(shop: &Shop<'_>) -> String {
-    let rules = root().join("deploy/prometheus/rules");
+fn configuration(shop: &Shop<'_>, rules: &Path) -> String {
     let rabbitmq = setting("RABBITMQ_METRICS_URL");
     let rabbitmq = rabbitmq.trim_start_matches("http://");
     format!(

@@ -21,12 +21,13 @@ const SECRET: &str = "hush";
 /// The services of one test.
 pub(crate) struct Shop<'s> {
     stack: &'s Stack,
-    config: PathBuf,
+    pub(crate) config: PathBuf,
     pub(crate) ingest_ops_port: u16,
     pub(crate) worker_ops_port: u16,
     ingest_port: u16,
     ingest: Service,
     worker: Service,
+    smtp_url: String,
     client: reqwest::Client,
 }
 
@@ -63,15 +64,20 @@ impl<'s> Shop<'s> {
         let amqp_url = otherwise.amqp_url.unwrap_or_else(|| setting("AMQP_URL"));
         let (ingest, ingest_port, ingest_ops_port) = start_ingest(stack, &config, amqp_url);
         let smtp_url = otherwise.smtp_url.unwrap_or_else(|| setting("SMTP_URL"));
-        let (worker, worker_ops_port) = start_worker(stack, &config, smtp_url).await;
+        let (worker, worker_ops_port) = start_worker(stack, &config, smtp_url.clone(), 0).await;
         let client = reqwest::Client::new();
-        let shop = Self { stack, config, ingest_ops_port, worker_ops_port, ingest_port, ingest, worker, client };
-        let ready = format!("http://127.0.0.1:{worker_ops_port}/readyz");
+        let shop =
+            Self { stack, config, ingest_ops_port, worker_ops_port, ingest_port, ingest, worker, smtp_url, client };
+        shop.worker_is_ready().await;
+        shop
+    }
+
+    async fn worker_is_ready(&self) {
+        let ready = format!("http://127.0.0.1:{}/readyz", self.worker_ops_port);
         until("the worker is ready", || async {
-            shop.client.get(&ready).send().await.ok().filter(|answer| answer.status().is_success())
+            self.client.get(&ready).send().await.ok().filter(|answer| answer.status().is_success())
         })
         .await;
-        shop
     }
 
     /// Sends an order's webhook, signed with a secret; returns the answer's status.
@@ -153,6 +159,13 @@ impl<'s> Shop<'s> {
         self.worker.stop().await;
     }
 
+    /// Starts a worker where the one was that was stopped.
+    pub(crate) async fn start_worker_again(&mut self) {
+        let smtp_url = self.smtp_url.clone();
+        (self.worker, _) = start_worker(self.stack, &self.config, smtp_url, self.worker_ops_port).await;
+        self.worker_is_ready().await;
+    }
+
     /// Closes.
     pub(crate) async fn close(mut self) {
         self.ingest.stop().await;
@@ -192,7 +205,7 @@ fn start_ingest(stack: &Stack, config: &Path, amqp_url: String) -> (Service, u16
     (Service { stop, running }, port, ops_port)
 }
 
-async fn start_worker(stack: &Stack, config: &Path, smtp_url: String) -> (Service, u16) {
+async fn start_worker(stack: &Stack, config: &Path, smtp_url: String, ops_port: u16) -> (Service, u16) {
     let settings = worker::Settings {
         config: config.to_owned(),
         database_url: Some(SecretString::from(stack.database.url.clone())),
@@ -200,7 +213,7 @@ async fn start_worker(stack: &Stack, config: &Path, smtp_url: String) -> (Servic
         smtp_url: Some(SecretString::from(smtp_url)),
         mail_from: Some("shop@shop.example".parse().unwrap()),
         operator_email: Some(format!("operator@{}", stack.mail_domain).parse().unwrap()),
-        ops_listen: ([127, 0, 0, 1], 0).into(),
+        ops_listen: ([127, 0, 0, 1], ops_port).into(),
         migrate_on_start: true,
     };
     let application = worker::Application::build(&settings).await.unwrap();

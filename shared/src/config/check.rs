@@ -111,6 +111,9 @@ fn contradictions(config: &Config, mistakes: &mut Mistakes) {
     if dispatch.retry_min_ms > dispatch.retry_max_ms {
         mistakes.add("dispatch.retry_min_ms", None, format!("at most retry_max_ms ({})", dispatch.retry_max_ms));
     }
+    if dispatch.breaker_min_ms > dispatch.breaker_max_ms {
+        mistakes.add("dispatch.breaker_min_ms", None, format!("at most breaker_max_ms ({})", dispatch.breaker_max_ms));
+    }
     if config.worker.transaction_timeout_ms <= u64::from(config.worker.statement_timeout_ms) {
         let problem = format!("more than statement_timeout_ms ({})", config.worker.statement_timeout_ms);
         mistakes.add("worker.transaction_timeout_ms", None, problem);

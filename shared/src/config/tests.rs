@@ -80,6 +80,13 @@ fn a_retention_shorter_than_the_providers_retries_is_refused() {
 }
 
 #[test]
+fn a_breaker_whose_first_pause_is_its_longest_and_more_is_refused() {
+    let error = Config::parse("t", "[dispatch]\nbreaker_min_ms = 2000\nbreaker_max_ms = 1000\n").unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("dispatch.breaker_min_ms") && text.contains("at most breaker_max_ms (1000)"), "{text}");
+}
+
+#[test]
 fn a_syntax_error_has_its_line() {
     let error = Config::parse("oncehook.toml", "[ingest]\nhead_timeout_ms = \n").unwrap_err();
     insta::assert_snapshot!(error.to_string());

@@ -87,7 +87,7 @@ pub struct DispatchConfig {
     #[garde(range(min = 1, max = 256))]
     pub concurrency: usize,
     /// How long a worker owns a row that it leased, in milliseconds. A row whose worker died is
-    /// taken up again after that, as ambiguous.
+    /// taken up again 15 s after that, as ambiguous.
     #[garde(range(min = 1_000, max = 3_600_000))]
     pub lease_ms: u64,
     /// How long one send may take, in milliseconds; at most half the lease.
@@ -105,6 +105,22 @@ pub struct DispatchConfig {
     /// How often the outbox is looked at when nothing tells of new rows, in milliseconds.
     #[garde(range(min = 10, max = 60_000))]
     pub poll_ms: u64,
+    /// Attempts of one effect in a row that its destination did not answer well, after which its breaker opens: no more
+    /// rows of it are begun, but for a probe.
+    #[garde(range(min = 1, max = 1_000))]
+    pub breaker_failures: u32,
+    /// The pause before the first probe of an open breaker, in milliseconds; doubled after each that fails.
+    #[garde(range(min = 10, max = 3_600_000))]
+    pub breaker_min_ms: u64,
+    /// The longest such pause, in milliseconds.
+    #[garde(range(min = 10, max = 3_600_000))]
+    pub breaker_max_ms: u64,
+    /// How often the mail server is asked whether it is there, in milliseconds.
+    #[garde(range(min = 100, max = 3_600_000))]
+    pub mail_probe_ms: u64,
+    /// How long it may take for an answer to that, in milliseconds.
+    #[garde(range(min = 100, max = 60_000))]
+    pub mail_probe_timeout_ms: u64,
 }
 
 impl Default for DispatchConfig {
@@ -117,6 +133,11 @@ impl Default for DispatchConfig {
             retry_min_ms: 5_000,
             retry_max_ms: 3_600_000,
             poll_ms: 1_000,
+            breaker_failures: 5,
+            breaker_min_ms: 5_000,
+            breaker_max_ms: 60_000,
+            mail_probe_ms: 3_000,
+            mail_probe_timeout_ms: 3_000,
         }
     }
 }

@@ -5,6 +5,19 @@
 //! names the fence of its lease; a worker that lost its lease settles nothing. How rows are looked at is in [`rows`],
 //! what a person does with them in [`steer`].
 
+/// The effects that rows wait for, in `waiting`: the index `outbox_due_by_effect` leads from one to the next, past all the
+/// rows in between.
+macro_rules! waiting_effects {
+    () => {
+        "WITH RECURSIVE waiting AS (
+             (SELECT effect FROM outbox WHERE state = 'pending' ORDER BY effect LIMIT 1)
+             UNION ALL
+             SELECT (SELECT next.effect FROM outbox AS next
+                     WHERE next.state = 'pending' AND next.effect > waiting.effect ORDER BY next.effect LIMIT 1)
+             FROM waiting WHERE waiting.effect IS NOT NULL)"
+    };
+}
+
 pub mod backlog;
 pub mod purge;
 pub mod rows;
@@ -29,29 +42,50 @@ const INSERT: &str = "
     ON CONFLICT (dedupe_key) DO NOTHING";
 
 /// The rows are chosen once, in an array: of a plain `IN`, the planner may make a join that chooses again for every row,
-/// past the limit.
-const LEASE: &str = "
+/// past the limit. What waits is looked at effect by effect, so that one that is passed over costs a step and not a step
+/// a row.
+const LEASE: &str = concat!(
+    waiting_effects!(),
+    "
     UPDATE outbox
     SET state = 'sending', attempts = attempts + 1, fence = fence + 1,
-        lease_until = now() + make_interval(secs => $2)
+        lease_until = now() + make_interval(secs => $2), overdue_since = NULL
+    WHERE id = ANY (ARRAY(
+        SELECT due.id
+        FROM waiting CROSS JOIN LATERAL (
+            SELECT id, next_attempt_at FROM outbox
+            WHERE state = 'pending' AND effect = waiting.effect AND next_attempt_at <= now()
+              AND kind = ANY ($3::text[])
+            ORDER BY next_attempt_at
+            LIMIT $1
+            FOR UPDATE SKIP LOCKED) AS due
+        WHERE waiting.effect NOT IN (SELECT effect FROM paused_effects)
+          AND waiting.effect <> ALL ($4::text[]) AND ($5::text IS NULL OR waiting.effect = $5)
+        ORDER BY due.next_attempt_at
+        LIMIT $1))
+    RETURNING id, dedupe_key, effect, kind, webhook_id, intent::text AS intent, on_ambiguous, attempts, fence,
+        traceparent"
+);
+
+/// The first who sees that a lease ran out writes it down.
+const OVERDUE: &str = "
+    UPDATE outbox
+    SET overdue_since = now()
     WHERE id = ANY (ARRAY(
         SELECT id FROM outbox
-        WHERE state = 'pending' AND next_attempt_at <= now() AND kind = ANY ($3::text[])
-          AND effect NOT IN (SELECT effect FROM paused_effects)
-        ORDER BY next_attempt_at
-        LIMIT $1
-        FOR UPDATE SKIP LOCKED))
-    RETURNING id, dedupe_key, effect, kind, webhook_id, intent::text AS intent, on_ambiguous, attempts, fence,
-        traceparent";
+        WHERE state = 'sending' AND lease_until < now() AND overdue_since IS NULL
+        ORDER BY lease_until
+        LIMIT 1000
+        FOR UPDATE SKIP LOCKED))";
 
 const EXPIRE: &str = "
     UPDATE outbox
     SET state = CASE WHEN on_ambiguous = 'hold' OR attempts >= $1 THEN 'held' ELSE 'pending' END,
-        ambiguous = true, lease_until = NULL, next_attempt_at = now() + make_interval(secs => $2),
+        ambiguous = true, lease_until = NULL, overdue_since = NULL, next_attempt_at = now() + make_interval(secs => $2),
         last_error = 'the worker that was sending it ended without a word'
     WHERE id = ANY (ARRAY(
         SELECT id FROM outbox
-        WHERE state = 'sending' AND lease_until < now()
+        WHERE state = 'sending' AND lease_until < now() AND overdue_since <= now() - make_interval(secs => $3)
         ORDER BY lease_until
         LIMIT 1000
         FOR UPDATE SKIP LOCKED))
@@ -132,6 +166,15 @@ impl Lease {
     }
 }
 
+/// Which effects rows are leased of; of paused ones never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among<'a> {
+    /// All but these.
+    AllBut(&'a [&'a str]),
+    /// This one.
+    Only(&'a str),
+}
+
 /// A row whose lease ran out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expired {
@@ -175,7 +218,7 @@ pub async fn insert(transaction: &Transaction<'_>, effects: &[NewEffect]) -> Res
     transaction.execute(&statement, &[&keys, &names, &kinds, &sources, &webhooks, &intents, &policies, &traces]).await
 }
 
-/// Leases up to `limit` due rows of these kinds for a time, of effects that are not paused.
+/// Leases up to `limit` due rows of these kinds for a time, those that are due longest first.
 ///
 /// # Errors
 /// When the statement fails.
@@ -184,9 +227,14 @@ pub async fn lease(
     limit: i64,
     lease: Duration,
     kinds: &[&str],
+    among: Among<'_>,
 ) -> Result<Vec<Lease>, Error> {
+    let (shut, only) = match among {
+        Among::AllBut(shut) => (shut, None),
+        Among::Only(effect) => (&[][..], Some(effect)),
+    };
     let statement = client.prepare_cached(LEASE).await?;
-    let rows = client.query(&statement, &[&limit, &lease.as_secs_f64(), &kinds]).await?;
+    let rows = client.query(&statement, &[&limit, &lease.as_secs_f64(), &kinds, &shut, &only]).await?;
     rows.iter()
         .map(|row| {
             Ok(Lease {
@@ -206,16 +254,19 @@ pub async fn lease(
 }
 
 /// Takes up rows whose lease ran out, as their policy says, to be sent again after a delay; a row
-/// that was tried `max_attempts` times is held. All of them are ambiguous.
+/// that was tried `max_attempts` times is held. All of them are ambiguous. Whoever holds such a lease may settle it for
+/// `grace` from when anybody first saw that it ran out; that is written down, since who looks may not live for long.
 ///
 /// # Errors
 /// When the statement fails.
 pub async fn expire_leases(
     client: &impl GenericClient,
     max_attempts: i32,
+    grace: Duration,
     delay: Duration,
 ) -> Result<Vec<Expired>, Error> {
-    let rows = client.query(EXPIRE, &[&max_attempts, &delay.as_secs_f64()]).await?;
+    client.execute(OVERDUE, &[]).await?;
+    let rows = client.query(EXPIRE, &[&max_attempts, &delay.as_secs_f64(), &grace.as_secs_f64()]).await?;
     rows.iter()
         .map(|row| {
             let (id, dedupe_key) = (row.try_get("id")?, row.try_get("dedupe_key")?);

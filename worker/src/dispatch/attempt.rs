@@ -26,7 +26,12 @@ pub(crate) enum Performance {
     Refused(String),
     /// The peer may have it.
     Unknown(String),
+    /// Nobody asked the peer: the worker stood still, and its lease is too short now.
+    NotBegun,
 }
+
+/// Why what was not begun was not.
+const NOT_BEGUN: &str = "not begun: the worker stood still, and the lease is too short now";
 
 /// What attempts are held to.
 #[derive(Debug, Clone)]
@@ -67,6 +72,8 @@ impl AttemptRules {
         match performance {
             Performance::Sent => Settlement::Sent,
             Performance::Refused(error) => Settlement::Failed { error },
+            Performance::NotBegun if exhausted => Settlement::Failed { error: NOT_BEGUN.to_owned() },
+            Performance::NotBegun => Settlement::Retry { after, error: NOT_BEGUN.to_owned() },
             Performance::NotSent(error) | Performance::Later { error, .. } if exhausted => Settlement::Failed { error },
             Performance::NotSent(error) => Settlement::Retry { after, error },
             Performance::Later { after: asked, error } => {

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use lettre::Message;
 use lettre::message::Mailbox;
@@ -17,7 +18,7 @@ use super::{Perform, Performance, SmtpPool};
 
 /// Sends mails from one sender.
 pub(crate) struct EmailPerformer {
-    pub(crate) smtp: SmtpPool,
+    pub(crate) smtp: Arc<SmtpPool>,
     pub(crate) from: Mailbox,
 }
 

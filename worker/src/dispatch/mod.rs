@@ -3,11 +3,16 @@
 //! The lease is committed before anything is sent, so a send can be repeated only where its
 //! outcome was unknown: between the peer's acceptance and the commit of the settlement. Those rows
 //! are marked ambiguous, and the effect's policy says whether they are sent again or held.
+//!
+//! Of an effect whose destination is away nothing is leased but a probe now and then ([`breaker`]).
 
 mod attempt;
+mod breaker;
+mod destinations;
 mod email;
 mod group_commit;
 mod http;
+mod mail_probe;
 mod peer_certificates;
 mod places;
 mod resolver;
@@ -28,7 +33,7 @@ use futures_util::FutureExt;
 use shared::backoff::Backoff;
 use shared::config::DispatchConfig;
 use shared::db;
-use shared::db::outbox::{self, Lease, Settled, Settlement, Settling};
+use shared::db::outbox::{self, Among, Lease, Settled, Settlement, Settling};
 use shared::error_chain::error_chain;
 use shared::failpoint;
 use tokio::sync::Notify;
@@ -36,10 +41,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::attempt::{AttemptRules, Performance};
+pub(crate) use self::breaker::Word;
+pub(crate) use self::destinations::Destinations;
 pub(crate) use self::email::EmailPerformer;
 pub(crate) use self::group_commit::GroupCommit;
 pub use self::http::HttpEffectError;
 pub(crate) use self::http::HttpPerformer;
+pub(crate) use self::mail_probe::MailProbe;
 pub(crate) use self::peer_certificates::PeerCertificates;
 use self::places::{Place, Places};
 pub(crate) use self::smtp::SmtpPool;
@@ -62,6 +70,8 @@ pub(crate) struct Dispatcher {
     pub(crate) patience: Duration,
     /// Who performs each kind.
     pub(crate) performers: HashMap<&'static str, Arc<dyn Perform>>,
+    /// What is known of where effects go.
+    pub(crate) destinations: Destinations,
     /// What has ended and is being settled.
     pub(crate) settling: GroupCommit<Settling, Settled>,
     pub(crate) metrics: Arc<Metrics>,
@@ -111,27 +121,52 @@ impl Dispatcher {
         count
     }
 
+    /// One row of each effect that may be probed, and then of those that nothing is known against.
     async fn lease(&self, limit: usize) -> Result<Vec<Lease>, String> {
+        let mut leases = Vec::new();
+        for effect in self.destinations.to_probe(Instant::now()) {
+            if leases.len() < limit {
+                let probe = self.lease_among(1, Among::Only(&effect)).await?;
+                match probe.is_empty() {
+                    true => self.destinations.finds_no_probe(&effect, Instant::now()),
+                    false => self.destinations.probe_begins(&effect, Instant::now()),
+                }
+                leases.extend(probe);
+            }
+        }
+        let free = limit - leases.len();
+        if free > 0 {
+            let shut = self.destinations.shut();
+            let shut: Vec<&str> = shut.iter().map(String::as_str).collect();
+            match self.lease_among(free, Among::AllBut(&shut)).await {
+                Ok(others) => leases.extend(others),
+                // The probes are leased, and their attempts count.
+                Err(error) if leases.is_empty() => return Err(error),
+                Err(error) => tracing::warn!(error, "cannot lease from the outbox; trying again"),
+            }
+        }
+        Ok(leases)
+    }
+
+    async fn lease_among(&self, limit: usize, among: Among<'_>) -> Result<Vec<Lease>, String> {
         let client = self.pool.get().await.map_err(|error| error_chain(&error))?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let lease = Duration::from_millis(self.config.lease_ms);
         // What another worker can perform and this one cannot is left to the other.
         let kinds: Vec<&str> = self.performers.keys().copied().collect();
-        self.ask(client, async |client| outbox::lease(client, limit, lease, &kinds).await).await
+        self.ask(client, async |client| outbox::lease(client, limit, lease, &kinds, among).await).await
     }
 
     async fn perform(self: Arc<Self>, lease: Lease, leased_at: Instant, place: Place) {
         let _sending = Sending::begin(&self.metrics);
         let began = Instant::now();
         let span = spans::sending(&lease);
-        let performance = if self.rules.may_begin(leased_at.elapsed()) {
-            match &span {
-                Some(span) => span.during(self.attempt(&lease)).await,
-                None => self.attempt(&lease).await,
-            }
-        } else {
-            Performance::NotSent("not begun: the worker stood still, and the lease is too short now".to_owned())
+        let performance = match &span {
+            _ if !self.rules.may_begin(leased_at.elapsed()) => Performance::NotBegun,
+            Some(span) => span.during(self.attempt(&lease)).await,
+            None => self.attempt(&lease).await,
         };
+        self.destinations.hear(&lease.effect, Word::of(&performance), Instant::now());
         let settlement = self.rules.settlement(lease.attempts, lease.on_ambiguous, performance);
         self.metrics.effect(&lease.effect, outcome(&settlement), began.elapsed());
         if let Some(span) = span {

@@ -70,13 +70,19 @@ impl SmtpPool {
                 Err(_kept_session_may_have_died) => {}
             }
         }
-        let mut session = self.config.connect(&self.hello, self.begin_timeout).await.map_err(BeginError::Connect)?;
+        let mut session = self.open(self.begin_timeout).await.map_err(BeginError::Connect)?;
+        announce(&mut session, mail).await?;
+        Ok(session)
+    }
+
+    /// A session of its own, which is ready for a mail; see [`SmtpConfig::connect`] for what `timeout` bounds.
+    pub(crate) async fn open(&self, timeout: Duration) -> Result<AsyncSmtpConnection, SmtpConnectError> {
+        let session = self.config.connect(&self.hello, timeout).await?;
         if self.config.tls() != SmtpTls::None
             && let Ok(der) = session.peer_certificate()
         {
             self.certificates.seen(PEER, &der);
         }
-        announce(&mut session, mail).await?;
         Ok(session)
     }
 

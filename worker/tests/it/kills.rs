@@ -9,7 +9,7 @@ use testing::services::setting;
 use testing::wait::until;
 use url::Url;
 
-use crate::scene::{assert_no_drift, number, options, processed, quantity, quick, stock, worker_with};
+use crate::scene::{assert_no_drift, number, options, processed, quantity, quick, stock, worker, worker_with};
 
 /// Takes a SKU's row lock, lets a worker run into it, kills the worker there, lets go.
 async fn kill_while_waiting_for(stack: &testing::Stack, sku: &str, orders: &[Order]) {
@@ -83,6 +83,28 @@ async fn between_commit_and_ack_the_redelivery_is_a_duplicate() {
         until("the queue is empty", || async { (stack.ready(&stack.topology.webhooks()).await == 0).then_some(()) })
             .await;
         assert!(survivor.terminate().await.success());
+    })
+    .await;
+}
+
+/// Each of them ends before the time is over that is left to the one that holds the lease; a row is taken up all the same.
+#[tokio::test]
+async fn a_lease_that_ran_out_is_taken_up_by_workers_that_end_again_and_again() {
+    run(async |stack| {
+        let row = "INSERT INTO outbox (dedupe_key, effect, kind, intent, state, attempts, lease_until, on_ambiguous)
+            VALUES ('k', 'order-confirmation', 'email', '{}', 'sending', 1, now() - interval '1 s', 'hold')";
+        stack.database.execute(row).await;
+        let seen = "SELECT count(*) FROM outbox WHERE overdue_since IS NOT NULL OR state = 'held'";
+        for _life in 0..3 {
+            let worker = worker(&stack).await;
+            number(&stack, seen, 1).await;
+            worker.kill_9().await;
+        }
+        // This is the quarter of a minute.
+        stack.database.execute("UPDATE outbox SET overdue_since = overdue_since - interval '15 s'").await;
+        let worker = worker(&stack).await;
+        number(&stack, "SELECT count(*) FROM outbox WHERE state = 'held' AND ambiguous", 1).await;
+        assert!(worker.terminate().await.success());
     })
     .await;
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod backlog;
 #[cfg(test)]
+mod breakers;
+#[cfg(test)]
 mod broker;
 #[cfg(test)]
 mod bundles;

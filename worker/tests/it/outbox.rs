@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use shared::config::AmbiguousPolicy;
-use shared::db::outbox::{self, Lease, NewEffect, Settlement, Settling};
+use shared::db::outbox::{self, Among, Lease, NewEffect, Settlement, Settling};
+use shared::db::paused_effects;
 use testing::outbox::{Outbox, Row, State};
 use testing::simulation::{Random, only_seed};
 use testing::{Database, run};
@@ -23,6 +24,11 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// Never over at the same moment as a full hour.
 const LEASE: Duration = Duration::from_secs(3 * 1_800);
 const MAX_ATTEMPTS: i32 = 4;
+const EFFECTS: [&str; 3] = ["call", "mail", "other mail"];
+
+fn effect_of(number: u64) -> &'static str {
+    EFFECTS[usize::try_from(number % 3).unwrap()]
+}
 
 /// Both tables.
 struct Pair<'d> {
@@ -39,6 +45,7 @@ struct Pair<'d> {
 impl Pair<'_> {
     async fn step(&mut self) -> String {
         match self.random.below(10) {
+            0 if self.random.once_in(4) => self.pause_or_resume().await,
             0..2 => self.insert().await,
             2..5 => self.lease().await,
             5..8 => self.settle().await,
@@ -53,7 +60,7 @@ impl Pair<'_> {
         let on_ambiguous = if number.is_multiple_of(3) { AmbiguousPolicy::Hold } else { AmbiguousPolicy::Resend };
         let effect = NewEffect {
             dedupe_key: key.clone(),
-            effect: "effect".to_owned(),
+            effect: effect_of(number).to_owned(),
             kind: "email",
             source: None,
             webhook_id: None,
@@ -65,7 +72,7 @@ impl Pair<'_> {
         let transaction = client.transaction().await.unwrap();
         let inserted = outbox::insert(&transaction, &[effect.clone(), effect]).await.unwrap();
         transaction.commit().await.unwrap();
-        let modelled = self.model.insert(&key, "email", on_ambiguous, self.now);
+        let modelled = self.model.insert(&key, (effect_of(number), "email"), on_ambiguous, self.now);
         assert_eq!(inserted, u64::from(modelled.is_some()), "inserting {key}");
         if let Some(id) = modelled {
             let row = client.query_one("SELECT id FROM outbox WHERE dedupe_key = $1", &[&key]).await.unwrap();
@@ -74,20 +81,34 @@ impl Pair<'_> {
         format!("insert {key}")
     }
 
+    async fn pause_or_resume(&mut self) -> String {
+        let effect = EFFECTS[self.random.index(EFFECTS.len())];
+        let client = self.database.client().await;
+        if self.model.paused.remove(effect) {
+            paused_effects::resume(&client, effect).await.unwrap();
+            return format!("resume {effect}");
+        }
+        self.model.paused.insert(effect.to_owned());
+        paused_effects::pause(&client, effect, "a test", "for a test").await.unwrap();
+        format!("pause {effect}")
+    }
+
     /// Which of the rows that are due longest are leased is Postgres' choice where times are equal. Rows that
     /// somebody else has locked are skipped.
     async fn lease(&mut self) -> String {
         let limit = 1 + self.random.index(4);
         let kinds: &[&str] = if self.random.once_in(10) { &["another"] } else { &["email", "another"] };
+        let shut = if self.random.once_in(3) { &EFFECTS[self.random.index(3)..] } else { &[][..] };
+        let among = if self.random.once_in(5) { Among::Only(EFFECTS[0]) } else { Among::AllBut(shut) };
         let mut other = self.database.client().await;
         let locking = other.transaction().await.unwrap();
         let locked = if self.random.once_in(3) { self.lock_some(&locking).await } else { BTreeSet::new() };
         let client = self.database.client().await;
-        let leased = outbox::lease(&client, i64::try_from(limit).unwrap(), LEASE, kinds).await.unwrap();
+        let leased = outbox::lease(&client, i64::try_from(limit).unwrap(), LEASE, kinds, among).await.unwrap();
         locking.rollback().await.unwrap();
 
         let due: Vec<i64> =
-            self.model.due(kinds, self.now).into_iter().filter(|id| !locked.contains(&self.ids[id])).collect();
+            self.model.due(kinds, among, self.now).into_iter().filter(|id| !locked.contains(&self.ids[id])).collect();
         let chosen: Vec<i64> =
             due.iter().copied().filter(|id| leased.iter().any(|one| one.id == self.ids[id])).collect();
         assert_eq!(leased.len(), chosen.len(), "{leased:?} of {due:?}");
@@ -102,7 +123,7 @@ impl Pair<'_> {
             assert_eq!(leased.iter().find(|one| one.id == modelled.id), Some(&modelled));
             self.leases.push(modelled);
         }
-        format!("lease {limit}: {chosen:?}, locked: {locked:?}")
+        format!("lease {limit} among {among:?}: {chosen:?}, locked: {locked:?}")
     }
 
     async fn lock_some(&mut self, locking: &Transaction<'_>) -> BTreeSet<i64> {
@@ -148,9 +169,9 @@ impl Pair<'_> {
 
     async fn expire(&mut self) -> String {
         let client = self.database.client().await;
-        let expired = outbox::expire_leases(&**client, MAX_ATTEMPTS, HOUR).await.unwrap();
+        let expired = outbox::expire_leases(&**client, MAX_ATTEMPTS, HOUR, HOUR).await.unwrap();
         let expired: BTreeMap<i64, String> = expired.into_iter().map(|row| (row.id, row.state)).collect();
-        let modelled = self.model.expire(MAX_ATTEMPTS, HOUR, self.now);
+        let modelled = self.model.expire(MAX_ATTEMPTS, HOUR, HOUR, self.now);
         let modelled = modelled.into_iter().map(|(id, state)| (self.ids[&id], state_text(state).to_owned())).collect();
         assert_eq!(expired, modelled);
         format!("expire {expired:?}")
@@ -161,6 +182,7 @@ impl Pair<'_> {
         self.now += HOUR * hours;
         let moving = format!(
             "UPDATE outbox SET lease_until = lease_until - make_interval(hours => {hours}),
+                               overdue_since = overdue_since - make_interval(hours => {hours}),
                                next_attempt_at = next_attempt_at - make_interval(hours => {hours})"
         );
         self.database.execute(&moving).await;
@@ -172,6 +194,7 @@ impl Pair<'_> {
             SELECT dedupe_key, kind, on_ambiguous, state, ambiguous, attempts, fence, last_error,
                    round(extract(epoch FROM lease_until - now()) / 1800)::int8 AS lease,
                    round(extract(epoch FROM next_attempt_at - now()) / 1800)::int8 AS next,
+                   round(extract(epoch FROM overdue_since - now()) / 1800)::int8 AS overdue,
                    settled_at IS NOT NULL AS is_settled
             FROM outbox";
         let rows = self.database.client().await.query(query, &[]).await.unwrap();
@@ -186,10 +209,11 @@ impl Pair<'_> {
 fn found(row: &tokio_postgres::Row) -> String {
     let (policy, state): (&str, &str) = (row.get("on_ambiguous"), row.get("state"));
     let (lease, next): (Option<i64>, i64) = (row.get("lease"), row.get("next"));
+    let overdue: Option<i64> = row.get("overdue");
     let (attempts, fence): (i32, i64) = (row.get("attempts"), row.get("fence"));
     let (ambiguous, settled): (bool, bool) = (row.get("ambiguous"), row.get("is_settled"));
     let error: Option<&str> = row.get("last_error");
-    format!("{policy} {state} {ambiguous} {attempts} {fence} {lease:?} {next} {settled} {error:?}")
+    format!("{policy} {state} {ambiguous} {attempts} {fence} {lease:?} {overdue:?} {next} {settled} {error:?}")
 }
 
 /// A row of the model, as the same line.
@@ -198,9 +222,13 @@ fn modelled(row: &Row, now: Duration) -> String {
     let half_hours = |duration: Duration| i64::try_from(duration.as_secs() / HALF_HOUR.as_secs()).unwrap();
     let from_now = |moment: Duration| half_hours(moment) - half_hours(now);
     let (lease, next) = (row.lease_until.map(from_now), from_now(row.next_attempt_at));
+    let overdue = row.overdue_since.map(from_now);
     let error = row.last_error.as_deref().map(shared::db::storable);
     let Row { ambiguous, attempts, fence, is_settled, .. } = row;
-    format!("{policy} {} {ambiguous} {attempts} {fence} {lease:?} {next} {is_settled} {error:?}", state_text(row.state))
+    format!(
+        "{policy} {} {ambiguous} {attempts} {fence} {lease:?} {overdue:?} {next} {is_settled} {error:?}",
+        state_text(row.state)
+    )
 }
 
 fn state_text(state: State) -> &'static str {
@@ -261,7 +289,7 @@ async fn a_lease_takes_no_more_rows_than_it_may_whatever_the_planner_believes() 
     database.execute(&format!("{}; ANALYZE outbox", rows(0, 0))).await;
     database.execute(&rows(1, 20)).await;
     let client = database.client().await;
-    let leases = outbox::lease(&client, 8, LEASE, &["email"]).await.unwrap();
+    let leases = outbox::lease(&client, 8, LEASE, &["email"], Among::AllBut(&[])).await.unwrap();
     assert_eq!(leases.len(), 8);
     assert_eq!(database.number("SELECT count(*) FROM outbox WHERE state = 'sending'").await, 8);
     drop(client);

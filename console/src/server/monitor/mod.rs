@@ -10,6 +10,7 @@
 
 mod alive;
 pub(crate) mod counts;
+pub(crate) mod destinations;
 pub(crate) mod openmetrics;
 pub(crate) mod queues;
 pub(crate) mod ring;

@@ -58,8 +58,7 @@ impl Instance {
 
 /// Looks for ever.
 pub(super) async fn watch(monitor: Monitor, ingest: Option<String>, worker: Option<String>) {
-    let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().redirect(reqwest::redirect::Policy::none());
-    let client = match client.build() {
+    let client = match client() {
         Ok(client) => client,
         Err(error) => {
             tracing::error!(%error, "cannot look at the services");
@@ -82,6 +81,18 @@ pub(super) async fn watch(monitor: Monitor, ingest: Option<String>, worker: Opti
         known.ring.push(Tick { at: OffsetDateTime::now_utc(), counts, ready, spool_files });
         known.services = services;
     }
+}
+
+fn client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder().timeout(TIMEOUT).no_proxy().redirect(reqwest::redirect::Policy::none()).build()
+}
+
+/// One look at the workers, for a command.
+///
+/// # Errors
+/// When this machine can ask nobody.
+pub(crate) async fn workers(urls: &str) -> reqwest::Result<Vec<Instance>> {
+    Ok(look(&client()?, Service::Worker, urls).await)
 }
 
 /// What all of them counted since the last look. One that does not answer keeps its place.

@@ -7,7 +7,8 @@ use shared::db::outbox::steer::Steer;
 use utoipa::ToSchema;
 
 use super::act::{self, OutboxAction, Steered};
-use super::list::{self, Destination, OutboxPage, OutboxQuery};
+use super::list::{self, OutboxPage, OutboxQuery};
+use crate::outbox::destinations::Destination;
 use crate::server::access::Caller;
 use crate::server::problem::{Problem, ProblemDocument};
 use crate::server::state::Shared;

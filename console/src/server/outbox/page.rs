@@ -7,7 +7,8 @@ use askama::Template;
 use shared::db::outbox::steer::Steer;
 
 use super::act::{self, OutboxAction};
-use super::list::{self, Destination, Health, OutboxPage, OutboxQuery};
+use super::list::{self, OutboxPage, OutboxQuery};
+use crate::outbox::destinations::{Destination, Health};
 use crate::server::access::{Caller, Submitted};
 use crate::server::page::{self, Frame, age, moment, segment};
 use crate::server::problem::Problem;

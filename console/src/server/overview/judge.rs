@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::view::LimitView;
+use crate::server::monitor::destinations::{self, Reach};
 use crate::server::monitor::rows::{BOUND, Rows};
 use crate::server::monitor::services::{Instance, Service};
 use crate::server::monitor::{INTERVAL, Known};
@@ -59,6 +60,7 @@ pub(super) fn judge(known: &Known, config: &Config, limits: &[LimitView], now: O
     let mut concerns = Concerns(Vec::new());
     concerns.services(known, now);
     concerns.queues(known);
+    concerns.destinations(known);
     match &known.rows {
         Some(Ok(rows)) => concerns.rows(rows, now),
         Some(Err(error)) => concerns.fault(format!("Postgres: {error}"), "/"),
@@ -192,6 +194,28 @@ impl Concerns {
         }
     }
 
+    /// Effects that share a mail server fare alike, and are told together.
+    fn destinations(&mut self, known: &Known) {
+        let paused = known.rows.as_ref().and_then(|rows| rows.as_ref().ok()).map(|rows| rows.paused.as_slice());
+        let paused = paused.unwrap_or_default();
+        let mut away: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
+        for effect in destinations::effects(&known.services) {
+            let is_paused = paused.iter().any(|paused| paused.effect == effect);
+            if let Some(reach) = Reach::of(&known.services, effect).filter(|reach| reach.without > 0 && !is_paused) {
+                away.entry((reach.without, reach.workers)).or_default().push(effect);
+            }
+        }
+        for ((without, workers), effects) in away {
+            let effects = effects.join(", ");
+            if without == workers {
+                self.fault(format!("{effects}: no worker reaches where it goes"), "/outbox");
+            } else {
+                let text = format!("{effects}: {without} of {workers} workers do not reach where it goes");
+                self.warn(text, "/outbox");
+            }
+        }
+    }
+
     fn queues(&mut self, known: &Known) {
         let queues = match &known.queues {
             Some(Ok(queues)) => queues,
@@ -240,6 +264,7 @@ impl Concerns {
 #[cfg(test)]
 mod tests {
     use shared::amqp::QueueDepth;
+    use shared::db::paused_effects::PausedEffect;
 
     use super::*;
     use crate::server::monitor::counts::Counts;
@@ -260,6 +285,36 @@ mod tests {
     #[test]
     fn nothing_is_wrong_where_all_answer_and_nothing_waits() {
         assert_eq!(texts(&Known { queues: work_queue(2), ..Known::default() }), Vec::<String>::new());
+    }
+
+    fn worker(metrics: &str) -> Instance {
+        let said = Said { samples: read(metrics), misses: Vec::new() };
+        Instance { service: Service::Worker, address: "w:1".to_owned(), said: Ok(said) }
+    }
+
+    #[test]
+    fn a_destination_that_no_worker_reaches_or_not_every_one_is_told_unless_it_is_paused() {
+        let up = "webhook_destination_up{effect=\"mail\"} 1\nwebhook_destination_up{effect=\"alert\"} 1\n";
+        let down = up.replace("} 1", "} 0");
+        let told = |services: Vec<Instance>, rows| texts(&Known { services, rows, ..Known::default() });
+        assert_eq!(told(vec![worker(up), worker(up)], None), Vec::<String>::new());
+        assert_eq!(
+            told(vec![worker(up), worker(&down)], None),
+            ["alert, mail: 1 of 2 workers do not reach where it goes"]
+        );
+        assert_eq!(told(vec![worker(&down)], None), ["alert, mail: no worker reaches where it goes"]);
+        let paused = PausedEffect {
+            effect: "mail".to_owned(),
+            paused_by: "ada".to_owned(),
+            because: "it moves".to_owned(),
+            paused_at: OffsetDateTime::now_utc(),
+        };
+        let (outbox, waiting, parked, latest) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let rows = Rows { outbox, waiting, paused: vec![paused], parked, latest };
+        assert_eq!(
+            told(vec![worker(&down)], Some(Ok(rows))),
+            ["alert: no worker reaches where it goes", "mail is paused by ada; 0 wait"]
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use testing::state::{number, processed, stock};
 use testing::wait::until;
 
 use super::{Console, OPERATOR};
-use crate::scene::Worker;
+use crate::scene::{Worker, worker_that_says};
 
 /// One row of each state, numbered from 1: pending, sending, sent, held, failed, cancelled.
 const ROWS: &str = "
@@ -83,6 +83,29 @@ async fn a_paused_destination_is_passed_over_until_it_is_resumed() {
         assert_eq!(browser.submit("/outbox/resume", &[("effect", "order-confirmation")]).await, "/outbox");
         number(&stack, "SELECT count(*) FROM outbox WHERE effect = 'order-confirmation' AND state = 'sent'", 1).await;
         worker.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_destination_that_is_away_is_told_with_its_breaker() {
+    run(async |stack| {
+        let away = "webhook_destination_up{effect=\"order-confirmation\"} 0\n\
+                    webhook_effect_breaker{effect=\"order-confirmation\"} 2\n";
+        let url = worker_that_says(away).await;
+        let environment = [("CONSOLE_OPERATOR_TOKEN", OPERATOR), ("WORKER_OPS_URL", url.as_str())];
+        let console = Console::start_with(&stack, &environment).await;
+        until("the worker has been asked", || async {
+            let destinations = console.api("/destinations").await;
+            let one =
+                destinations.as_array().unwrap().iter().find(|one| one["effect"] == "order-confirmation").unwrap();
+            (one["health"] == "away" && one["breaker"] == "open" && one["up"] == false).then_some(())
+        })
+        .await;
+        let browser = console.log_in(OPERATOR).await;
+        assert!(browser.page("/outbox").await.contains("breaker open"));
+        let overview = console.api("/overview").await["concerns"].to_string();
+        assert!(overview.contains("order-confirmation: no worker reaches where it goes"), "{overview}");
     })
     .await;
 }

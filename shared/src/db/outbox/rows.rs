@@ -49,24 +49,22 @@ const AMBIGUOUS: &str = newest_of!(
     "SELECT id FROM outbox WHERE ambiguous AND ($1::text IS NULL OR effect = $1) AND ($2::int8 IS NULL OR id < $2)"
 );
 
-/// What is due first. The effect is sifted by the caller: no index has it.
-const DUE: &str = "
-    SELECT id, effect FROM outbox
-    WHERE state = 'pending'
-      AND next_attempt_at >= coalesce((SELECT next_attempt_at FROM outbox WHERE id = $1), '-infinity')
-      AND (next_attempt_at, id)
-          > (coalesce((SELECT next_attempt_at FROM outbox WHERE id = $1), '-infinity'), coalesce($1, 0))
-    ORDER BY next_attempt_at, id
-    LIMIT $2";
-
-const WITH_IDS: &str = concat!(
-    "SELECT ",
+/// What is due first, of one effect or of each.
+const DUE: &str = concat!(
+    waiting_effects!(),
+    " SELECT due.* FROM waiting CROSS JOIN LATERAL (SELECT ",
     columns!(),
-    " FROM unnest($1::int8[]) WITH ORDINALITY AS wanted (id, position) JOIN outbox USING (id) ORDER BY position"
+    " FROM outbox
+      WHERE state = 'pending' AND effect = waiting.effect
+        AND next_attempt_at >= coalesce((SELECT next_attempt_at FROM outbox WHERE id = $2), '-infinity')
+        AND (next_attempt_at, id)
+            > (coalesce((SELECT next_attempt_at FROM outbox WHERE id = $2), '-infinity'), coalesce($2, 0))
+      ORDER BY next_attempt_at, id
+      LIMIT $3) AS due
+      WHERE $1::text IS NULL OR waiting.effect = $1
+      ORDER BY due.next_attempt_at, due.id
+      LIMIT $3"
 );
-
-/// Rows that are looked at for one page of what is due.
-const LOOKED_AT: usize = 10_000;
 
 const PENDING: &str = concat!(
     "SELECT ",
@@ -89,7 +87,7 @@ const FIND: &str = concat!("SELECT ", columns!(), " FROM outbox WHERE id = $1");
 /// hide none of another.
 const COUNTS: &str = "
     SELECT 'pending' AS state, count(*) AS rows, min(created_at) AS oldest
-    FROM (SELECT created_at FROM outbox WHERE state = 'pending' ORDER BY next_attempt_at LIMIT $1) AS pending
+    FROM (SELECT created_at FROM outbox WHERE state = 'pending' ORDER BY effect, next_attempt_at LIMIT $1) AS pending
     UNION ALL
     SELECT 'sending', count(*), min(created_at)
     FROM (SELECT created_at FROM outbox WHERE state = 'sending' ORDER BY lease_until LIMIT $1) AS sending
@@ -109,18 +107,22 @@ const COUNTS: &str = "
     UNION ALL
     SELECT 'all', greatest(reltuples, 0)::int8, NULL FROM pg_class WHERE oid = 'outbox'::regclass";
 
-/// Of what is due first, and of what failed longest ago, each up to the bound: rows that failed are due later than any
-/// number of fresh ones, and would be hidden by them.
-const WAITING: &str = "
+/// Effect by effect: of what is due first, and of what failed longest ago, each up to the bound: rows that failed are due
+/// later than any number of fresh ones, and would be hidden by them.
+const WAITING: &str = concat!(
+    waiting_effects!(),
+    "
     SELECT effect, count(*) AS pending, count(*) FILTER (WHERE last_error IS NOT NULL) AS failing,
            min(created_at) AS oldest,
            (array_agg(last_error ORDER BY id DESC) FILTER (WHERE last_error IS NOT NULL))[1] AS last_error
-    FROM ((SELECT id, effect, last_error, created_at FROM outbox WHERE state = 'pending' ORDER BY next_attempt_at
-           LIMIT $1)
+    FROM ((SELECT due.* FROM waiting CROSS JOIN LATERAL (
+               SELECT id, effect, last_error, created_at FROM outbox
+               WHERE state = 'pending' AND effect = waiting.effect ORDER BY next_attempt_at LIMIT $1) AS due)
           UNION
           (SELECT id, effect, last_error, created_at FROM outbox WHERE state = 'pending' AND attempts > 0
            ORDER BY created_at LIMIT $1)) AS pending
-    GROUP BY effect ORDER BY effect";
+    GROUP BY effect ORDER BY effect"
+);
 
 /// A row of the outbox, without what it sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -208,7 +210,7 @@ pub struct Waiting {
 pub struct Page {
     /// The rows.
     pub rows: Vec<OutboxRow>,
-    /// What the next page begins behind; `None` when this was the last one. A page may have few rows and not be the last.
+    /// What the next page begins behind; `None` when this was the last one.
     pub next: Option<i64>,
 }
 
@@ -223,35 +225,18 @@ pub async fn list(
     behind: Option<i64>,
     most: usize,
 ) -> Result<Page, Error> {
-    if show == Show::Pending {
-        return due(client, effect, behind, most).await;
-    }
     let one_more = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
-    let mut rows = page(client, show, effect, behind, one_more).await?;
+    let mut rows = match show {
+        Show::Pending => {
+            let due = client.query(&client.prepare_cached(DUE).await?, &[&effect, &behind, &one_more]).await?;
+            due.iter().map(OutboxRow::read).collect::<Result<_, _>>()?
+        }
+        _ => page(client, show, effect, behind, one_more).await?,
+    };
     let goes_on = rows.len() > most;
     rows.truncate(most);
     let next = rows.last().filter(|_| goes_on).map(|row| row.id);
     Ok(Page { rows, next })
-}
-
-async fn due(client: &Client, effect: Option<&str>, behind: Option<i64>, most: usize) -> Result<Page, Error> {
-    let look = if effect.is_some() { LOOKED_AT } else { most };
-    let limit = i64::try_from(look).unwrap_or(i64::MAX);
-    let due = client.query(&client.prepare_cached(DUE).await?, &[&behind, &limit]).await?;
-    let (mut ids, mut next) = (Vec::new(), None);
-    for row in &due {
-        let id: i64 = row.try_get("id")?;
-        next = Some(id);
-        if effect.is_none_or(|effect| row.try_get("effect").is_ok_and(|found: &str| found == effect)) {
-            ids.push(id);
-        }
-        if ids.len() == most {
-            break;
-        }
-    }
-    let next = next.filter(|_| due.len() == look || ids.len() == most);
-    let rows = client.query(&client.prepare_cached(WITH_IDS).await?, &[&ids]).await?;
-    Ok(Page { rows: rows.iter().map(OutboxRow::read).collect::<Result<_, _>>()?, next })
 }
 
 /// Rows before `before`, the newest first, at most `limit`: for a walk over all, however long it takes.
@@ -312,8 +297,8 @@ pub async fn counts(client: &Client, bound: i64) -> Result<Vec<BoundedCount>, Er
         .collect()
 }
 
-/// What waits, by effect, among the `bound` rows that are due first and the `bound` that have been tried in vain for
-/// longest. An effect whose rows fail is missing only while so many of others have failed for longer.
+/// What waits, by effect, among its `bound` rows that are due first and the `bound` of all that have been tried in vain
+/// for longest.
 ///
 /// # Errors
 /// When the statement fails.

@@ -20,7 +20,8 @@ const SETTLE: &str = "
     )
     UPDATE outbox
     SET state = settling.state, ambiguous = outbox.ambiguous OR settling.ambiguous, lease_until = NULL,
-        last_error = settling.error, next_attempt_at = now() + make_interval(secs => settling.delay_s),
+        overdue_since = NULL, last_error = settling.error,
+        next_attempt_at = now() + make_interval(secs => settling.delay_s),
         settled_at = CASE WHEN settling.state IN ('sent', 'failed', 'cancelled') THEN now() END
     FROM settling JOIN locked ON locked.id = settling.id AND locked.fence = settling.fence
     WHERE outbox.id = settling.id

@@ -1,7 +1,8 @@
 //! Dispatchers, run to death: leases, sends and settlements of several workers on one outbox, which
-//! freeze past their leases, crash anywhere, and speak with a peer that loses its answers.
+//! freeze past their leases, crash anywhere, and speak with peers that lose their answers and go away.
 //!
-//! What decides is the dispatcher's own [`AttemptRules`](super::attempt::AttemptRules); the table is a model
+//! What decides are the dispatcher's own [`AttemptRules`](super::attempt::AttemptRules) and
+//! [`Destinations`](super::Destinations) with their breakers; the table is a model
 //! ([`testing::outbox`]) that a conformance test holds to Postgres. The law: one row a dedupe key; a
 //! row is sent once, or it is listed as ambiguous; one that is to be held is never sent twice; no
 //! settlement counts under a lease that is over; every row comes to an end.
@@ -29,6 +30,10 @@ enum Bug {
     HeldIsResent,
     /// A key is written down each time that it is planned.
     PlannedTwice,
+    /// A breaker that has opened lets no probe through.
+    NeverProbed,
+    /// What a probe is leased for is leased beside it, too.
+    ProbedTwice,
 }
 
 /// One row a key, and what is true of each.
@@ -79,6 +84,11 @@ fn every_effect_is_sent_once_or_listed_wherever_workers_stand_still() {
             "the peer accepts and its answer is lost",
             "the peer is silent and has nothing",
             "the peer refuses for good",
+            "the peer is away",
+            "a probe is leased",
+            "a probe finds no row that is due",
+            "a destination's rows wait",
+            "a destination is back",
         ],
     );
 }
@@ -93,4 +103,6 @@ fn every_planted_bug_is_found() {
     found(Bug::AmbiguityForgotten, "was sent twice, and is not listed as ambiguous");
     found(Bug::HeldIsResent, "is to be held, and was sent twice");
     found(Bug::PlannedTwice, "have one key");
+    found(Bug::NeverProbed, "still under way long after the healing");
+    found(Bug::ProbedTwice, "is begun beside a probe");
 }
