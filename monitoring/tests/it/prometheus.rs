@@ -109,7 +109,7 @@ fn rules() -> PathBuf {
     root().join("deploy/prometheus/rules")
 }
 
-/// As `deploy/prometheus/prometheus.yml`, with other addresses and more often.
+/// As `deploy/prometheus/prometheus.yml`, with other addresses and more often; of the broker's queues, the shop's alone.
 fn configuration(shop: &Shop<'_>, rules: &Path) -> String {
     let rabbitmq = setting("RABBITMQ_METRICS_URL");
     let rabbitmq = rabbitmq.trim_start_matches("http://");
@@ -122,9 +122,11 @@ fn configuration(shop: &Shop<'_>, rules: &Path) -> String {
          - job_name: rabbitmq\n  \
            metrics_path: /metrics/detailed\n  \
            params: {{ family: [queue_coarse_metrics, queue_consumer_count] }}\n  \
-           static_configs: [{{ targets: ['{rabbitmq}'] }}]\n",
+           static_configs: [{{ targets: ['{rabbitmq}'] }}]\n  \
+           metric_relabel_configs: [{{ source_labels: [queue], regex: '({}.*)?', action: keep }}]\n",
         rules.display(),
         shop.ingest_ops_port,
         shop.worker_ops_port,
+        shop.queues(),
     )
 }

@@ -54,6 +54,11 @@ impl Service {
 }
 
 impl<'s> Shop<'s> {
+    /// What the names of its queues begin with.
+    pub(crate) fn queues(&self) -> String {
+        self.stack.topology.webhooks()
+    }
+
     /// Opens: both services run, the worker is ready, and there is one SKU in stock.
     pub(crate) async fn open(stack: &'s Stack, otherwise: Otherwise) -> Self {
         shared::crypto::install();

@@ -63,12 +63,15 @@ pub(crate) async fn read(console: &Shared, query: &OutboxQuery) -> Result<Outbox
 /// # Errors
 /// When the database is away.
 pub(crate) async fn destinations(console: &Shared) -> Result<Vec<Destination>, Problem> {
-    let (client, known) = (console.database().await?, console.monitor.known());
+    let client = console.database().await?;
     // Counting takes long, and the monitor has counted within the last seconds; what a person pauses shows at once.
-    let waiting = match &known.rows {
-        Some(Ok(rows)) => rows.waiting.clone(),
-        _ => rows::waiting(&client, destinations::BOUND).await?,
+    let counted =
+        console.monitor.known().rows.as_ref().and_then(|rows| rows.as_ref().ok()).map(|rows| rows.waiting.clone());
+    let waiting = match counted {
+        Some(waiting) => waiting,
+        None => rows::waiting(&client, destinations::BOUND).await?,
     };
     let paused = paused_effects::list(&client).await?;
+    let known = console.monitor.known();
     Ok(destinations::list(&(waiting, paused), &console.config, &known.services, OffsetDateTime::now_utc()))
 }
