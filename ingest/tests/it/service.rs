@@ -130,7 +130,7 @@ async fn help_names_every_variable_and_no_value() {
 
 /// Whatever part of it ends, it does not go on without: its orchestrator starts it anew.
 #[rstest]
-#[case::publisher("publisher.group=panic@1", "a task of the service panicked")]
+#[case::publisher("publisher.publish=panic@1", "a task of the service panicked")]
 #[case::drainer("spool.published=panic@1", "a task of the service panicked")]
 #[case::writer("spool.create=panic@1", "the spool's writer ended by itself")]
 #[tokio::test]

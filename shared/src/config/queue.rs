@@ -22,15 +22,12 @@ pub struct QueueConfig {
     /// notice.
     #[garde(range(min = 1, max = 60))]
     pub heartbeat_s: u16,
-    /// Messages that share one round of publisher confirms.
-    #[garde(range(min = 1, max = 1_024))]
-    pub publish_group: usize,
-    /// The most bytes of bodies in such a round; a larger body goes alone.
+    /// Messages that are published and not yet confirmed, at most.
+    #[garde(range(min = 1, max = 4_096))]
+    pub publish_window: usize,
+    /// The most bytes of their bodies; a larger body goes alone.
     #[garde(range(min = 1, max = 268_435_456))]
-    pub publish_group_bytes: usize,
-    /// Channels that publish groups side by side on one connection.
-    #[garde(range(min = 1, max = 16))]
-    pub publish_channels: usize,
+    pub publish_window_bytes: usize,
 }
 
 /// Queue names go into tools and shells: letters, digits, `.`, `_` and `-` only.
@@ -46,9 +43,8 @@ impl Default for QueueConfig {
             max_bytes: 4 * 1024 * 1024 * 1024,
             retry_delays_s: vec![5, 30, 120, 600, 3_600],
             heartbeat_s: 5,
-            publish_group: 128,
-            publish_group_bytes: 8 * 1024 * 1024,
-            publish_channels: 2,
+            publish_window: 256,
+            publish_window_bytes: 16 * 1024 * 1024,
         }
     }
 }

@@ -1,19 +1,18 @@
 //! The confirmed publisher: `Ok` means that a quorum queue has the message.
 //!
 //! lapin can attach a returned (unroutable) message to the wrong confirm when several are in
-//! flight. So messages are published in groups, one group at a time on a channel, and a group's
-//! acknowledgements are released together, when all of its confirms have settled and none came
-//! back returned; one return fails the whole group. Deduplication absorbs what had landed. How these
-//! groups and their requesters meet is held to that under every schedule (`model`, in tests).
+//! flight. So what is in flight is a window (`window`): acknowledgements are released from its oldest end, after
+//! a look at all of it; one message that came back fails all that is in flight. Deduplication absorbs what had landed.
+//! How the window and its requesters meet is held to that under every schedule (`model`, in tests).
 //!
 //! While the broker blocks publishers, the connection is kept and publishing fails at once: a new connection would
 //! be blocked by its first message, too. What was under way is confirmed when the broker takes messages again.
 //!
 //! Not promised: an error does not mean "unpublished". A confirm that timed out may still land.
 
-mod group;
 mod requests;
 mod session;
+mod window;
 
 #[cfg(test)]
 mod model;
@@ -24,8 +23,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::requests::{Company, GroupLimits, Submissions, requests};
+use self::requests::{Company, Submissions, requests};
 use self::session::PublishSession;
+use self::window::WindowLimits;
 use super::{Broker, LinkState, MessagingMetrics, Topology, supervise};
 use crate::config::QueueConfig;
 use crate::message::{self, Message};
@@ -48,7 +48,7 @@ pub enum PublishError {
     /// The broker closed the channel because of this message alone: it is too large for it.
     #[error("the broker never takes this message: it is too large for it")]
     Rejected,
-    /// A message of the same group had no queue to go to.
+    /// A message that was in flight with it had no queue to go to.
     #[error("the queue is not there")]
     Unroutable,
     /// The connection was lost before the confirm.
@@ -85,16 +85,10 @@ impl PublishError {
 /// How a publisher works.
 #[derive(Debug, Clone)]
 pub struct PublisherConfig {
-    /// Messages that share one round of confirms.
-    pub group: usize,
-    /// The most bytes of their bodies; a larger body goes alone.
-    pub group_bytes: usize,
-    /// Channels that publish groups side by side.
-    pub channels: usize,
+    /// What may be in flight at once. As much again waits for room; more waits outside.
+    window: WindowLimits,
     /// The budget for publish and confirm.
     pub timeout: Duration,
-    /// Messages waiting for their group; more wait outside.
-    pub queue: usize,
     /// Where publishes are counted.
     pub metrics: MessagingMetrics,
 }
@@ -103,19 +97,14 @@ impl PublisherConfig {
     /// From the configuration file, with a role's own budget.
     #[must_use]
     pub fn new(config: &QueueConfig, timeout: Duration) -> Self {
-        let (group, channels) = (config.publish_group, config.publish_channels);
-        let (group_bytes, queue) = (config.publish_group_bytes, group * channels);
-        Self { group, group_bytes, channels, timeout, queue, metrics: MessagingMetrics::default() }
+        let window = WindowLimits { messages: config.publish_window, bytes: config.publish_window_bytes };
+        Self { window, timeout, metrics: MessagingMetrics::default() }
     }
 
     /// The same, counted there.
     #[must_use]
     pub fn counted_by(self, metrics: MessagingMetrics) -> Self {
         Self { metrics, ..self }
-    }
-
-    fn limits(&self) -> GroupLimits {
-        GroupLimits { messages: self.group, bytes: self.group_bytes }
     }
 }
 
@@ -136,7 +125,7 @@ impl Publisher {
         config: &PublisherConfig,
         stop: CancellationToken,
     ) -> (Self, JoinHandle<()>) {
-        let (submissions, requests) = requests(config.queue);
+        let (submissions, requests) = requests(config.window.messages);
         let (state, link) = watch::channel(LinkState::Down);
         let session = PublishSession { topology, config: config.clone(), requests };
         let task = tokio::spawn(supervise(broker, "publish", state, stop, session));
@@ -151,7 +140,7 @@ impl Publisher {
         self.publish_in(Company::Shared, queue, message).await
     }
 
-    /// The same, in a group of its own: if the broker closes the channel because of it, that is
+    /// The same, with nothing else in flight: if the broker closes the channel because of it, that is
     /// [`PublishError::Rejected`] and not [`PublishError::Lost`]. For what was lost in the company of others.
     ///
     /// # Errors

@@ -1,18 +1,17 @@
-//! A publisher's session: its channels on one connection, each publishing a group at a time.
+//! A publisher's session: one channel in confirm mode, and the window of what is in flight on it.
 
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, Map, try_join_all};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{Channel, Confirmation, Connection, Event, PublisherConfirm};
+use lapin::{Channel, Confirmation, Connection, Event};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::PublisherConfig;
-use super::group::{self, Confirm, ConfirmChannel};
-use super::requests::{GroupLimits, Request, Requests};
+use super::requests::{Outgoing, Requests};
+use super::window::{Confirm, ConfirmChannel, Window, WindowLimits};
 use crate::amqp::{LinkState, Session, SessionError, Topology, set_up};
 use crate::failpoint;
 
@@ -30,10 +29,10 @@ impl Session for PublishSession {
         link: &watch::Sender<LinkState>,
         stop: &CancellationToken,
     ) -> Result<(), SessionError> {
-        let Some(channels) = set_up(stop, self.open(connection, link)).await? else { return Ok(()) };
+        let Some(channel) = set_up(stop, self.open(connection, link)).await? else { return Ok(()) };
         link.send_replace(LinkState::Up);
         tokio::select! {
-            ended = publish_all(&channels, &self.requests, self.config.limits(), stop) => ended,
+            ended = publish_all(&channel, &mut self.requests, self.config.window, stop) => ended,
             error = watch_blocks(connection, link) => Err(error),
             () = stopped_while_blocked(stop, link.subscribe()) => Ok(()),
         }
@@ -41,81 +40,77 @@ impl Session for PublishSession {
 }
 
 impl PublishSession {
-    /// Declares the queues and opens the channels.
+    /// Declares the queues and opens the channel.
     async fn open(
         &self,
         connection: &Connection,
         link: &watch::Sender<LinkState>,
-    ) -> Result<Vec<LapinChannel>, SessionError> {
+    ) -> Result<LapinChannel, SessionError> {
         self.topology.declare(connection).await?;
-        let mut channels = Vec::new();
-        for _ in 0..self.config.channels {
-            let channel = connection.create_channel().await?;
-            channel.confirm_select(ConfirmSelectOptions::default()).await?;
-            channels.push(LapinChannel { channel, timeout: self.config.timeout, link: link.subscribe() });
-        }
-        Ok(channels)
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(LapinChannel { channel, timeout: self.config.timeout, link: link.subscribe() })
     }
 }
 
-/// Publishes on all channels side by side until told to stop, until all requesters are gone, or
-/// until one channel fails: then the groups in hand on the others are lost with it.
+/// Publishes what is handed in as far as the window has room, and settles it, until told to stop, until all
+/// requesters are gone, or until the channel fails. What is in flight is finished before it stops.
 pub(super) async fn publish_all(
-    channels: &[impl ConfirmChannel],
-    requests: &Requests,
-    limits: GroupLimits,
-    stop: &CancellationToken,
-) -> Result<(), SessionError> {
-    let lanes: Vec<BoxFuture<'_, _>> =
-        channels.iter().map(|channel| publish_groups(channel, requests, limits, stop).boxed()).collect();
-    try_join_all(lanes).await?;
-    Ok(())
-}
-
-/// One channel's work: take a group, publish it, settle it, again. A group in hand is finished
-/// before it stops.
-async fn publish_groups(
     channel: &impl ConfirmChannel,
-    requests: &Requests,
-    limits: GroupLimits,
+    requests: &mut Requests,
+    limits: WindowLimits,
     stop: &CancellationToken,
 ) -> Result<(), SessionError> {
-    let mut group = Vec::with_capacity(limits.messages);
-    loop {
+    let mut window = Window::new(channel, limits);
+    let mut too_late = pin!(channel.too_late());
+    let mut stopped = pin!(stop.cancelled());
+    let mut takes = true;
+    while takes || !window.is_empty() {
+        let room = window.room();
         tokio::select! {
             biased;
-            () = stop.cancelled() => return Ok(()),
-            () = requests.take(&mut group, limits) => {}
+            settled = window.settle() => {
+                settled?;
+                too_late.set(channel.too_late());
+            }
+            () = &mut too_late, if !window.is_empty() => {
+                return Err(SessionError::Broken("the broker confirms too slowly"));
+            }
+            () = &mut stopped, if takes => takes = false,
+            request = requests.take(room), if takes => {
+                if window.is_empty() {
+                    too_late.set(channel.too_late());
+                }
+                failpoint::reach("publisher.publish");
+                match request {
+                    Some(request) => window.publish(request, |room| requests.try_take(room)),
+                    None => takes = false,
+                }
+            }
         }
-        if group.is_empty() {
-            return Ok(());
-        }
-        failpoint::reach("publisher.group");
-        group::publish(channel, &mut group).await?;
     }
+    Ok(())
 }
 
 /// A channel of the real broker.
 struct LapinChannel {
     channel: Channel,
-    /// The budget for a group, of time in which the broker does not block publishers.
+    /// How long nothing may be confirmed, of time in which the broker does not block publishers.
     timeout: Duration,
     /// Whether it does.
     link: watch::Receiver<LinkState>,
 }
 
 impl ConfirmChannel for LapinChannel {
-    type Confirming = Map<PublisherConfirm, fn(lapin::Result<Confirmation>) -> Result<Confirm, SessionError>>;
-
-    async fn publish(&self, request: &mut Request) -> Result<Self::Confirming, SessionError> {
+    async fn publish(&self, message: Outgoing) -> Result<Confirm, SessionError> {
         let options = BasicPublishOptions { mandatory: true, immediate: false };
-        let (queue, properties) = (request.queue.as_ref().into(), std::mem::take(request.properties.as_mut()));
-        let confirming = self.channel.basic_publish("".into(), queue, options, &request.body, properties).await?;
-        Ok(confirming.map(|confirmation| Ok(read(&confirmation?))))
+        let queue = message.queue.as_ref().into();
+        let publishing = self.channel.basic_publish("".into(), queue, options, &message.body, *message.properties);
+        Ok(read(&publishing.await?.await?))
     }
 
     /// While the broker blocks publishers it is never too late, although the requesters have long been told: the
-    /// confirms come afterwards, and until then no other group may begin on the channel. The budget begins anew then.
+    /// confirms come afterwards. The budget begins anew then.
     async fn too_late(&self) {
         let mut link = self.link.clone();
         while link.wait_for(|state| *state != LinkState::Blocked).await.is_ok() {

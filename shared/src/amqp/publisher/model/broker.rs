@@ -1,13 +1,9 @@
-//! The model's broker: channels that may do whatever lapin and RabbitMQ may do.
+//! The model's broker: a channel that may do whatever lapin and RabbitMQ may do.
 
 use std::collections::BTreeSet;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
 
-use futures_util::FutureExt;
 use shuttle::future::{spawn, yield_now};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -15,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Fate, Fault, Script};
 use crate::amqp::SessionError;
 use crate::amqp::publisher::PublishError;
-use crate::amqp::publisher::group::{Confirm, ConfirmChannel};
-use crate::amqp::publisher::requests::Request;
+use crate::amqp::publisher::requests::Outgoing;
+use crate::amqp::publisher::window::{Confirm, ConfirmChannel};
 
 /// What all parts of one run share.
 pub(super) struct World {
@@ -32,37 +28,27 @@ pub(super) struct World {
     steps: AtomicUsize,
 }
 
-/// One connection.
+/// One connection, and its channel.
 pub(super) struct Link {
     world: Arc<World>,
-    channels: Vec<Mutex<Outstanding>>,
+    outstanding: Mutex<Outstanding>,
+    /// Held by whoever settles: lapin has one thread for it.
+    settling: tokio::sync::Mutex<()>,
     late: CancellationToken,
     lost: CancellationToken,
 }
 
-/// What a channel waits for, as lapin keeps it.
+/// What the channel waits for, as lapin keeps it.
 #[derive(Default)]
 struct Outstanding {
     unsettled: Vec<(u8, oneshot::Sender<Confirm>)>,
     /// Messages that came back and are not yet attached to a confirm.
     returns: usize,
-    /// Whether the group is complete and its confirms are waited for.
-    awaited: bool,
-    /// Whether a group on it was given up.
+    /// Whether it was given up.
     failed: bool,
 }
 
-pub(super) struct ModelChannel {
-    link: Arc<Link>,
-    number: usize,
-}
-
-/// One message's confirm. Lost with the connection.
-pub(super) struct Confirming {
-    link: Arc<Link>,
-    channel: usize,
-    confirm: oneshot::Receiver<Confirm>,
-}
+pub(super) struct ModelChannel(Arc<Link>);
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()
@@ -91,31 +77,31 @@ impl World {
 }
 
 impl Link {
-    pub(super) fn open(world: &Arc<World>) -> (Arc<Self>, Vec<ModelChannel>) {
+    pub(super) fn open(world: &Arc<World>) -> (Arc<Self>, ModelChannel) {
         let link = Arc::new(Self {
             world: Arc::clone(world),
-            channels: (0..world.script.channels).map(|_| Mutex::default()).collect(),
+            outstanding: Mutex::default(),
+            settling: tokio::sync::Mutex::default(),
             late: CancellationToken::new(),
             lost: CancellationToken::new(),
         });
-        let channels = (0..world.script.channels).map(|number| ModelChannel { link: Arc::clone(&link), number });
-        let channels = channels.collect();
-        (link, channels)
+        (Arc::clone(&link), ModelChannel(link))
     }
 
-    /// What a publish leads to, at any later moment: all that is outstanding on its channel is
-    /// settled together, as one acknowledgement of several messages does.
-    async fn serve(self: Arc<Self>, channel: usize) {
+    /// What a publish leads to, at any later moment: all that is outstanding is settled, one after the other, as one
+    /// acknowledgement of several messages does.
+    async fn serve(self: Arc<Self>) {
         self.step();
         if !self.lost.is_cancelled() {
-            self.settle(&mut lock(&self.channels[channel]));
+            let _one_at_a_time = self.settling.lock().await;
+            self.settle().await;
         }
     }
 
     /// The connection ends, and all confirms with it.
     pub(super) fn lose(&self) {
         self.lost.cancel();
-        self.channels.iter().for_each(|channel| lock(channel).unsettled.clear());
+        lock(&self.outstanding).unsettled.clear();
     }
 
     /// One step of the broker: the script's fault strikes before it.
@@ -130,76 +116,73 @@ impl Link {
         }
     }
 
-    /// As lapin does it: messages that came back wait in a row, and whichever confirm is settled
-    /// next takes the first of them.
-    fn settle(&self, channel: &mut Outstanding) {
+    /// As lapin does it: messages that came back wait in a row, and whichever confirm is settled next takes the first of
+    /// them. Others may look on between any two.
+    async fn settle(&self) {
+        for (position, (message, confirm)) in self.acknowledged().into_iter().enumerate() {
+            // Where nothing comes back, it is all one in which order confirms are seen.
+            if position > 0 && self.world.script.fates.contains(&Fate::Unroutable) {
+                yield_now().await;
+            }
+            let said = match self.world.fate(message) {
+                _ if self.take_return() => Confirm::Returned,
+                Fate::Refused => Confirm::Nack,
+                _ => Confirm::Ack,
+            };
+            let _given_up = confirm.send(said);
+        }
+    }
+
+    /// What the broker acknowledges together, in the order in which lapin settles it.
+    fn acknowledged(&self) -> Vec<(u8, oneshot::Sender<Confirm>)> {
         let fate = |message: u8| self.world.fate(message);
+        let mut outstanding = lock(&self.outstanding);
         let is_heard = |(message, _): &mut (u8, _)| fate(*message) != Fate::Silent;
-        let mut settled: Vec<_> = channel.unsettled.extract_if(.., is_heard).collect();
-        channel.returns += settled.iter().filter(|(message, _)| fate(*message) == Fate::Unroutable).count();
+        let mut settled: Vec<_> = outstanding.unsettled.extract_if(.., is_heard).collect();
+        outstanding.returns += settled.iter().filter(|(message, _)| fate(*message) == Fate::Unroutable).count();
         if !settled.is_empty() {
             let first = self.world.script.first_settled % settled.len();
             settled.rotate_left(first);
         }
-        for (message, confirm) in settled {
-            let said = match fate(message) {
-                _ if channel.returns > 0 => Confirm::Returned,
-                Fate::Refused => Confirm::Nack,
-                _ => Confirm::Ack,
-            };
-            channel.returns = channel.returns.saturating_sub(1);
-            let _given_up = confirm.send(said);
-        }
-        channel.awaited &= !channel.unsettled.is_empty();
-        if !channel.unsettled.is_empty() {
+        if !outstanding.unsettled.is_empty() {
             self.late.cancel(); // nobody hears of these before the budget runs out
         }
+        settled
+    }
+
+    fn take_return(&self) -> bool {
+        let mut outstanding = lock(&self.outstanding);
+        let waits = outstanding.returns > 0;
+        outstanding.returns = outstanding.returns.saturating_sub(1);
+        waits
     }
 }
 
 impl ConfirmChannel for ModelChannel {
-    type Confirming = Confirming;
-
-    async fn publish(&self, request: &mut Request) -> Result<Confirming, SessionError> {
-        let (link, message) = (&self.link, request.body[0]);
+    async fn publish(&self, message: Outgoing) -> Result<Confirm, SessionError> {
+        let (link, message) = (&self.0, message.body[0]);
+        let lost = || SessionError::Broken("the connection was lost");
         link.step();
-        if !lock(&link.channels[self.number]).unsettled.is_empty() {
-            yield_now().await; // what was published before may be settled meanwhile
-        }
         if link.lost.is_cancelled() {
-            return Err(SessionError::Broken("the connection was lost"));
+            return Err(lost());
         }
         let (settle, confirm) = oneshot::channel();
-        let mut channel = lock(&link.channels[self.number]);
-        if channel.failed {
-            link.world.breaks("published on a channel that failed", message);
+        {
+            let mut outstanding = lock(&link.outstanding);
+            if outstanding.failed {
+                link.world.breaks("published on a channel that failed", message);
+            }
+            if matches!(link.world.fate(message), Fate::Stored | Fate::Silent) {
+                lock(&link.world.stored).insert(message);
+            }
+            outstanding.unsettled.push((message, settle));
         }
-        if channel.awaited {
-            link.world.breaks("published before the group before it has ended", message);
-        }
-        if matches!(link.world.fate(message), Fate::Stored | Fate::Silent) {
-            lock(&link.world.stored).insert(message);
-        }
-        channel.unsettled.push((message, settle));
-        drop(channel);
-        spawn(Arc::clone(link).serve(self.number));
-        Ok(Confirming { link: Arc::clone(link), channel: self.number, confirm })
+        spawn(Arc::clone(link).serve());
+        confirm.await.map_err(|_lost| lost())
     }
 
     async fn too_late(&self) {
-        self.link.late.cancelled().await;
-        lock(&self.link.channels[self.number]).failed = true;
-    }
-}
-
-impl Future for Confirming {
-    type Output = Result<Confirm, SessionError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let confirm = self.confirm.poll_unpin(context);
-        if confirm.is_pending() {
-            lock(&self.link.channels[self.channel]).awaited = true;
-        }
-        confirm.map(|confirm| confirm.map_err(|_lost| SessionError::Broken("the connection was lost")))
+        self.0.late.cancelled().await;
+        lock(&self.0.outstanding).failed = true;
     }
 }
