@@ -297,13 +297,7 @@ fn serve(listener: TcpListener, inbox: Inbox, limits: &IngestConfig) -> std::io:
         App::new()
             .wrap(middleware::from_fn(connections::guard))
             .app_data(web::Data::new(inbox.clone()))
-            .service(
-                web::resource("/webhooks/{source}")
-                    .route(web::post().to(receive::webhook))
-                    .route(web::get().to(receive::subscription))
-                    .default_service(web::to(receive::method_not_allowed)),
-            )
-            .default_service(web::to(receive::not_found))
+            .default_service(web::to(receive::request))
     })
     .on_connect(move |stream, extensions| connections::opened(&watch, stream, extensions))
     .workers(workers)

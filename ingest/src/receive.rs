@@ -2,13 +2,14 @@
 //!
 //! [`accept`] is the order of decisions: source (404), content coding (415), size (413), body (413, 408, 400, and
 //! 503 without room for its bytes), signature (401), id and topic (400), a place (503), confirm or spool (503).
-//! Methods (405) are decided by the routes, before all of them.
+//! Paths (404) and methods (405) are decided before all of them, in [`request`].
 //!
 //! Invariant: a 2xx is written only after the message is durable (`durable.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
 use shared::failpoint;
 use shared::message::{Message, sha256};
@@ -40,10 +41,27 @@ pub(crate) struct Inbox {
     pub(crate) metrics: Metrics,
 }
 
+/// Every request. There is one path, so it is read here: the server's router would run a regular expression over it.
+pub(crate) async fn request(request: HttpRequest, payload: web::Payload, inbox: web::Data<Inbox>) -> HttpResponse {
+    match (source_name(&request), request.method()) {
+        (None, _) => refuse(&inbox, Observation::begin(&inbox.metrics), &Refused::Path),
+        (Some(_), &Method::POST) => webhook(&request, payload, &inbox).await,
+        (Some(_), &Method::GET) => subscription(&request, &inbox),
+        (Some(_), _) => refuse(&inbox, Observation::begin(&inbox.metrics), &Refused::Method),
+    }
+}
+
+/// The `{source}` of `/webhooks/{source}`: one segment, not empty. As RFC 3986 has it, an escaped letter is that letter,
+/// and an escaped slash is none.
+fn source_name(request: &HttpRequest) -> Option<&str> {
+    let name = request.match_info().unprocessed().strip_prefix("/webhooks/")?;
+    (!name.is_empty() && !name.contains('/')).then_some(name)
+}
+
 /// `POST /webhooks/{source}`.
-pub(crate) async fn webhook(request: HttpRequest, payload: web::Payload, inbox: web::Data<Inbox>) -> HttpResponse {
+async fn webhook(request: &HttpRequest, payload: web::Payload, inbox: &Inbox) -> HttpResponse {
     let mut observation = Observation::begin(&inbox.metrics);
-    match accept(&request, payload, &inbox, &mut observation).await {
+    match accept(request, payload, inbox, &mut observation).await {
         Ok(Accepted::Webhook(answer, kept)) => {
             observation.accepted(kept);
             answer
@@ -53,19 +71,19 @@ pub(crate) async fn webhook(request: HttpRequest, payload: web::Payload, inbox: 
             answer::handshake(reply)
         }
         Err(refused) => {
-            let bare = source(&request, &inbox).is_ok_and(|source| source.provider.file().answer.is_bare());
-            let refusal = refuse(&inbox, observation, &refused);
+            let bare = source(request, inbox).is_ok_and(|source| source.provider.file().answer.is_bare());
+            let refusal = refuse(inbox, observation, &refused);
             if bare { problem::without_document(refusal) } else { refusal }
         }
     }
 }
 
 /// `GET /webhooks/{source}`: for providers that ask whether the URL is ours.
-pub(crate) async fn subscription(request: HttpRequest, inbox: web::Data<Inbox>) -> HttpResponse {
+fn subscription(request: &HttpRequest, inbox: &Inbox) -> HttpResponse {
     let mut observation = Observation::begin(&inbox.metrics);
     let answered = (|| {
         // The method is decided before the source: to most sources, and to none, a GET is a wrong method.
-        let source = source(&request, &inbox).map_err(|_no_source| Refused::Method)?;
+        let source = source(request, inbox).map_err(|_no_source| Refused::Method)?;
         let subscription = source.subscription.as_ref().ok_or(Refused::Method)?;
         observation.source(&source.name);
         subscription.answer(request.query_string())
@@ -75,18 +93,8 @@ pub(crate) async fn subscription(request: HttpRequest, inbox: web::Data<Inbox>) 
             observation.handshake();
             answer
         }
-        Err(refused) => refuse(&inbox, observation, &refused),
+        Err(refused) => refuse(inbox, observation, &refused),
     }
-}
-
-/// Any other method on a webhook's path.
-pub(crate) async fn method_not_allowed(inbox: web::Data<Inbox>) -> HttpResponse {
-    refuse(&inbox, Observation::begin(&inbox.metrics), &Refused::Method)
-}
-
-/// Any other path.
-pub(crate) async fn not_found(inbox: web::Data<Inbox>) -> HttpResponse {
-    refuse(&inbox, Observation::begin(&inbox.metrics), &Refused::Path)
 }
 
 fn refuse(inbox: &Inbox, observation: Observation<'_>, refused: &Refused) -> HttpResponse {
@@ -103,7 +111,7 @@ enum Accepted {
 }
 
 fn source<'i>(request: &HttpRequest, inbox: &'i Inbox) -> Result<&'i Source, Refused> {
-    request.match_info().get("source").and_then(|name| inbox.sources.get(name)).ok_or(Refused::Source)
+    source_name(request).and_then(|name| inbox.sources.get(name)).ok_or(Refused::Source)
 }
 
 async fn accept<'i>(

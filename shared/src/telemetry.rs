@@ -6,7 +6,9 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
 
 /// What is logged when `RUST_LOG` says nothing.
 const DEFAULT_FILTER: &str = "info,actix_server=warn,refinery_core=warn";
@@ -15,21 +17,54 @@ const DEFAULT_FILTER: &str = "info,actix_server=warn,refinery_core=warn";
 /// strangers could fill a disk.
 const SILENT: [&str; 2] = ["lapin", "actix_http"];
 
-/// Sets up logging to standard error; `RUST_LOG` filters, as in `RUST_LOG=debug`.
+/// Sets up logging to standard error; `RUST_LOG` filters by level and target, as in `RUST_LOG=info,worker=debug`.
 pub fn init() {
     // Compose passes an unset variable on as an empty one.
     let directives = std::env::var("RUST_LOG").ok().filter(|directives| !directives.is_empty());
-    let mut directives = directives.unwrap_or_else(|| DEFAULT_FILTER.to_owned());
-    for target in SILENT {
-        if !directives.contains(target) {
-            directives.push_str(&format!(",{target}=off"));
-        }
-    }
-    let filter = EnvFilter::new(directives);
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let given = directives.as_deref().map(filter);
+    let targets = match &given {
+        Some(Ok(targets)) => targets.clone(),
+        // The default can always be read; a test sees to it.
+        None | Some(Err(_)) => filter(DEFAULT_FILTER).unwrap_or_default(),
+    };
+    let logs = fmt::layer().with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
-        logs.init();
+        tracing_subscriber::registry().with(targets).with(logs).init();
     } else {
-        logs.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
+        let logs = logs.json().flatten_event(true).with_current_span(true).with_span_list(false);
+        tracing_subscriber::registry().with(targets).with(logs).init();
+    }
+    if let Some(Err(error)) = given {
+        tracing::warn!(%error, "RUST_LOG is not understood, and {DEFAULT_FILTER} taken instead");
+    }
+}
+
+/// What these directives let through.
+fn filter(directives: &str) -> Result<Targets, ParseError> {
+    let targets: Targets = directives.parse()?;
+    let silent = SILENT.into_iter().filter(|target| !directives.contains(target));
+    Ok(silent.fold(targets, |targets, target| targets.with_target(target, LevelFilter::OFF)))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn the_default_is_info_and_leaves_out_who_says_too_much() {
+        let default = filter(DEFAULT_FILTER).unwrap();
+        assert!(default.would_enable("worker::lane", &Level::INFO) && !default.would_enable("worker", &Level::DEBUG));
+        assert!(!default.would_enable("lapin::channel", &Level::ERROR));
+        assert!(!default.would_enable("actix_server::builder", &Level::INFO));
+    }
+
+    #[test]
+    fn whoever_is_named_may_speak_and_what_is_not_understood_is_told() {
+        let named = filter("warn,lapin=debug,ingest=trace").unwrap();
+        assert!(named.would_enable("lapin", &Level::DEBUG) && named.would_enable("ingest::body", &Level::TRACE));
+        assert!(!named.would_enable("worker", &Level::INFO) && !named.would_enable("actix_http", &Level::ERROR));
+        assert!(filter("worker=loud").is_err());
     }
 }

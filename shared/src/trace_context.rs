@@ -48,10 +48,10 @@ pub fn is_well_formed(traceparent: &str) -> bool {
 /// A fresh, sampled trace; `None` if the system has no randomness, which is no reason to refuse a webhook.
 #[must_use]
 pub fn begin() -> Option<String> {
-    let (mut trace, mut parent) = ([0; 16], [0; 8]);
-    rand::fill(&mut trace).ok()?;
-    rand::fill(&mut parent).ok()?;
-    Some(format!("00-{:032x}-{:016x}-01", u128::from_ne_bytes(trace), u64::from_ne_bytes(parent)))
+    let mut random = [0; 24];
+    rand::fill(&mut random).ok()?;
+    let (trace, parent) = random.split_at(16);
+    Some(format!("00-{}-{}-01", hex::encode(trace), hex::encode(parent)))
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ use lapin::uri::AMQPUri;
 
 /// How an address looks.
 const FORM: &str = "amqp://user:password@host:5672/%2f";
+/// The largest frame, in bytes. lapin keeps buffers of 32 frames each way, and walks round through them, so they are kept
+/// small; but a message's headers have to fit into one frame, and 16 kept headers of 1 KiB take 34 KiB at worst.
+const FRAME_MAX_BYTES: u32 = 48 * 1024;
 /// For whoever has one address and a comma in its password.
 const HINT: &str = " (commas separate addresses, one inside of an address is written %2C)";
 
@@ -47,6 +50,7 @@ impl Addresses {
         }
         for address in &mut addresses {
             address.query.heartbeat = Some(heartbeat_s);
+            address.query.frame_max = Some(FRAME_MAX_BYTES);
         }
         let mut addresses = addresses.into_iter();
         match addresses.next() {
