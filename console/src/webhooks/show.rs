@@ -51,15 +51,19 @@ pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result
     let content = known.content(client, key).await.context("cannot read the body")?;
     let timeline = timeline(&known);
     let status = status(&known).to_owned();
+    let trace_id = known.trace_id(key, content.as_ref());
     let Known { processed, parked, failures, effects, .. } = known;
-    let (content_type, trace_id, headers, body) = content.map_or_else(Default::default, |content| {
-        (content.content_type, content.trace_id, masked(content.headers), Some(ShownBody::from(content.body)))
+    let (content_type, headers, body) = content.map_or_else(Default::default, |content| {
+        (content.content_type, masked(content.headers), Some(ShownBody::from(content.body)))
     });
     let (row, waiting) = (processed.as_ref(), parked.as_ref());
     let skips = row.map(|row| row.skips.iter().map(|skip| format!("{}: {}", skip.by, skip.reason)).collect());
     Ok(Details {
         key: key.clone(),
-        topic: row.map(|row| row.topic.clone()).or_else(|| waiting.map(|row| row.topic.clone())),
+        topic: row
+            .map(|row| row.topic.clone())
+            .or_else(|| waiting.map(|row| row.topic.clone()))
+            .or_else(|| failures.last().and_then(|failure| failure.topic.clone())),
         status,
         duplicates: row.map_or(0, |row| row.duplicates),
         changed_bodies: row.map_or(0, |row| row.changed_bodies),

@@ -35,8 +35,10 @@ pub(crate) fn timeline(known: &Known) -> Vec<Moment> {
         let what = format!("attempt {} failed, {fate}: {}", failure.attempt + 1, failure.error);
         life.add(failure.occurred_at, what, "bad");
     }
-    if let Some(row) = parked {
-        life.park(row, processed.as_ref());
+    match (parked, processed, failures.first().and_then(|failure| failure.received_at)) {
+        (Some(row), _, _) => life.park(row, processed.as_ref()),
+        (None, None, Some(received_at)) => life.receive(received_at),
+        (None, _, _) => {}
     }
     if let Some(row) = processed {
         life.process(row);

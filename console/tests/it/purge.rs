@@ -42,6 +42,7 @@ async fn only_what_is_too_old_is_counted_and_only_a_yes_deletes_it() {
             .execute(
                 "INSERT INTO webhook_search_keys (value, name, source, webhook_id, stored_on)
                  VALUES ('7', 'order', 'shopify', 'old', (now() AT TIME ZONE 'UTC')::date - 31),
+                        ('9', 'order', 'shopify', 'w1', (now() AT TIME ZONE 'UTC')::date - 31),
                         ('8', 'order', 'shopify', 'young', (now() AT TIME ZONE 'UTC')::date - 29)",
             )
             .await;
@@ -62,8 +63,8 @@ async fn only_what_is_too_old_is_counted_and_only_a_yes_deletes_it() {
         let kept = "SELECT count(*) FROM processed_webhooks WHERE webhook_id IN ('young', 'w1')";
         assert_eq!(stack.database.number(kept).await, 2, "what is young or parked stays");
         assert_eq!(stack.database.number("SELECT count(*) FROM webhook_failures").await, 1);
-        let keys = "SELECT count(*) FROM webhook_search_keys WHERE value = '8'";
-        assert_eq!(stack.database.number(keys).await, 1, "what is young stays");
+        let keys = "SELECT count(*) FROM webhook_search_keys WHERE value IN ('8', '9')";
+        assert_eq!(stack.database.number(keys).await, 2, "what is young stays, and what is parked is found");
         let again = oncehook(&stack, &["purge", "--yes"]).await;
         assert!(again.status.success(), "{again:?}");
     })

@@ -110,7 +110,7 @@ async fn pages_follow_each_other_without_gap_or_repetition() {
         let by_id = json(&stack, &["webhooks", "ls", "w/9"]).await;
         assert_eq!(by_id["webhooks"][0]["source"], "github");
         let none = text(&oncehook(&stack, &["webhooks", "ls", "--source", "nobody"]).await.stdout);
-        assert!(none.contains("no such webhook was processed or parked"), "{none}");
+        assert!(none.contains("no such webhook was processed, is parked or is retried"), "{none}");
     })
     .await;
 }

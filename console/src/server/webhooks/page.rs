@@ -1,7 +1,7 @@
 //! `/webhooks`, a page for each, and its body byte for byte.
 
 use actix_web::HttpResponse;
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use actix_web::web::{Path, Query};
 use askama::Template;
 use shared::db::processed_webhooks::WebhookKey;
@@ -16,6 +16,7 @@ use crate::server::page::{self, Frame, moment, segment};
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
 use crate::webhooks::again;
+use crate::webhooks::search::Note;
 
 /// The fields of the replay's form that are kept for a second time.
 const KEPT: [&str; 4] = ["source", "webhook_id", "resend", "name"];
@@ -26,6 +27,8 @@ struct WebhooksHtml {
     frame: Frame,
     query: WebhookQuery,
     page: WebhookPage,
+    /// Why nothing could be looked for.
+    problem: Option<String>,
     sources: Vec<String>,
     /// The names of the keys that sources extract.
     keys: Vec<String>,
@@ -35,7 +38,8 @@ impl WebhooksHtml {
     fn next(&self, after: &str) -> String {
         let query = &self.query;
         let fields = [
-            ("text", query.text.as_str()),
+            ("q", query.q.as_str()),
+            ("text", &query.text),
             ("source", &query.source),
             ("topic", &query.topic),
             ("status", &query.status),
@@ -46,10 +50,32 @@ impl WebhooksHtml {
         format!("/webhooks{}", page::query(&fields))
     }
 
+    /// How far the search came.
+    fn note(&self) -> Noted {
+        Noted(self.page.noted)
+    }
+
     fn statuses(&self) -> [&'static str; 7] {
         ["completed", "skipped", "duplicated", "parked", "redriving", "discarded", "retrying"]
     }
 }
+
+/// A note as a page says it: its moment is the viewer's.
+struct Noted(Option<Note>);
+
+impl std::fmt::Display for Noted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some((before, at, behind)) = self.0.map(Note::words) else { return Ok(()) };
+        f.write_str(before)?;
+        if let Some(at) = at {
+            page::Moment(at).fmt(f)?;
+        }
+        f.write_str(behind)
+    }
+}
+
+/// Our own words, and a moment.
+impl askama::filters::HtmlSafe for Noted {}
 
 #[derive(Template)]
 #[template(path = "webhook.html")]
@@ -62,17 +88,27 @@ struct WebhookHtml {
 
 /// `GET /webhooks`.
 pub(crate) async fn list(caller: Caller, console: Shared, query: Query<WebhookQuery>) -> Result<HttpResponse, Problem> {
-    let page = search::find(&console, &query).await?;
+    let query = query.into_inner();
+    let (page, problem) = match search::find(&console, &query).await {
+        Ok(page) => (page, None),
+        // What was entered stays, to be mended.
+        Err(problem @ Problem::Malformed(_)) => (WebhookPage::default(), Some(problem.to_string())),
+        Err(problem) => return Err(problem),
+    };
+    let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let sources = console.config.sources.keys().map(ToString::to_string).collect();
     let keys = console.config.sources.values().flat_map(|source| source.search_keys.keys().map(ToString::to_string));
     let keys: std::collections::BTreeSet<String> = keys.collect();
-    page::html(&WebhooksHtml {
+    let mut answer = page::html(&WebhooksHtml {
         frame: Frame::new(&caller, "Webhooks", "/webhooks"),
-        query: query.into_inner(),
+        query,
         page,
+        problem,
         sources,
         keys: keys.into_iter().collect(),
-    })
+    })?;
+    *answer.status_mut() = status;
+    Ok(answer)
 }
 
 /// `GET /webhooks/{source}/{id}`.

@@ -10,7 +10,7 @@ use tokio_postgres::{Error, Row};
 macro_rules! columns {
     () => {
         "id, dedupe_key, effect, kind, source, webhook_id, on_ambiguous, state, ambiguous, attempts, next_attempt_at,
-         created_at, settled_at, last_error"
+         created_at, settled_at, last_error, substr(traceparent, 4, 32) AS trace_id"
     };
 }
 
@@ -158,6 +158,8 @@ pub struct OutboxRow {
     pub settled_at: Option<OffsetDateTime>,
     /// Why the last attempt did not succeed.
     pub last_error: Option<String>,
+    /// The W3C trace id of what planned it: its webhook's.
+    pub trace_id: Option<String>,
 }
 
 /// Which rows a page shows.
@@ -334,6 +336,7 @@ impl OutboxRow {
             created_at: row.try_get("created_at")?,
             settled_at: row.try_get("settled_at")?,
             last_error: row.try_get("last_error")?,
+            trace_id: row.try_get("trace_id")?,
         })
     }
 }

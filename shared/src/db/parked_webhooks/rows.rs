@@ -61,6 +61,12 @@ const ANY: &str = page!("true");
 
 const FIND: &str = concat!("SELECT ", columns!(), " FROM parked_webhooks WHERE source = $1 AND webhook_id = $2");
 
+const WITH_KEYS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM parked_webhooks JOIN unnest($1::text[], $2::text[]) AS wanted (source, webhook_id) USING (source, webhook_id)"
+);
+
 /// The newest first, what was processed meanwhile left out.
 const NEWEST: &str = concat!(
     "SELECT ",
@@ -290,6 +296,17 @@ pub async fn bounded_counts(client: &Client, bound: i64) -> Result<Vec<BoundedRe
 pub async fn find(client: &Client, key: &WebhookKey) -> Result<Option<ParkedRow>, Error> {
     let row = client.query_opt(&client.prepare_cached(FIND).await?, &[&key.source, &key.webhook_id]).await?;
     row.as_ref().map(ParkedRow::read).transpose()
+}
+
+/// Those of these webhooks that are or were parked, whatever their state.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn with_keys(client: &Client, keys: &[WebhookKey]) -> Result<Vec<ParkedRow>, Error> {
+    let sources: Vec<&str> = keys.iter().map(|key| key.source.as_str()).collect();
+    let ids: Vec<&str> = keys.iter().map(|key| key.webhook_id.as_str()).collect();
+    let rows = client.query(&client.prepare_cached(WITH_KEYS).await?, &[&sources, &ids]).await?;
+    rows.iter().map(ParkedRow::read).collect()
 }
 
 /// What the provider sent; `None` when the row has gone.
