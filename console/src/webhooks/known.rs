@@ -2,6 +2,7 @@
 
 use deadpool_postgres::Client;
 use deadpool_postgres::tokio_postgres::Error;
+use shared::db::outbox::attempts::{self, AttemptRow};
 use shared::db::outbox::rows::{self as outbox, OutboxRow};
 use shared::db::parked_webhooks::rows::{self as parked, ParkedRow};
 use shared::db::processed_webhooks::WebhookKey;
@@ -22,6 +23,8 @@ pub(crate) struct Known {
     pub(crate) replays: Vec<FoundRow>,
     /// What it brought about, its replays included.
     pub(crate) effects: Vec<OutboxRow>,
+    /// The attempts to send them that did not succeed, as far as they are on record.
+    pub(crate) attempts: Vec<AttemptRow>,
 }
 
 impl Known {
@@ -40,7 +43,9 @@ impl Known {
         let ids = std::iter::once(key).chain(replays.iter().map(|replay| &replay.key));
         let ids: Vec<&str> = ids.map(|key| key.webhook_id.as_str()).collect();
         let effects = outbox::of_webhooks(client, &key.source, &ids).await?;
-        Ok(Some(Self { processed, parked, failures, replays, effects }))
+        let rows: Vec<i64> = effects.iter().map(|row| row.id).collect();
+        let attempts = if rows.is_empty() { Vec::new() } else { attempts::of(client, &rows).await? };
+        Ok(Some(Self { processed, parked, failures, replays, effects, attempts }))
     }
 
     /// Its line in a list while it is on the retry ladder.

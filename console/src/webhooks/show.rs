@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use deadpool_postgres::Client;
 use serde::Serialize;
+use shared::db::outbox::attempts::AttemptRow;
 use shared::db::outbox::rows::OutboxRow;
 use shared::db::processed_webhooks::WebhookKey;
 use shared::db::webhook_failures::FailureRow;
@@ -37,6 +38,8 @@ pub(crate) struct Details {
     /// Every failed attempt that is on record.
     failures: Vec<FailureRow>,
     effects: Vec<OutboxRow>,
+    /// Every attempt to send them that did not succeed and is on record.
+    effect_attempts: Vec<AttemptRow>,
     timeline: Vec<Moment>,
     /// `null` when it is purged, or on the retry ladder, where only the queue has it.
     body: Option<ShownBody>,
@@ -52,7 +55,7 @@ pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result
     let timeline = timeline(&known);
     let status = status(&known).to_owned();
     let trace_id = known.trace_id(key, content.as_ref());
-    let Known { processed, parked, failures, effects, .. } = known;
+    let Known { processed, parked, failures, effects, attempts, .. } = known;
     let (content_type, headers, body) = content.map_or_else(Default::default, |content| {
         (content.content_type, masked(content.headers), Some(ShownBody::from(content.body)))
     });
@@ -74,6 +77,7 @@ pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result
         headers,
         failures,
         effects,
+        effect_attempts: attempts,
         timeline,
         body,
     })

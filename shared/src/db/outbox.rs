@@ -18,6 +18,7 @@ macro_rules! waiting_effects {
     };
 }
 
+pub mod attempts;
 pub mod backlog;
 pub mod purge;
 pub mod rows;
@@ -78,7 +79,8 @@ const OVERDUE: &str = "
         LIMIT 1000
         FOR UPDATE SKIP LOCKED))";
 
-const EXPIRE: &str = "
+const EXPIRE: &str = concat!(
+    "WITH expired AS (
     UPDATE outbox
     SET state = CASE WHEN on_ambiguous = 'hold' OR attempts >= $1 THEN 'held' ELSE 'pending' END,
         ambiguous = true, lease_until = NULL, overdue_since = NULL, next_attempt_at = now() + make_interval(secs => $2),
@@ -89,7 +91,10 @@ const EXPIRE: &str = "
         ORDER BY lease_until
         LIMIT 1000
         FOR UPDATE SKIP LOCKED))
-    RETURNING id, dedupe_key, state";
+    RETURNING id, dedupe_key, state, attempts, last_error), noted AS (",
+    attempts::note_lost!(),
+    ") SELECT id, dedupe_key, state FROM expired"
+);
 
 /// A state at a time, so that each finds its partial index. What is done with is counted only while the table is small.
 const COUNT_BY_STATE: &str = "

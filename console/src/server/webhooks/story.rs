@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use deadpool_postgres::Client;
 use serde::Serialize;
 use shared::db::Content;
+use shared::db::outbox::attempts::AttemptRow;
 use shared::db::outbox::rows::OutboxRow;
 use shared::db::parked_webhooks::rows::ParkedRow;
 use shared::db::processed_webhooks::WebhookKey;
@@ -39,6 +40,9 @@ pub(crate) struct Story {
     /// What it brought about, its replays included.
     #[schema(value_type = Vec<Object>)]
     pub(crate) effects: Vec<OutboxRow>,
+    /// Every attempt to send them that did not succeed and is on record.
+    #[schema(value_type = Vec<Object>)]
+    pub(crate) effect_attempts: Vec<AttemptRow>,
     pub(crate) replays: Vec<Entry>,
     /// The W3C trace id that it came with or was given.
     pub(crate) trace_id: Option<String>,
@@ -67,7 +71,7 @@ pub(crate) async fn tell(console: &Shared, key: &WebhookKey) -> Result<Story, Pr
     let content = known.content(&client, key).await?;
     let (timeline, trace_id) = (timeline(&known), known.trace_id(key, content.as_ref()));
     let retrying = known.retrying(key);
-    let Known { processed, parked, failures, replays, effects } = known;
+    let Known { processed, parked, failures, replays, effects, attempts } = known;
     let body_sha256 = processed.as_ref().map(|row| row.body_sha256.clone());
     let body_sha256 = body_sha256.or_else(|| parked.as_ref().map(|row| row.body_sha256.clone())).unwrap_or_default();
     let mut story = Story {
@@ -79,6 +83,7 @@ pub(crate) async fn tell(console: &Shared, key: &WebhookKey) -> Result<Story, Pr
         parked,
         failures,
         effects,
+        effect_attempts: attempts,
         replays: replays.into_iter().map(Entry::from).collect(),
         trace_id,
         content_type: None,

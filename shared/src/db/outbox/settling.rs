@@ -8,16 +8,18 @@ use crate::config::AmbiguousPolicy;
 use crate::db::storable;
 
 /// Rows are locked in one order, so that two workers that settle the same ones never wait for each other in a circle.
-const SETTLE: &str = "
-    WITH settling AS (
+const SETTLE: &str = concat!(
+    "WITH settling AS (
         SELECT * FROM unnest($1::int8[], $2::int8[], $3::text[], $4::bool[], $5::text[], $6::float8[])
             AS row (id, fence, state, ambiguous, error, delay_s)
     ), locked AS (
-        SELECT outbox.id, outbox.fence FROM outbox JOIN settling ON settling.id = outbox.id
+        SELECT outbox.id, outbox.fence, outbox.attempts FROM outbox JOIN settling ON settling.id = outbox.id
         WHERE outbox.fence = settling.fence AND outbox.state = 'sending'
         ORDER BY outbox.id
         FOR UPDATE OF outbox
-    )
+    ), noted AS (",
+    super::attempts::note_settled!(),
+    ")
     UPDATE outbox
     SET state = settling.state, ambiguous = outbox.ambiguous OR settling.ambiguous, lease_until = NULL,
         overdue_since = NULL, last_error = settling.error,
@@ -25,7 +27,8 @@ const SETTLE: &str = "
         settled_at = CASE WHEN settling.state IN ('sent', 'failed', 'cancelled') THEN now() END
     FROM settling JOIN locked ON locked.id = settling.id AND locked.fence = settling.fence
     WHERE outbox.id = settling.id
-    RETURNING outbox.id, outbox.fence";
+    RETURNING outbox.id, outbox.fence"
+);
 
 /// An attempt that has ended, under a lease that is settled once.
 #[derive(Debug, Clone, PartialEq, Eq)]
