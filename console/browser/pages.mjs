@@ -30,9 +30,9 @@ export function launch() {
 }
 
 // A browser's window. `complaints` collects what scripts and the content security policy had to say.
-export async function open(browser, url, { viewport = DESKTOP, colorScheme = 'light', scale = 1 } = {}) {
+export async function open(browser, url, { viewport = DESKTOP, colorScheme = 'light', scale = 1, timezoneId = 'Europe/Berlin' } = {}) {
   const context = await browser.newContext({
-    baseURL: url, viewport, colorScheme, deviceScaleFactor: scale, locale: 'en-GB', timezoneId: 'Europe/Berlin', reducedMotion: 'reduce',
+    baseURL: url, viewport, colorScheme, deviceScaleFactor: scale, locale: 'en-GB', timezoneId, reducedMotion: 'reduce',
   });
   context.setDefaultTimeout(15_000);
   const page = await context.newPage();

@@ -86,6 +86,40 @@ const tests = {
     return page;
   },
 
+  async 'a time is entered in the viewer\'s zone, and means the same instant in every other'() {
+    const berlin = await open(browser, scene.url);
+    await logIn(berlin, VIEWER, '/webhooks');
+    const { received_at } = (await scene.api('/webhooks/shopify/twice')).now;
+    const there = (moment) => new Date(moment).toLocaleString('sv-SE', { timeZone: 'Europe/Berlin' }).replace(' ', 'T');
+    const [before, after] = [-3_600_000, 3_600_000].map((ms) => Math.trunc((Date.parse(received_at) + ms) / 1000) * 1000);
+    await berlin.fill('input[name=since]', '7d');
+    await berlin.fill('input[name=since_at]', there(before));
+    assert.equal(await berlin.inputValue('input[name=since]'), '', 'a moment is entered in one of the two');
+    await berlin.fill('input[name=until_at]', there(after));
+    await berlin.click('text=Search');
+    await berlin.waitForURL((url) => url.searchParams.has('until'));
+    const { searchParams } = new URL(berlin.url());
+    const utc = (moment) => new Date(moment).toISOString().replace('.000Z', 'Z');
+    assert.deepEqual([...searchParams], [['since', utc(before)], ['until', utc(after)]]);
+    assert.ok(await shows(berlin, 'a.row-link[href$="/twice"]'), 'it lies between');
+    assert.equal(Date.parse(await berlin.inputValue('input[name=since_at]')), Date.parse(there(before)), 'and is shown as it was entered');
+    // Whoever is sent the address reads it in their own zone.
+    const tokyo = await open(browser, scene.url, { timezoneId: 'Asia/Tokyo' });
+    await logIn(tokyo, VIEWER, `/parked${new URL(berlin.url()).search}`);
+    assert.equal(Date.parse(`${await tokyo.inputValue('input[name=since_at]')}+09:00`), before);
+    await tokyo.context().close();
+    await berlin.fill('input[name=until_at]', there(before));
+    await berlin.fill('input[name=since]', '7d');
+    assert.equal(await berlin.inputValue('input[name=since_at]'), '');
+    await berlin.click('text=Search');
+    await berlin.waitForURL((url) => url.searchParams.get('since') === '7d');
+    assert.equal(await shows(berlin, 'a.row-link[href$="/twice"]'), 0, 'it lies behind');
+    // How far a search came is a moment of the viewer's, too.
+    await berlin.goto('/webhooks?q=nothing-like-it');
+    assert.match(await text(berlin, '#still-waiting'), /on its way|on their way/);
+    return berlin;
+  },
+
   async 'a viewer may look and not act'() {
     const page = await open(browser, scene.url);
     await logIn(page, VIEWER, '/parked');

@@ -26,3 +26,4 @@ mod problem;
 mod sources;
 mod state;
 mod webhooks;
+mod when;

@@ -86,7 +86,7 @@ impl ParkedAction {
 }
 
 fn described(filter: &ParkedQuery) -> String {
-    let ParkedQuery { state, source, reason, topic, since, until, after: _ } = filter;
+    let ParkedQuery { state, source, reason, topic, since, until, .. } = filter;
     let fields = [
         ("state", state),
         ("source", source),

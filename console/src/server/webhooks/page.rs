@@ -15,6 +15,7 @@ use crate::server::jobs::page::go_to;
 use crate::server::page::{self, Frame, moment, segment};
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
+use crate::server::when::{since, until};
 use crate::webhooks::again;
 use crate::webhooks::search::Note;
 
@@ -88,7 +89,7 @@ struct WebhookHtml {
 
 /// `GET /webhooks`.
 pub(crate) async fn list(caller: Caller, console: Shared, query: Query<WebhookQuery>) -> Result<HttpResponse, Problem> {
-    let query = query.into_inner();
+    let query = query.into_inner().settled();
     let (page, problem) = match search::find(&console, &query).await {
         Ok(page) => (page, None),
         // What was entered stays, to be mended.

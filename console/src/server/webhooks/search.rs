@@ -11,6 +11,7 @@ use crate::parked::list::After;
 use crate::server::parked::list::time;
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
+use crate::server::when;
 use crate::webhooks::entry::{Entry, Standing};
 use crate::webhooks::search::{self, Note, SearchError, Wanted};
 use crate::webhooks::waiting::StillWaiting;
@@ -36,6 +37,11 @@ pub(crate) struct WebhookQuery {
     pub(crate) since: String,
     /// Processed or parked before.
     pub(crate) until: String,
+    /// The same as a date and a time of UTC; for the page alone, where there are no scripts.
+    #[param(ignore)]
+    pub(crate) since_at: String,
+    #[param(ignore)]
+    pub(crate) until_at: String,
     /// The next page: what the one before said.
     pub(crate) after: String,
 }
@@ -56,6 +62,13 @@ pub(crate) struct WebhookPage {
 }
 
 impl WebhookQuery {
+    /// With dates where times are.
+    pub(crate) fn settled(mut self) -> Self {
+        when::settle(&mut self.since, &mut self.since_at);
+        when::settle(&mut self.until, &mut self.until_at);
+        self
+    }
+
     fn wanted(&self) -> Result<Wanted, Problem> {
         let text = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
         let status = match self.status.as_str() {
@@ -88,7 +101,7 @@ impl WebhookQuery {
 
     /// Whether anything is asked but for the newest.
     pub(crate) fn asks(&self) -> bool {
-        let Self { q, text, source, topic, status, since, until, after: _ } = self;
+        let Self { q, text, source, topic, status, since, until, since_at: _, until_at: _, after: _ } = self;
         [q, text, source, topic, status, since, until].into_iter().any(|field| !field.trim().is_empty())
     }
 }
