@@ -191,6 +191,30 @@ const tests = {
     return page;
   },
 
+  async 'what fails is found among what is fresh, and all that match are acted on after a dry run'() {
+    const page = await open(browser, scene.url);
+    await logIn(page, OPERATOR, '/outbox?show=failing');
+    assert.equal(await shows(page, '#outbox a[href$="/mail-later"]'), 1, 'its server says later, each time');
+    assert.match(await text(page, '#outbox thead'), /Next attempt/);
+    await page.goto('/outbox');
+    await page.fill('input[name=webhook]', 'mail-later');
+    await page.click('[role=search] button');
+    await page.waitForURL((url) => url.searchParams.get('webhook') === 'mail-later');
+    assert.equal(await shows(page, '#outbox tbody tr'), 1);
+    await page.goto('/outbox?show=failing&effect=order-confirmation');
+    await page.check('#outbox input[value=filter]');
+    await page.click('#outbox button[value=hold]');
+    await page.waitForSelector('[data-job-state=ended]');
+    assert.match(await text(page, '.report'), /would be held; nothing is changed/);
+    await page.click('text=Do it');
+    await page.waitForSelector('[data-job-state=ended] .report');
+    const { effects: [{ state }] } = await scene.api('/webhooks/shopify/mail-later');
+    assert.equal(state, 'held');
+    await page.goto('/webhooks/shopify/mail-later');
+    assert.match(await text(page, '.timeline'), /attempt 1 failed, to be sent again: .*451/);
+    return page;
+  },
+
   async "an order's mail that did not go out is found, mended and sent, as the README says"() {
     const refused = `reject-once-${Date.now()}@example.com`;
     await scene.order('of-1061', { number: 1061, email: 'ada@example.com', lines: [{ sku: 'MUG-GREEN', quantity: 1 }] });
@@ -216,9 +240,8 @@ const tests = {
     await until('its mail is sent', async () => (await mail('of-1061')) === 'sent');
     assert.match(await find('#1061'), /order-confirmation sent/);
     assert.match(await find('#1062'), /order-confirmation failed: .*550/);
-    await page.goto('/outbox');
-    await page.check('#outbox tbody tr:has(a[href$="/of-1062"]) input[name=id]');
-    await page.click('#outbox button[value=resend]');
+    assert.ok(await page.isChecked('#effects input[name=id]'), 'what needs a person is selected');
+    await page.click('#effects button[value=resend]');
     await page.waitForSelector('.note.good');
     await until('its mail is sent', async () => (await mail('of-1062')) === 'sent');
     assert.match(await find('#1062'), /order-confirmation sent/);

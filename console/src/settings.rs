@@ -11,8 +11,8 @@ pub(crate) const HEADING: &str = "Global options";
 /// Where the installation is; each command needs only some of it.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Settings {
-    /// The configuration file; all but `inventory`, `outbox` (but for `outbox destinations`), `webhooks show`, `parked ls`,
-    /// `parked show` and `parked discard` need it.
+    /// The configuration file; all but `inventory`, `outbox` (but for `outbox destinations` and `outbox ls --webhook`),
+    /// `webhooks show`, `parked ls`, `parked show` and `parked discard` need it.
     #[arg(long, global = true, help_heading = HEADING, env = "ONCEHOOK_CONFIG", default_value = "oncehook.toml")]
     pub(crate) config: PathBuf,
     /// Postgres: postgres://user:password@host:5432/database.

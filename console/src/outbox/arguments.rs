@@ -42,6 +42,8 @@ pub(crate) enum Listed {
     Ambiguous,
     /// To be sent, or to be tried again.
     Pending,
+    /// Tried before, in vain, and to be tried again.
+    Failing,
     /// Held back.
     Held,
     /// Given up after too many attempts, or refused for good.
@@ -53,9 +55,12 @@ pub(crate) enum Listed {
 /// The arguments of `outbox ls`.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Which ones.
-    #[arg(long, value_enum, default_value_t = Listed::Attention)]
-    pub(crate) state: Listed,
+    /// Which ones; if it is not given: what needs a person, and of one webhook, all.
+    #[arg(long, value_enum)]
+    pub(crate) state: Option<Listed>,
+    /// Those of one webhook, by its id.
+    #[arg(long, value_name = "ID", conflicts_with = "after")]
+    pub(crate) webhook: Option<String>,
     /// Those of one configured effect.
     #[arg(long)]
     pub(crate) effect: Option<String>,
@@ -115,6 +120,7 @@ impl Listed {
             Self::Attention => Show::Attention,
             Self::Ambiguous => Show::Ambiguous,
             Self::Pending => Show::Pending,
+            Self::Failing => Show::Failing,
             Self::Held => Show::Held,
             Self::Failed => Show::Failed,
             Self::Cancelled => Show::Cancelled,

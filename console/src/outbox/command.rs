@@ -7,6 +7,7 @@ use anyhow::Context;
 use shared::config::Config;
 use shared::db::outbox::steer::Steer;
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 
 use super::arguments::{OutboxCommand, SteerArgs};
 use super::destinations::{self, Destinations};
@@ -16,7 +17,7 @@ use crate::connect;
 use crate::output::{Output, show};
 use crate::server::monitor::services;
 use crate::settings::Settings;
-use crate::steering::Progress;
+use crate::steering::{Progress, Reported};
 
 /// Runs a command and prints its result.
 pub(crate) async fn run(
@@ -27,8 +28,9 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let steered = match command {
         OutboxCommand::Ls(arguments) => {
+            let config = arguments.webhook.as_ref().map(|_id| Config::load(&settings.config)).transpose()?;
             let client = connect::database(settings).await?;
-            show(&list::list(&client, &arguments).await?, output, out)?;
+            show(&list::list(&client, config.as_ref(), &arguments).await?, output, out)?;
             return Ok(ExitCode::SUCCESS);
         }
         OutboxCommand::Destinations(arguments) => {
@@ -61,5 +63,6 @@ async fn act(settings: &Settings, arguments: SteerArgs, action: Steer) -> anyhow
     }
     consent.obtain(&survey.question())?;
     let progress = Progress::counting(survey.total(), "effects");
-    steer::run(&client, &chosen, action, &|rows| progress.advance(rows)).await
+    let never = CancellationToken::new();
+    Ok(steer::run(&client, &chosen, action, &never, &|rows| progress.advance(rows)).await)
 }

@@ -14,7 +14,7 @@ use super::{discard, list, redrive, show as details};
 use crate::connect;
 use crate::output::{Output, show};
 use crate::settings::Settings;
-use crate::steering::{Outlet, Pace, Progress, Report};
+use crate::steering::{Outlet, Pace, Progress, Report, Reported};
 
 /// Runs a command and prints its result.
 pub(crate) async fn run(

@@ -17,7 +17,7 @@ use super::run::{Execution, Run, Selection};
 use crate::connect;
 use crate::output::{Output, show};
 use crate::settings::Settings;
-use crate::steering::{Consent, DEFAULT_RATE, Outlet, Pace, Progress, Report, moment};
+use crate::steering::{Consent, DEFAULT_RATE, Outlet, Pace, Progress, Report, Reported, moment};
 
 /// The arguments of `oncehook replay`.
 #[derive(Debug, Args)]

@@ -14,5 +14,5 @@ pub(crate) use self::moment::moment;
 pub(crate) use self::outlet::Outlet;
 pub(crate) use self::pace::{DEFAULT_RATE, Pace, Turn};
 pub(crate) use self::progress::Progress;
-pub(crate) use self::report::{Action, Report, Tense};
+pub(crate) use self::report::{Action, Report, Reported, Tense};
 pub(crate) use self::trace::traceparent;

@@ -31,7 +31,16 @@ pub(crate) enum Tense {
     Done,
 }
 
-/// What was done, or would be.
+/// What came of something that touches many: what a job and the terminal say of it.
+pub(crate) trait Reported: Shown + Serialize {
+    /// How many it was done to, or would be.
+    fn total(&self) -> u64;
+
+    /// Whether it ended before it was through.
+    fn is_stopped(&self) -> bool;
+}
+
+/// What was done to webhooks, or would be.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
     action: Action,
@@ -48,6 +57,24 @@ pub(crate) struct Report {
     overtaken: u64,
     /// Why it ended before it was through. What it did until then stands.
     stopped: Option<String>,
+}
+
+/// Webhooks that it was done to, of one source and for one reason.
+#[derive(Serialize)]
+struct Group<'a> {
+    source: &'a str,
+    /// Why they were parked, or how they had been processed.
+    why: &'a str,
+    webhooks: u64,
+}
+
+/// Webhooks that it was not done to.
+#[derive(Serialize)]
+struct Refusal<'a> {
+    because: &'a str,
+    webhooks: u64,
+    /// One of them.
+    example: &'a WebhookKey,
 }
 
 #[derive(Debug, Clone)]
@@ -96,16 +123,6 @@ impl Report {
         });
     }
 
-    /// Whether it ended before it was through.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.is_some()
-    }
-
-    /// How many webhooks it was done to.
-    pub(crate) fn total(&self) -> u64 {
-        self.webhooks.values().sum()
-    }
-
     /// 1 when it ended early, 3 when something needs a person, 0 otherwise.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self.tense {
@@ -120,6 +137,16 @@ impl Report {
         let groups = self.webhooks.iter().map(|((source, why), webhooks)| format!("{source} {why} {webhooks}"));
         let groups: Vec<String> = groups.collect();
         format!("{} {} ({})", self.action.verb(), webhooks(self.total()), printable(&groups.join(", ")))
+    }
+}
+
+impl Reported for Report {
+    fn total(&self) -> u64 {
+        self.webhooks.values().sum()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
     }
 }
 
@@ -187,22 +214,10 @@ fn webhooks(count: u64) -> String {
 }
 
 fn as_groups<S: Serializer>(groups: &BTreeMap<(String, &'static str), u64>, serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Group<'a> {
-        source: &'a str,
-        why: &'a str,
-        webhooks: u64,
-    }
     serializer.collect_seq(groups.iter().map(|((source, why), webhooks)| Group { source, why, webhooks: *webhooks }))
 }
 
 fn as_refusals<S: Serializer>(refused: &BTreeMap<String, Refused>, serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Refusal<'a> {
-        because: &'a str,
-        webhooks: u64,
-        example: &'a WebhookKey,
-    }
     serializer.collect_seq(refused.iter().map(|(because, refused)| Refusal {
         because,
         webhooks: refused.webhooks,

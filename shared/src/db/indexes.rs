@@ -25,12 +25,14 @@ const VALID: &str = "
     WHERE relnamespace = current_schema()::regnamespace";
 
 /// Each by its name and what it is on. To change one, give it a new name and add the old one to [`DROPPED`].
-const BUILT: [(&str, &str); 4] = [
+const BUILT: [(&str, &str); 5] = [
     // Effects that need a person, by state; also by effect, and how old they are. What is simply sent is in none.
     (
         "outbox_by_state",
         "outbox (state, id) INCLUDE (effect, created_at) WHERE state IN ('held', 'failed', 'cancelled')",
     ),
+    // What was tried in vain, among any number of fresh ones.
+    ("outbox_failing", "outbox (id) INCLUDE (effect, created_at) WHERE state = 'pending' AND attempts > 0"),
     ("outbox_ambiguous", "outbox (id) INCLUDE (effect, created_at) WHERE ambiguous"),
     // What is parked, by time, in either direction; what was processed meanwhile is in neither.
     (

@@ -1,4 +1,5 @@
-//! What takes longer than an answer: redriving, discarding and replaying, with dry run and progress.
+//! What takes longer than an answer: redriving, discarding and replaying webhooks, and steering many effects, with dry run
+//! and progress.
 //!
 //! A job is begun, has a number, and is looked at until it has ended; its report is the command line's. Jobs live in
 //! memory: a console that ends stops them between two groups of webhooks, and what is unfinished is to be seen where the
@@ -23,8 +24,7 @@ use super::access::Caller;
 use super::audit::Entry;
 use super::problem::Problem;
 use super::state::Shared;
-use crate::output::Shown;
-use crate::steering::Report;
+use crate::steering::Reported;
 
 /// The most jobs that run at once.
 pub(crate) const MAX_RUNNING: usize = 4;
@@ -53,6 +53,8 @@ pub(crate) struct Job {
     pub(crate) again: Vec<(String, String)>,
     /// Where that form goes.
     pub(crate) again_to: &'static str,
+    /// What it is done to: `webhooks` or `effects`.
+    pub(crate) unit: &'static str,
     total: AtomicU64,
     done: AtomicU64,
     end: Mutex<Option<End>>,
@@ -75,6 +77,8 @@ pub(crate) struct Order {
     pub(crate) is_dry: bool,
     pub(crate) again: Vec<(String, String)>,
     pub(crate) again_to: &'static str,
+    /// What it is done to: `webhooks` or `effects`.
+    pub(crate) unit: &'static str,
 }
 
 impl Jobs {
@@ -82,7 +86,7 @@ impl Jobs {
     ///
     /// # Errors
     /// When too many run already, or the console stops.
-    pub(crate) fn begin<F>(
+    pub(crate) fn begin<F, R>(
         &self,
         console: &Shared,
         caller: &Caller,
@@ -90,7 +94,8 @@ impl Jobs {
         work: impl FnOnce(Shared, Arc<Job>, CancellationToken) -> F,
     ) -> Result<Arc<Job>, Problem>
     where
-        F: Future<Output = anyhow::Result<Report>> + Send + 'static,
+        F: Future<Output = anyhow::Result<R>> + Send + 'static,
+        R: Reported,
     {
         if self.running.len() >= MAX_RUNNING || self.stop.is_cancelled() {
             return Err(Problem::Busy);
@@ -102,6 +107,7 @@ impl Jobs {
             is_dry: order.is_dry,
             again: order.again,
             again_to: order.again_to,
+            unit: order.unit,
             total: AtomicU64::new(0),
             done: AtomicU64::new(0),
             end: Mutex::new(None),
@@ -142,14 +148,14 @@ impl Jobs {
 }
 
 impl Job {
-    /// So many webhooks are to be dealt with.
-    pub(crate) fn expect(&self, webhooks: u64) {
-        self.total.store(webhooks, Ordering::Relaxed);
+    /// So many are to be dealt with.
+    pub(crate) fn expect(&self, many: u64) {
+        self.total.store(many, Ordering::Relaxed);
     }
 
     /// So many more have been dealt with.
-    pub(crate) fn advance(&self, webhooks: usize) {
-        self.done.fetch_add(webhooks as u64, Ordering::Relaxed);
+    pub(crate) fn advance(&self, more: usize) {
+        self.done.fetch_add(more as u64, Ordering::Relaxed);
     }
 
     /// Dealt with, of how many.
@@ -167,7 +173,7 @@ async fn audited(
     console: &Shared,
     caller: &Caller,
     (action, subject): (&'static str, &str),
-    work: impl Future<Output = anyhow::Result<Report>>,
+    work: impl Future<Output = anyhow::Result<impl Reported>>,
 ) -> End {
     let entry = match begun(console, caller, (action, subject)).await {
         Ok(entry) => entry,
@@ -190,7 +196,7 @@ async fn begun(console: &Shared, caller: &Caller, (action, subject): (&str, &str
     Entry::begin(&console.database().await?, caller, action, subject).await
 }
 
-fn outcome(worked: anyhow::Result<Report>) -> (End, Outcome) {
+fn outcome(worked: anyhow::Result<impl Reported>) -> (End, Outcome) {
     match worked {
         Ok(report) => {
             let outcome = match &report {

@@ -16,7 +16,7 @@ use crate::server::access::Caller;
 use crate::server::jobs::{Job, Order};
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
-use crate::steering::{DEFAULT_RATE, Outlet, Pace, Report};
+use crate::steering::{DEFAULT_RATE, Outlet, Pace, Report, Reported};
 
 /// The most webhooks that are picked out by hand.
 const MAX_CHOSEN: usize = 1_000;
@@ -118,7 +118,8 @@ pub(crate) fn begin(
         What::Redrive => "parked.redrive",
         What::Discard => "parked.discard",
     };
-    let order = Order { action: name, subject, is_dry: action.dry_run, again, again_to: "/parked/act" };
+    let order =
+        Order { action: name, subject, is_dry: action.dry_run, again, again_to: "/parked/act", unit: "webhooks" };
     console.jobs.begin(console, caller, order, |console, job, stop| async move {
         match what {
             What::Redrive => redrive(console, selection, action, job, stop).await,

@@ -4,6 +4,8 @@ use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Path, Query};
 use askama::Template;
+use serde::Deserialize;
+use shared::db::outbox::rows::{OutboxRow, Show};
 use shared::db::processed_webhooks::WebhookKey;
 use shared::name::Name;
 
@@ -12,6 +14,7 @@ use super::search::{self, WebhookPage, WebhookQuery};
 use super::story::{self, Story};
 use crate::server::access::{Caller, Submitted};
 use crate::server::jobs::page::go_to;
+use crate::server::outbox::page as outbox;
 use crate::server::page::{self, Frame, moment, segment};
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
@@ -83,8 +86,34 @@ impl askama::filters::HtmlSafe for Noted {}
 struct WebhookHtml {
     frame: Frame,
     story: Story,
+    /// What was done before this page was shown.
+    told: Option<String>,
     /// The replay's run, unless somebody names another: a form that is submitted twice runs once.
     run: Name,
+}
+
+impl WebhookHtml {
+    /// Whether there is an effect that a person can do anything with.
+    fn can_be_steered(&self) -> bool {
+        self.story.effects.iter().any(OutboxRow::can_be_steered)
+    }
+
+    /// What needs a person is selected from the beginning.
+    fn is_chosen(effect: &OutboxRow) -> bool {
+        Show::Attention.takes(effect)
+    }
+
+    fn chosen(&self) -> usize {
+        self.story.effects.iter().filter(|effect| Self::is_chosen(effect)).count()
+    }
+}
+
+/// What was done before a webhook's page was shown.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Told {
+    told: String,
+    rows: usize,
 }
 
 /// `GET /webhooks`.
@@ -117,10 +146,12 @@ pub(crate) async fn show(
     caller: Caller,
     console: Shared,
     path: Path<(String, String)>,
+    told: Query<Told>,
 ) -> Result<HttpResponse, Problem> {
     let story = story::tell(&console, &key(path)).await?;
     let (frame, run) = (Frame::new(&caller, "Webhook", "/webhooks"), replay::made_up_run()?);
-    page::html(&WebhookHtml { frame, story, run })
+    let told = outbox::told(&told.told, told.rows);
+    page::html(&WebhookHtml { frame, story, told, run })
 }
 
 /// `GET /bodies/{source}/{id}`: the body, byte for byte, to be saved. Never shown: it is a stranger's.

@@ -15,7 +15,7 @@ use crate::server::access::Caller;
 use crate::server::jobs::{Job, Order};
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
-use crate::steering::{Outlet, Pace, Report};
+use crate::steering::{Outlet, Pace, Report, Reported};
 
 /// What to replay.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -59,8 +59,14 @@ pub(crate) fn begin(
     };
     let mode = if action.resend { ", everything sent again" } else { "" };
     let subject = format!("{} {} in the run {name}{mode}", action.source, action.webhook_id);
-    let order =
-        Order { action: "webhooks.replay", subject, is_dry: action.dry_run, again, again_to: "/webhooks/replay" };
+    let order = Order {
+        action: "webhooks.replay",
+        subject,
+        is_dry: action.dry_run,
+        again,
+        again_to: "/webhooks/replay",
+        unit: "webhooks",
+    };
     console.jobs.begin(console, caller, order, |console, job, stop| replay(console, (action, name), job, stop))
 }
 
