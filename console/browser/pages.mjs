@@ -21,6 +21,7 @@ export const PAGES = {
   'outbox-failing': '/outbox?show=failing',
   sources: '/sources',
   audit: '/audit',
+  'audit-entry': '/audit/1',
   docs: '/api/docs/',
 };
 

@@ -212,6 +212,9 @@ const tests = {
     assert.equal(state, 'held');
     await page.goto('/webhooks/shopify/mail-later');
     assert.match(await text(page, '.timeline'), /attempt 1 failed, to be sent again: .*451/);
+    await page.goto('/audit');
+    await page.click('table.list tbody tr:first-child a.row-link');
+    assert.match(await text(page, 'main'), /outbox\.hold[^]*"show": "failing"/);
     return page;
   },
 

@@ -17,7 +17,7 @@ use crate::connect;
 use crate::output::{Output, show};
 use crate::server::monitor::services;
 use crate::settings::Settings;
-use crate::steering::{Progress, Reported};
+use crate::steering::{Audited, Progress, Reported};
 
 /// Runs a command and prints its result.
 pub(crate) async fn run(
@@ -63,6 +63,8 @@ async fn act(settings: &Settings, arguments: SteerArgs, action: Steer) -> anyhow
     }
     consent.obtain(&survey.question())?;
     let progress = Progress::counting(survey.total(), "effects");
+    let (name, subject, request) = chosen.told(action);
+    let audited = Audited::begin(&client, name, (&subject, &request)).await?;
     let never = CancellationToken::new();
-    Ok(steer::run(&client, &chosen, action, &never, &|rows| progress.advance(rows)).await)
+    audited.report(Ok(steer::run(&client, &chosen, action, &never, &|rows| progress.advance(rows)).await)).await
 }

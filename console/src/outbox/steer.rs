@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use deadpool_postgres::Client;
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 use shared::db::outbox::rows::{self, OutboxRow, Show};
 use shared::db::outbox::steer::{self, Steer};
 use shared::error_chain::error_chain;
@@ -40,15 +41,20 @@ struct EffectGroup<'a> {
 }
 
 impl Chosen {
-    /// In short, for the audit.
-    pub(crate) fn told(&self) -> String {
-        match self {
-            Self::Named(ids) => ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+    /// As the audit says that something is done to it: what, to what in short, and in full.
+    pub(crate) fn told(&self, action: Steer) -> (&'static str, String, Value) {
+        let (subject, request) = match self {
+            Self::Named(ids) => {
+                let words: Vec<String> = ids.iter().map(ToString::to_string).collect();
+                (words.join(" "), json!({ "ids": ids }))
+            }
             Self::Matching { show, effect } => {
                 let of = effect.as_ref().map(|effect| format!(" of {effect}")).unwrap_or_default();
-                format!("all {}{of}", show.as_str())
+                let filter = json!({ "show": show.as_str(), "effect": effect });
+                (format!("all {}{of}", show.as_str()), json!({ "filter": filter }))
             }
-        }
+        };
+        (audited_as(action), subject, request)
     }
 }
 

@@ -25,7 +25,7 @@ use super::{audit, jobs, outbox, overview, parked, sources, webhooks};
         overview::api::overview, overview::api::series, webhooks::api::list, webhooks::api::show, webhooks::api::replay,
         parked::api::list, parked::api::redrive, parked::api::discard, jobs::page::api, outbox::api::list,
         outbox::api::resend, outbox::api::hold, outbox::api::cancel, outbox::api::destinations, outbox::api::pause,
-        outbox::api::resume, sources::page::api, audit::api
+        outbox::api::resume, sources::page::api, audit::api, audit::api_entry
     ),
     modifiers(&Bearer),
     security(("token" = []))
@@ -67,7 +67,8 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
                 .route("/destinations/{effect}/pause", web::post().to(outbox::api::pause))
                 .route("/destinations/{effect}/resume", web::post().to(outbox::api::resume))
                 .route("/sources", web::get().to(sources::page::api))
-                .route("/audit", web::get().to(audit::api)),
+                .route("/audit", web::get().to(audit::api))
+                .route("/audit/{id}", web::get().to(audit::api_entry)),
         )
         .route("/api/docs", web::get().to(to_docs))
         .route("/api/docs/", web::get().to(docs));

@@ -198,6 +198,7 @@ fn routes(app: &mut web::ServiceConfig) {
         .route("/outbox/resume", web::post().to(outbox::page::resume))
         .route("/sources", web::get().to(sources::page::list))
         .route("/audit", web::get().to(audit::page))
+        .route("/audit/{id}", web::get().to(audit::entry))
         .configure(api::routes);
 }
 

@@ -14,7 +14,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use shared::db::console_audit::Outcome;
+use shared::db::console_audit::{Doing, Outcome};
 use shared::error_chain::error_chain;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ use super::access::Caller;
 use super::audit::Entry;
 use super::problem::Problem;
 use super::state::Shared;
-use crate::steering::Reported;
+use crate::steering::{Reported, outcome};
 
 /// The most jobs that run at once.
 pub(crate) const MAX_RUNNING: usize = 4;
@@ -74,6 +74,8 @@ pub(crate) struct Order {
     /// For the audit, such as `parked.redrive`.
     pub(crate) action: &'static str,
     pub(crate) subject: String,
+    /// What was asked for, in full; for the audit.
+    pub(crate) request: serde_json::Value,
     pub(crate) is_dry: bool,
     pub(crate) again: Vec<(String, String)>,
     pub(crate) again_to: &'static str,
@@ -120,14 +122,14 @@ impl Jobs {
         drop(kept);
         let runtime = console.runtime.clone();
         let work = work(console.clone(), Arc::clone(&job), self.stop.clone());
-        let (console, caller, ended) = (console.clone(), caller.clone(), Arc::clone(&job));
-        let (action, subject, is_dry) = (order.action, order.subject, order.is_dry);
+        let (console, caller, done) = (console.clone(), caller.clone(), Arc::clone(&job));
+        let (action, subject, request, is_dry) = (order.action, order.subject, order.request, order.is_dry);
         console.metrics.running.inc();
         let task = async move {
-            let end =
-                if is_dry { outcome(work.await).0 } else { audited(&console, &caller, (action, &subject), work).await };
+            let doing = Doing { action, subject: &subject, request: &request };
+            let end = if is_dry { ended(work.await).0 } else { audited(&console, &caller, &doing, work).await };
             console.metrics.running.dec();
-            *ended.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+            *done.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
         };
         self.running.spawn_on(task, &runtime);
         Ok(job)
@@ -172,41 +174,40 @@ impl Job {
 async fn audited(
     console: &Shared,
     caller: &Caller,
-    (action, subject): (&'static str, &str),
+    doing: &Doing<'_>,
     work: impl Future<Output = anyhow::Result<impl Reported>>,
 ) -> End {
-    let entry = match begun(console, caller, (action, subject)).await {
+    let entry = match begun(console, caller, doing).await {
         Ok(entry) => entry,
         Err(problem) => return End::Failed(problem.to_string()),
     };
-    let (end, outcome) = outcome(work.await);
-    console.metrics.job_ended(action, outcome.as_str());
+    let (end, outcome) = ended(work.await);
+    console.metrics.job_ended(doing.action, outcome.as_str());
     let detail = match &end {
         End::Reported { text, .. } | End::Failed(text) => text,
     };
     match console.database().await {
         Ok(client) => entry.finish(&client, outcome, detail).await,
-        Err(problem) => tracing::error!(%problem, action, subject, "cannot note a job's outcome in the audit"),
+        Err(problem) => {
+            let Doing { action, subject, .. } = doing;
+            tracing::error!(%problem, action, subject, "cannot note a job's outcome in the audit");
+        }
     }
     end
 }
 
 /// The connection goes back at once: a job may take hours.
-async fn begun(console: &Shared, caller: &Caller, (action, subject): (&str, &str)) -> Result<Entry, Problem> {
-    Entry::begin(&console.database().await?, caller, action, subject).await
+async fn begun(console: &Shared, caller: &Caller, doing: &Doing<'_>) -> Result<Entry, Problem> {
+    Entry::begin(&console.database().await?, caller, doing).await
 }
 
-fn outcome(worked: anyhow::Result<impl Reported>) -> (End, Outcome) {
+fn ended(worked: anyhow::Result<impl Reported>) -> (End, Outcome) {
+    let outcome = outcome(&worked);
     match worked {
         Ok(report) => {
-            let outcome = match &report {
-                stopped if stopped.is_stopped() => Outcome::Failed,
-                idle if idle.total() == 0 => Outcome::Refused,
-                _ => Outcome::Done,
-            };
             let json = serde_json::to_value(&report).unwrap_or_default();
             (End::Reported { text: report.text(), json }, outcome)
         }
-        Err(error) => (End::Failed(error_chain(error.as_ref())), Outcome::Failed),
+        Err(error) => (End::Failed(error_chain(error.as_ref())), outcome),
     }
 }

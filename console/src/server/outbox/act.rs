@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use shared::db::console_audit::Outcome;
+use serde_json::json;
+use shared::db::console_audit::{Doing, Outcome};
 use shared::db::outbox::steer::{self, Steer};
 use shared::db::paused_effects::{self, Change};
 use utoipa::ToSchema;
@@ -86,12 +87,20 @@ pub(crate) async fn act(
         (ids, None) => Chosen::Named(ids.to_vec()),
         ([], Some(filter)) => matching(what, filter)?,
     };
-    let (name, subject) = (outbox::audited_as(what), chosen.told());
+    let (name, subject, request) = chosen.told(what);
     if action.filter.is_none() && !action.dry_run {
-        return Ok(Done::AtOnce(steer(console, caller, (what, &action.ids), &subject).await?));
+        let doing = Doing { action: name, subject: &subject, request: &request };
+        return Ok(Done::AtOnce(steer(console, caller, (what, &action.ids), &doing).await?));
     }
-    let order =
-        Order { action: name, subject, is_dry: action.dry_run, again, again_to: "/outbox/act", unit: "effects" };
+    let order = Order {
+        action: name,
+        subject,
+        request,
+        is_dry: action.dry_run,
+        again,
+        again_to: "/outbox/act",
+        unit: "effects",
+    };
     let is_dry = action.dry_run;
     let job = console.jobs.begin(console, caller, order, |console, job, stop| async move {
         let client = console.job_pool.get().await?;
@@ -116,10 +125,10 @@ async fn steer(
     console: &Shared,
     caller: &Caller,
     (what, ids): (Steer, &[i64]),
-    subject: &str,
+    doing: &Doing<'_>,
 ) -> Result<Steered, Problem> {
     let client = console.database().await?;
-    let entry = Entry::begin(&client, caller, outbox::audited_as(what), subject).await?;
+    let entry = Entry::begin(&client, caller, doing).await?;
     match steer::steer(&client, what, ids).await {
         Ok(changed) => {
             let left_alone = ids.len().saturating_sub(changed.len());
@@ -150,7 +159,8 @@ pub(crate) async fn pause(
     }
     let client = console.database().await?;
     let name = if because.is_some() { "destination.pause" } else { "destination.resume" };
-    let entry = Entry::begin(&client, caller, name, effect).await?;
+    let doing = Doing { action: name, subject: effect, request: &json!({ "effect": effect, "because": because }) };
+    let entry = Entry::begin(&client, caller, &doing).await?;
     let changed = match because {
         Some(because) => paused_effects::pause(&client, effect, &caller.person, because).await,
         None => paused_effects::resume(&client, effect).await,

@@ -86,13 +86,6 @@ impl ParkedQuery {
             until: time(&self.until)?,
         })
     }
-
-    /// Whether it takes everything that waits.
-    pub(crate) fn takes_all(&self) -> bool {
-        let Self { state, source, reason, topic, since, until, .. } = self;
-        matches!(state.as_str(), "" | "waiting" | "parked")
-            && [source, reason, topic, since, until].into_iter().all(|field| field.trim().is_empty())
-    }
 }
 
 /// A time, if there is one.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::json;
 use shared::db::processed_webhooks::WebhookKey;
 use shared::message::ReplayMode;
 use shared::name::Name;
@@ -59,9 +60,13 @@ pub(crate) fn begin(
     };
     let mode = if action.resend { ", everything sent again" } else { "" };
     let subject = format!("{} {} in the run {name}{mode}", action.source, action.webhook_id);
+    let request = json!({
+        "source": action.source, "webhook_id": action.webhook_id, "run": name.as_str(), "resend": action.resend
+    });
     let order = Order {
         action: "webhooks.replay",
         subject,
+        request,
         is_dry: action.dry_run,
         again,
         again_to: "/webhooks/replay",

@@ -85,6 +85,8 @@ async fn all_that_match_are_tried_first_then_done_as_a_job() {
         console.act("/outbox/hold", json!({ "ids": [1], "filter": {} }), 400).await;
         let audit = console.api("/audit").await;
         assert_eq!(audit["actions"][0]["subject"], "all held");
+        let entry = console.api(&format!("/audit/{}", audit["actions"][0]["id"])).await;
+        assert_eq!(entry["request"], json!({ "filter": { "show": "held" } }));
     })
     .await;
 }
