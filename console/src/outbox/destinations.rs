@@ -51,7 +51,6 @@ pub(crate) struct Destination {
     /// The age of the oldest that waits, in seconds.
     pub(crate) oldest_age_s: Option<i64>,
     pub(crate) last_error: Option<String>,
-    #[schema(value_type = Object)]
     pub(crate) paused: Option<PausedEffect>,
 }
 

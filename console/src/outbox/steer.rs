@@ -11,6 +11,7 @@ use shared::db::outbox::rows::{self, OutboxRow, Show};
 use shared::db::outbox::steer::{self, Steer};
 use shared::error_chain::error_chain;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use crate::output::{Shown, printable, table};
 use crate::steering::{Reported, Tense};
@@ -33,7 +34,7 @@ pub(crate) enum Chosen {
 }
 
 /// Effects that something was done to, of one name and from one state.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct EffectGroup<'a> {
     effect: &'a str,
     state: &'a str,
@@ -68,13 +69,16 @@ pub(crate) fn audited_as(action: Steer) -> &'static str {
 }
 
 /// What was done to effects, or would be: counted, never listed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SteeredMany)]
 pub(crate) struct Steered {
     #[serde(serialize_with = "as_verb")]
+    #[schema(value_type = String)]
     action: Steer,
     tense: Tense,
     /// By effect, and by the state that they were in.
     #[serde(serialize_with = "as_groups")]
+    #[schema(value_type = Vec<EffectGroup>)]
     effects: BTreeMap<(String, String), u64>,
     /// How many of them the peer may have seen already.
     ambiguous: u64,

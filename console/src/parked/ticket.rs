@@ -17,7 +17,9 @@ use shared::provider::CatalogueError;
 use time::OffsetDateTime;
 
 /// What a person says is right, having looked at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, serde::Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, serde::Serialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Accept {
     /// It was older than ids are kept when it was parked, and was not processed before. (If it was, it runs again;

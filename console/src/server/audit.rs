@@ -49,7 +49,6 @@ pub(crate) struct AuditQuery {
 /// A page of actions, the latest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AuditPage {
-    #[schema(value_type = Vec<Object>)]
     actions: Vec<AuditRow>,
     /// `before` of the next page; `null` when this was the last one.
     next: Option<i64>,
@@ -98,7 +97,7 @@ pub(crate) async fn entry(caller: Caller, console: Shared, id: Path<i64>) -> Res
 
 /// One action in full: each id that was picked out, or the filter; what was accepted, why, how fast.
 #[utoipa::path(get, path = "/api/v1/audit/{id}", tag = "audit", params(("id" = i64, Path, description = "Its number")),
-    responses((status = 200, body = Object)))]
+    responses((status = 200, body = AuditEntry)))]
 pub(crate) async fn api_entry(_caller: Caller, console: Shared, id: Path<i64>) -> Result<Json<AuditEntry>, Problem> {
     Ok(Json(find(&console, *id).await?))
 }

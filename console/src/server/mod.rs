@@ -15,6 +15,7 @@ mod api;
 mod application;
 mod assets;
 mod audit;
+mod description;
 mod jobs;
 mod metrics;
 mod outbox;

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use serde::{Serialize, Serializer};
 use shared::db::processed_webhooks::WebhookKey;
 use shared::name::Name;
+use utoipa::ToSchema;
 
 use crate::output::{Shown, printable, table};
 
 /// What is done to webhooks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Action {
     /// Parked ones go back to the queue.
@@ -22,7 +23,7 @@ pub(crate) enum Action {
 }
 
 /// Whether a report tells of something done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Tense {
     /// It would be done; nothing is changed.
@@ -41,17 +42,20 @@ pub(crate) trait Reported: Shown + Serialize {
 }
 
 /// What was done to webhooks, or would be.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Report {
     action: Action,
     tense: Tense,
     /// The run's name, for a replay: said again, it goes on where it stopped.
+    #[schema(value_type = Option<String>)]
     pub(crate) run: Option<Name>,
     /// How many it was done to, by source, and by the reason they were parked or the status they were processed with.
     #[serde(serialize_with = "as_groups")]
+    #[schema(value_type = Vec<Group>)]
     webhooks: BTreeMap<(String, &'static str), u64>,
     /// What it was not done to, by the reason why.
     #[serde(serialize_with = "as_refusals")]
+    #[schema(value_type = Vec<Refusal>)]
     refused: BTreeMap<String, Refused>,
     /// How many somebody else changed meanwhile; they were left alone.
     overtaken: u64,
@@ -60,7 +64,7 @@ pub(crate) struct Report {
 }
 
 /// Webhooks that it was done to, of one source and for one reason.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Group<'a> {
     source: &'a str,
     /// Why they were parked, or how they had been processed.
@@ -69,7 +73,7 @@ struct Group<'a> {
 }
 
 /// Webhooks that it was not done to.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Refusal<'a> {
     because: &'a str,
     webhooks: u64,

@@ -66,7 +66,7 @@ pub enum Outcome {
 }
 
 /// One action.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AuditRow {
     /// The row's number.
     pub id: i64,
@@ -95,12 +95,13 @@ pub struct AuditRow {
 }
 
 /// One action, in full.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AuditEntry {
     /// What a list says of it.
     #[serde(flatten)]
     pub row: AuditRow,
     /// What was asked for: each id that was picked out, or the filter; what was accepted, why, how fast.
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub request: Value,
 }
 

@@ -67,7 +67,7 @@ pub async fn record(
 }
 
 /// One failed attempt.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct FailureRow {
     /// How many attempts had failed before this one.
     pub attempt: i32,

@@ -8,10 +8,12 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::{End, Job};
+use crate::outbox::steer::Steered;
 use crate::server::access::Caller;
 use crate::server::page::{self, Frame, moment};
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
+use crate::steering::Report;
 
 /// Where a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -41,10 +43,21 @@ pub(crate) struct JobView {
     /// What it is done to: `webhooks` or `effects`.
     pub(crate) unit: &'static str,
     /// What was done, or would be: as `oncehook … --output json` says it.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<JobReport>)]
     pub(crate) report: Option<serde_json::Value>,
     /// The same for a person, or why it could not be begun.
     pub(crate) text: String,
+}
+
+/// What a job says in the end, for the API's description.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what is written as JSON")]
+enum JobReport {
+    /// Of webhooks.
+    Webhooks(Report),
+    /// Of effects.
+    Effects(Steered),
 }
 
 impl JobView {

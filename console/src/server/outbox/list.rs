@@ -39,7 +39,6 @@ pub(crate) struct OutboxQuery {
 /// A page of the outbox: what is pending in the order in which it is due, all else the newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OutboxPage {
-    #[schema(value_type = Vec<Object>)]
     pub(crate) effects: Vec<OutboxRow>,
     /// `before` of the next page; `null` when this was the last one.
     pub(crate) next: Option<i64>,

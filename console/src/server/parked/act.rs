@@ -40,7 +40,6 @@ pub(crate) struct ParkedAction {
     pub(crate) rate: Option<u32>,
     /// Redrive what is refused otherwise, having looked at it: `too-old`, `changed-body`, `unreadable`.
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
     pub(crate) accept: Vec<Accept>,
     /// Discard: why; kept beside the webhook.
     #[serde(default)]

@@ -47,9 +47,7 @@ pub(crate) struct ParkedQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ParkedPage {
     /// What waits for a person, by reason; not only of this page.
-    #[schema(value_type = Vec<Object>)]
     pub(crate) reasons: Vec<BoundedReason>,
-    #[schema(value_type = Vec<Object>)]
     pub(crate) parked: Vec<ParkedRow>,
     /// `after` of the next page; `null` when this was the last one.
     pub(crate) next: Option<String>,

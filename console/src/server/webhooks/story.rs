@@ -27,21 +27,16 @@ pub(crate) struct Story {
     /// Where it is now; `null` when it was parked and resolved, and what was processed of it is purged.
     pub(crate) now: Option<Entry>,
     /// What is parked of it, whatever became of that.
-    #[schema(value_type = Object)]
     pub(crate) parked: Option<ParkedRow>,
     /// What effects left out.
-    #[schema(value_type = Vec<Object>)]
     pub(crate) skips: Vec<Skip>,
     /// How many of the duplicates had another body.
     pub(crate) changed_bodies: i32,
     /// Every failed attempt that is on record.
-    #[schema(value_type = Vec<Object>)]
     pub(crate) failures: Vec<FailureRow>,
     /// What it brought about, its replays included.
-    #[schema(value_type = Vec<Object>)]
     pub(crate) effects: Vec<OutboxRow>,
     /// Every attempt to send them that did not succeed and is on record.
-    #[schema(value_type = Vec<Object>)]
     pub(crate) effect_attempts: Vec<AttemptRow>,
     pub(crate) replays: Vec<Entry>,
     /// The W3C trace id that it came with or was given.

@@ -216,6 +216,8 @@ async fn an_id_and_a_text_are_not_looked_for_at_once() {
         assert_eq!(answer.status(), 400);
         let page = answer.text().await.unwrap();
         assert!(page.contains("not for both") && page.contains(r#"value="ada""#), "what was entered stays: {page}");
+        let missing = console.get("/api/v1/jobs/abc").bearer_auth(OPERATOR).send().await.unwrap();
+        assert_eq!(super::json(missing, 404).await["type"], "urn:oncehook:problem:not-found");
     })
     .await;
 }

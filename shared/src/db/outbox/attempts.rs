@@ -49,7 +49,7 @@ const COUNT_EXPIRED: &str = "
     SELECT count(*) AS rows FROM outbox_attempts WHERE at < now() - make_interval(days => $1)";
 
 /// One attempt that did not succeed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AttemptRow {
     /// The effect's number.
     pub outbox_id: i64,

@@ -139,7 +139,7 @@ const WAITING: &str = concat!(
 );
 
 /// A row of the outbox, without what it sends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct OutboxRow {
     /// The row's number.
     pub id: i64,

@@ -103,7 +103,7 @@ const CONTENT: &str = "
 const AHEAD: time::Duration = time::Duration::days(366);
 
 /// Where a parked webhook is, as the column's CHECK says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ParkState {
     /// Waits for a person.
@@ -156,7 +156,7 @@ pub struct ParkedCursor {
 }
 
 /// What waits for a person for one reason, counted up to a bound.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct BoundedReason {
     /// The reason.
     pub reason: ParkReason,
@@ -168,7 +168,7 @@ pub struct BoundedReason {
 }
 
 /// What is known of a parked webhook, without its body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ParkedRow {
     /// What it is known by.
     #[serde(flatten)]
@@ -214,7 +214,7 @@ pub struct ParkedRow {
 }
 
 /// What a parked replay was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ParkedReplay {
     /// The id under which the webhook was processed first.
     pub of: String,
