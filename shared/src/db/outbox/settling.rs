@@ -30,6 +30,12 @@ const SETTLE: &str = concat!(
     RETURNING outbox.id, outbox.fence"
 );
 
+/// A row is taken from who sends it by a settlement, or by its lease's end, and that marks it as ambiguous for ever.
+const WAS_SETTLED: &str = "
+    SELECT (state <> 'sending' OR fence <> $2)
+       AND (NOT ambiguous OR (fence = $2 AND state = $3 AND last_error IS NOT DISTINCT FROM $4)) AS was_settled
+    FROM outbox WHERE id = $1";
+
 /// An attempt that has ended, under a lease that is settled once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settling {
@@ -98,6 +104,19 @@ pub async fn settle(client: &deadpool_postgres::Client, settlings: &[Settling]) 
         if done.contains(&(settling.id, settling.fence)) { Settled::Done } else { Settled::LeaseLost }
     };
     Ok(settlings.iter().map(settled).collect())
+}
+
+/// Whether an attempt was settled by a try that nobody heard of. Of a row that is ambiguous this is known only until
+/// somebody changes it.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn was_settled(client: &deadpool_postgres::Client, settling: &Settling) -> Result<bool, Error> {
+    let Settling { id, fence, settlement } = settling;
+    let Columns { state, error, .. } = Columns::of(settlement);
+    let statement = client.prepare_cached(WAS_SETTLED).await?;
+    let row = client.query_one(&statement, &[id, fence, &state, &error.map(storable)]).await?;
+    row.try_get("was_settled")
 }
 
 /// A settlement as the row says it.
