@@ -10,4 +10,5 @@ pub(crate) mod command;
 pub(crate) mod destinations;
 
 mod list;
+mod pause;
 mod steer;
