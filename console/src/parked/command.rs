@@ -81,5 +81,6 @@ async fn discard(settings: &Settings, arguments: DiscardArgs) -> anyhow::Result<
         return Ok(report);
     }
     consent.obtain(&survey.question())?;
-    discard::discard(&client, &selection, &because).await
+    let progress = Progress::of(survey.total());
+    discard::discard(&client, &selection, &because, &|webhooks| progress.advance(webhooks)).await
 }
