@@ -51,3 +51,19 @@ async fn what_flows_is_told_where_ops_ports_are_known() {
     })
     .await;
 }
+
+/// Whoever sources `.dev/env` has told the command where to look.
+#[tokio::test]
+async fn what_the_developers_environment_names_is_what_the_command_reads() {
+    let up = std::fs::read_to_string(testing::services::root().join("dev/up")).unwrap();
+    let environment = up.split("<<ENV").nth(1).unwrap().split("\nENV").next().unwrap();
+    let names =
+        environment.lines().filter_map(|line| Some(line.split_once('=')?.0)).filter(|name| name.contains("OPS_URL"));
+    let names: Vec<&str> = names.collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    run(async |stack| {
+        let help = text(&oncehook(&stack, &["top", "--help"]).await.stdout);
+        assert!(names.iter().all(|name| help.contains(&format!("[env: {name}="))), "{names:?}: {help}");
+    })
+    .await;
+}
