@@ -77,6 +77,23 @@
     else if (event.key === "t") toggleTheme();
   }
 
+  // Who does not see the verdict is told when it changes, and not every two seconds: numbers and ages count for nothing.
+  function announcer() {
+    var place = document.getElementById("announced");
+    if (!place) return function () {};
+    var told = null;
+    return function () {
+      var verdict = document.getElementById("verdict");
+      if (!verdict) return;
+      var words = [verdict.querySelector(".headline")].concat(Array.prototype.slice.call(verdict.querySelectorAll(".concerns li")))
+        .map(function (element) { return element.textContent.replace(/\s+/g, " ").trim(); });
+      var known = words.map(function (text) { return text.replace(/\d[\d.,]*( (s|min|h|d|kB|MB|B)\b)?/g, ""); }).join("\n");
+      // The page itself is read when it is opened.
+      if (told !== null && known !== told) place.textContent = words.join(". ");
+      told = known;
+    };
+  }
+
   // Of a list with check boxes: all, and how many.
   function onCheck(event) {
     var all = event.target.closest("[data-check-all]");
@@ -126,7 +143,11 @@
   document.addEventListener("htmx:configRequest", function (event) {
     event.detail.headers["x-csrf-token"] = document.body.dataset.csrf || "";
   });
-  document.addEventListener("htmx:afterSettle", function (event) { localise(event.target); });
+  var announce = announcer();
+  document.addEventListener("htmx:afterSettle", function (event) {
+    localise(event.target);
+    announce();
+  });
   // Coming back by the browser's own button, forms are as they were.
   window.addEventListener("pageshow", function () {
     document.querySelectorAll("form :disabled[name]").forEach(function (field) { field.disabled = false; });
@@ -137,4 +158,5 @@
   var theme = document.getElementById("theme");
   if (theme) theme.addEventListener("click", toggleTheme);
   localise(document);
+  announce();
 })();

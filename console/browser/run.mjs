@@ -60,6 +60,63 @@ const tests = {
     return page;
   },
 
+  async 'the overview is walked by keyboard while it goes on by itself, and tells who does not see it what has changed'() {
+    const page = await open(browser, scene.url);
+    await logIn(page, OPERATOR);
+    await visit(page, '/');
+    const focused = () => page.evaluate(() => document.activeElement.id);
+    const refreshes = async (count) => {
+      await page.evaluate(() => {
+        globalThis.refreshes = 0;
+        document.addEventListener('htmx:afterSettle', () => { globalThis.refreshes += 1; });
+      });
+      await page.waitForFunction((count) => globalThis.refreshes >= count, count);
+    };
+    for (const link of ['concern-parked-1', 'to-outbox']) {
+      for (let tabs = 0; tabs < 40 && (await focused()) !== link; tabs += 1) await page.keyboard.press('Tab');
+      assert.equal(await focused(), link, 'it is reached by Tab');
+      await refreshes(3);
+      assert.equal(await focused(), link, 'and keeps the focus while what is around it is made anew');
+    }
+    assert.equal(await text(page, '#announced'), '', 'nothing has changed: numbers and ages are not told');
+    const announced = (words) => page.waitForFunction((words) => document.querySelector('#announced').innerText.includes(words), words);
+    assert.equal(await page.getAttribute('#announced', 'role'), 'status');
+    await scene.oncehook('outbox', 'pause', 'operator-alert', '--because', 'it is quiet', '--by', 'Ada');
+    await announced('operator-alert is paused by Ada');
+    await scene.oncehook('outbox', 'resume', 'operator-alert');
+    await page.waitForFunction(() => !document.querySelector('#announced').innerText.includes('operator-alert is paused'));
+    await page.keyboard.press('Enter');
+    await page.waitForURL((url) => url.pathname === '/outbox');
+    return page;
+  },
+
+  async 'keys lead to pages, through rows and to the dark'() {
+    const page = await open(browser, scene.url);
+    await logIn(page, VIEWER);
+    for (const [key, path] of [['w', '/webhooks'], ['p', '/parked'], ['x', '/outbox'], ['s', '/sources'], ['a', '/audit'], ['o', '/'], ['w', '/webhooks']]) {
+      await page.keyboard.press('g');
+      await page.keyboard.press(key);
+      await page.waitForURL((url) => url.pathname === path);
+      await page.waitForSelector('header.top');
+    }
+    const rows = await page.locator('main a.row-link').allInnerTexts();
+    const focused = () => page.evaluate(() => document.activeElement.innerText);
+    for (const [key, row] of [['j', 0], ['j', 1], ['j', 2], ['k', 1]]) {
+      await page.keyboard.press(key);
+      assert.equal(await focused(), rows[row], key);
+    }
+    const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const before = await ground();
+    await page.keyboard.press('t');
+    assert.notEqual(await ground(), before);
+    await page.keyboard.press('t');
+    assert.equal(await ground(), before);
+    await page.fill('input[name=text]', 'gt');
+    await page.keyboard.press('j');
+    assert.equal(await page.inputValue('input[name=text]'), 'gtj', 'who writes is not led anywhere');
+    return page;
+  },
+
   async 'a webhook is found by its id, by a key and by a text of its body'() {
     const page = await open(browser, scene.url);
     await logIn(page, VIEWER, '/webhooks');

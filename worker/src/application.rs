@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backlog::BacklogWatch;
+use crate::connections;
 use crate::consumer::{self, LaneConsumer, LaneLimits};
 use crate::dispatch::{
     AttemptRules, Destinations, Dispatcher, EmailPerformer, GroupCommit, HttpPerformer, MailProbe, PeerCertificates,
@@ -72,6 +73,7 @@ impl Application {
         }
         let metrics = Arc::new(Metrics::register(&config, &mut registry));
         traces::register(&mut registry);
+        connections::register(pool.clone(), &mut registry);
         let bell = Arc::new(Notify::new());
         let timeout = Duration::from_millis(config.worker.planning_timeout_ms);
         let pipeline = Arc::new(Pipeline {

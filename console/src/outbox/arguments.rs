@@ -21,16 +21,27 @@ pub(crate) enum OutboxCommand {
     /// Give effects up: they are never sent, unless somebody says resend.
     Cancel(SteerArgs),
     /// How each destination does: what waits for it, its breaker, and who has paused it.
-    Destinations(DestinationsArgs),
+    Destinations,
+    /// Begin no sends of an effect, as while its server moves: they wait and keep their attempts, until somebody says resume.
+    Pause(PauseArgs),
+    /// Send a paused effect's mails or calls again: what is due goes at once.
+    Resume {
+        /// The configured effect.
+        effect: String,
+    },
 }
 
-/// The arguments of `outbox destinations`.
+/// The arguments of `outbox pause`.
 #[derive(Debug, Args)]
-pub(crate) struct DestinationsArgs {
-    /// The workers' ops addresses, <http://host:9090>; several with commas. A name is asked for all of its addresses.
-    /// Without one, nothing is said of breakers.
-    #[arg(long, env = "WORKER_OPS_URL")]
-    pub(crate) worker_ops_url: Option<String>,
+pub(crate) struct PauseArgs {
+    /// The configured effect, as `destinations` names it.
+    pub(crate) effect: String,
+    /// Why, for who wonders later.
+    #[arg(long)]
+    pub(crate) because: String,
+    /// Who pauses it.
+    #[arg(long, env = "USER", default_value = "somebody at a terminal")]
+    pub(crate) by: String,
 }
 
 /// Which effects.

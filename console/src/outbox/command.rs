@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::{OutboxCommand, SteerArgs};
 use super::destinations::{self, Destinations};
 use super::steer::Steered;
-use super::{list, steer};
+use super::{list, pause, steer};
 use crate::connect;
 use crate::output::{Output, show};
-use crate::server::monitor::services;
+use crate::server::monitor::services::{Asker, Service};
 use crate::settings::Settings;
 use crate::steering::{Audited, Progress, Reported};
 
@@ -33,13 +33,24 @@ pub(crate) async fn run(
             show(&list::list(&client, config.as_ref(), &arguments).await?, output, out)?;
             return Ok(ExitCode::SUCCESS);
         }
-        OutboxCommand::Destinations(arguments) => {
+        OutboxCommand::Destinations => {
             let config = Config::load(&settings.config)?;
-            let workers = services::workers(arguments.worker_ops_url.as_deref().unwrap_or_default()).await?;
+            let workers = Asker::new()?.ask(Service::Worker, settings.worker_ops_url.as_deref()).await;
             let client = connect::database(settings).await?;
             let rows = destinations::read(&client).await.context("cannot read the outbox")?;
             let list = destinations::list(&rows, &config, &workers, OffsetDateTime::now_utc());
             show(&Destinations::new(list), output, out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        OutboxCommand::Pause(arguments) => {
+            let config = Config::load(&settings.config)?;
+            let client = connect::database(settings).await?;
+            show(&pause::pause(&client, &config, &arguments).await?, output, out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        OutboxCommand::Resume { effect } => {
+            let client = connect::database(settings).await?;
+            show(&pause::resume(&client, effect).await?, output, out)?;
             return Ok(ExitCode::SUCCESS);
         }
         OutboxCommand::Resend(arguments) => act(settings, arguments, Steer::Resend).await?,

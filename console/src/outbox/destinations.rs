@@ -128,7 +128,7 @@ pub(crate) fn list(
 }
 
 /// Effect, kind and target.
-fn configured(config: &Config) -> Vec<(String, &'static str, String)> {
+pub(super) fn configured(config: &Config) -> Vec<(String, &'static str, String)> {
     let mail = || "the mail server".to_owned();
     let mut all: Vec<_> = config.effects.email.keys().map(|name| (name.to_string(), "email", mail())).collect();
     let host =

@@ -11,3 +11,5 @@ pub(crate) mod destinations;
 
 pub(crate) mod list;
 pub(crate) mod steer;
+
+mod pause;

@@ -87,5 +87,7 @@ async fn discard(settings: &Settings, arguments: DiscardArgs) -> anyhow::Result<
     consent.obtain(&survey.question())?;
     let (subject, request) = selection.told(json!({ "because": because }));
     let audited = Audited::begin(&client, "parked.discard", (&subject, &request)).await?;
-    audited.report(discard::discard(&client, &selection, &because).await).await
+    let progress = Progress::of(survey.total());
+    let discarded = discard::discard(&client, &selection, &because, &|webhooks| progress.advance(webhooks)).await;
+    audited.report(discarded).await
 }

@@ -9,6 +9,7 @@
 
 pub(crate) mod command;
 pub(crate) mod monitor;
+pub(crate) mod overview;
 
 mod access;
 mod api;
@@ -20,7 +21,6 @@ mod jobs;
 mod metrics;
 mod outbox;
 mod outward;
-mod overview;
 mod page;
 mod parked;
 mod problem;

@@ -16,7 +16,7 @@ use crate::output::{Output, show};
 use crate::parked::list::After;
 use crate::replay::command::ReplayArgs;
 use crate::settings::Settings;
-use crate::steering::moment;
+use crate::steering::{Progress, moment};
 use crate::{connect, replay};
 
 /// What can be asked about webhooks.
@@ -95,7 +95,10 @@ pub(crate) async fn run(
         WebhooksCommand::Ls(arguments) => {
             let (config, client) = (Config::load(&settings.config)?, connect::database(settings).await?);
             let (wanted, limit) = arguments.wanted();
-            show(&list::list(&client, (&config, settings), &wanted, limit).await?, output, out)?;
+            let reading = wanted.sieve.text.is_some().then(|| Progress::looking("reading bodies"));
+            let page = list::list(&client, (&config, settings), &wanted, limit).await;
+            drop(reading);
+            show(&page?, output, out)?;
         }
         WebhooksCommand::Replay(arguments) => return replay::command::run(arguments, settings, output, out).await,
         WebhooksCommand::Show { source, id, raw } => {

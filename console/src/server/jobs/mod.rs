@@ -135,6 +135,11 @@ impl Jobs {
         Ok(job)
     }
 
+    /// How many run now.
+    pub(crate) fn running(&self) -> usize {
+        self.running.len()
+    }
+
     /// A job, while it is remembered.
     pub(crate) fn find(&self, id: u64) -> Option<Arc<Job>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -147,7 +147,5 @@ async fn discard(console: Shared, selection: Selection, action: ParkedAction, jo
     if let Some(report) = survey.concluded(action.dry_run) {
         return Ok(report);
     }
-    let report = discard::discard(&client, &selection, action.because.trim()).await?;
-    job.advance(usize::try_from(report.total()).unwrap_or(usize::MAX));
-    Ok(report)
+    discard::discard(&client, &selection, action.because.trim(), &|webhooks| job.advance(webhooks)).await
 }
