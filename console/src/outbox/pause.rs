@@ -3,12 +3,15 @@
 use anyhow::Context;
 use deadpool_postgres::Client;
 use serde::Serialize;
+use serde_json::json;
 use shared::config::Config;
+use shared::db::console_audit::Outcome;
 use shared::db::paused_effects::{self, Change, PausedEffect};
 
 use super::arguments::PauseArgs;
 use super::destinations;
 use crate::output::{Shown, printable};
+use crate::steering::Audited;
 
 /// How an effect stands now.
 #[derive(Debug, Serialize)]
@@ -34,7 +37,10 @@ pub(super) async fn pause(client: &Client, config: &Config, arguments: &PauseArg
         known.join(", ")
     );
     let by = if by.trim().is_empty() { "somebody" } else { by.trim() };
+    let request = json!({ "effect": effect, "because": because.trim(), "by": by });
+    let audited = Audited::begin(client, "destination.pause", (effect, &request)).await?;
     let change = paused_effects::pause(client, effect, by, because.trim()).await.context("cannot pause the effect")?;
+    audited.finish(outcome(change), because.trim()).await;
     stands(client, effect.clone(), change).await
 }
 
@@ -43,8 +49,17 @@ pub(super) async fn pause(client: &Client, config: &Config, arguments: &PauseArg
 /// # Errors
 /// When the database is away.
 pub(super) async fn resume(client: &Client, effect: String) -> anyhow::Result<Pause> {
+    let audited = Audited::begin(client, "destination.resume", (&effect, &json!({ "effect": effect }))).await?;
     let change = paused_effects::resume(client, &effect).await.context("cannot resume the effect")?;
+    audited.finish(outcome(change), "").await;
     stands(client, effect, change).await
+}
+
+fn outcome(change: Change) -> Outcome {
+    match change {
+        Change::Changed => Outcome::Done,
+        Change::WasSo => Outcome::Refused,
+    }
 }
 
 async fn stands(client: &Client, effect: String, change: Change) -> anyhow::Result<Pause> {

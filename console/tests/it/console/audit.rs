@@ -73,6 +73,7 @@ async fn what_is_done_in_the_terminal_is_on_record() {
             &["parked", "redrive", "--all", "--rate", "0"][..],
             &["inventory", "set", "MUG", "3"],
             &["outbox", "hold", "--all"],
+            &["outbox", "pause", "order-confirmation", "--because", "a test"],
             &["purge", "--yes"],
         ] {
             let output = oncehook(&stack, arguments).await;
@@ -83,11 +84,11 @@ async fn what_is_done_in_the_terminal_is_on_record() {
         let rows = audit["actions"].as_array().unwrap();
         let told = |field: &str| rows.iter().map(|row| row[field].as_str().unwrap().to_owned()).collect::<Vec<_>>();
         // Nothing waited in the outbox, so nothing was begun there.
-        assert_eq!(told("action"), ["purge", "inventory.set", "parked.redrive", "parked.discard"]);
+        assert_eq!(told("action"), ["purge", "destination.pause", "inventory.set", "parked.redrive", "parked.discard"]);
         assert!(told("via").iter().all(|via| via == "terminal") && told("outcome").iter().all(|one| one == "done"));
-        assert_eq!(told("person")[3], "grace");
+        assert_eq!(told("person")[4], "grace");
         assert!(told("person")[0].starts_with("uid "), "{rows:?}");
-        let entry = console.api(&format!("/audit/{}", rows[3]["id"])).await;
+        let entry = console.api(&format!("/audit/{}", rows[4]["id"])).await;
         let request = json!({ "webhooks": [{ "source": "shopify", "webhook_id": "w1" }], "because": "a test" });
         assert_eq!(entry["request"], request);
         assert_eq!(command(&stack, &["inventory", "show"]).await[0]["quantity"], 3);
