@@ -23,7 +23,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const POSTPONE: &str = "ALTER TABLE outbox ALTER COLUMN next_attempt_at SET DEFAULT now() + interval '1 day'";
 
 const CLEAR: &str = "
-    TRUNCATE processed_webhooks, webhook_bodies, inventory_ledger, outbox, webhook_failures, parked_webhooks,
+    TRUNCATE processed_webhooks, webhook_bodies, inventory_ledger, outbox, outbox_attempts, webhook_failures, parked_webhooks,
              webhook_payloads;
     UPDATE inventory SET quantity = initial_quantity;
     VACUUM inventory;

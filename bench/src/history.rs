@@ -101,7 +101,7 @@ impl Database {
         let query = "SELECT to_char((now() AT TIME ZONE 'UTC')::date, 'YYYYMMDD') AS day";
         let today: String = self.client().query_one(query, &[]).await?.try_get("day")?;
         self.execute(&format!(
-            "TRUNCATE webhook_bodies, inventory_ledger, outbox, webhook_failures, parked_webhooks,
+            "TRUNCATE webhook_bodies, inventory_ledger, outbox, outbox_attempts, webhook_failures, parked_webhooks,
                       webhook_payloads_{today}"
         ))
         .await?;

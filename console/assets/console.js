@@ -77,6 +77,23 @@
     else if (event.key === "t") toggleTheme();
   }
 
+  // Who does not see the verdict is told when it changes, and not every two seconds: numbers and ages count for nothing.
+  function announcer() {
+    var place = document.getElementById("announced");
+    if (!place) return function () {};
+    var told = null;
+    return function () {
+      var verdict = document.getElementById("verdict");
+      if (!verdict) return;
+      var words = [verdict.querySelector(".headline")].concat(Array.prototype.slice.call(verdict.querySelectorAll(".concerns li")))
+        .map(function (element) { return element.textContent.replace(/\s+/g, " ").trim(); });
+      var known = words.map(function (text) { return text.replace(/\d[\d.,]*( (s|min|h|d|kB|MB|B)\b)?/g, ""); }).join("\n");
+      // The page itself is read when it is opened.
+      if (told !== null && known !== told) place.textContent = words.join(". ");
+      told = known;
+    };
+  }
+
   // Of a list with check boxes: all, and how many.
   function onCheck(event) {
     var all = event.target.closest("[data-check-all]");
@@ -92,17 +109,25 @@
     if (told) told.textContent = count + " selected";
   }
 
-  // The viewer's time as the instant that it is; empty fields are left out of the address.
+  // Beside each date, which is named like it with "_at" behind, is a field that takes how long ago, or an instant.
+  function besides(date) {
+    return date.form.elements[date.name.replace(/_at$/, "")];
+  }
+
+  // A moment is entered in one of the two.
+  function onInput(event) {
+    var field = event.target;
+    if (!field.form || !field.value) return;
+    if (field.type === "datetime-local") besides(field).value = "";
+    else if (field.form.elements[field.name + "_at"]) field.form.elements[field.name + "_at"].value = "";
+  }
+
+  // The viewer's date as the instant that it is; empty fields are left out of the address.
   function onSubmit(event) {
-    event.target.querySelectorAll("input[type=datetime-local]").forEach(function (input) {
-      if (!input.value) return;
-      var moment = new Date(input.value);
-      var hidden = document.createElement("input");
-      hidden.type = "hidden";
-      hidden.name = input.name;
-      hidden.value = moment.toISOString();
-      input.disabled = true;
-      event.target.appendChild(hidden);
+    event.target.querySelectorAll("input[type=datetime-local]").forEach(function (date) {
+      if (!date.value) return;
+      besides(date).value = new Date(date.value).toISOString().replace(/\.\d+Z$/, "Z");
+      date.disabled = true;
     });
     if (event.target.method === "get") {
       event.target.querySelectorAll("input, select").forEach(function (field) {
@@ -113,16 +138,25 @@
 
   document.addEventListener("keydown", onKey);
   document.addEventListener("change", onCheck);
+  document.addEventListener("input", onInput);
   document.addEventListener("submit", onSubmit);
   document.addEventListener("htmx:configRequest", function (event) {
     event.detail.headers["x-csrf-token"] = document.body.dataset.csrf || "";
   });
-  document.addEventListener("htmx:afterSettle", function (event) { localise(event.target); });
+  var announce = announcer();
+  document.addEventListener("htmx:afterSettle", function (event) {
+    localise(event.target);
+    announce();
+  });
   // Coming back by the browser's own button, forms are as they were.
   window.addEventListener("pageshow", function () {
     document.querySelectorAll("form :disabled[name]").forEach(function (field) { field.disabled = false; });
+    document.querySelectorAll("input[type=datetime-local]").forEach(function (date) {
+      if (date.value) besides(date).value = "";
+    });
   });
   var theme = document.getElementById("theme");
   if (theme) theme.addEventListener("click", toggleTheme);
   localise(document);
+  announce();
 })();

@@ -15,10 +15,13 @@ export const PAGES = {
   webhooks: '/webhooks',
   webhook: '/webhooks/shopify/five-times',
   'webhook-parked': '/webhooks/shopify/no-such-sku',
+  'webhook-failed': '/webhooks/shopify/mail-refused',
   parked: '/parked',
   outbox: '/outbox',
+  'outbox-failing': '/outbox?show=failing',
   sources: '/sources',
   audit: '/audit',
+  'audit-entry': '/audit/1',
   docs: '/api/docs/',
 };
 
@@ -30,9 +33,9 @@ export function launch() {
 }
 
 // A browser's window. `complaints` collects what scripts and the content security policy had to say.
-export async function open(browser, url, { viewport = DESKTOP, colorScheme = 'light', scale = 1 } = {}) {
+export async function open(browser, url, { viewport = DESKTOP, colorScheme = 'light', scale = 1, timezoneId = 'Europe/Berlin' } = {}) {
   const context = await browser.newContext({
-    baseURL: url, viewport, colorScheme, deviceScaleFactor: scale, locale: 'en-GB', timezoneId: 'Europe/Berlin', reducedMotion: 'reduce',
+    baseURL: url, viewport, colorScheme, deviceScaleFactor: scale, locale: 'en-GB', timezoneId, reducedMotion: 'reduce',
   });
   context.setDefaultTimeout(15_000);
   const page = await context.newPage();

@@ -60,6 +60,63 @@ const tests = {
     return page;
   },
 
+  async 'the overview is walked by keyboard while it goes on by itself, and tells who does not see it what has changed'() {
+    const page = await open(browser, scene.url);
+    await logIn(page, OPERATOR);
+    await visit(page, '/');
+    const focused = () => page.evaluate(() => document.activeElement.id);
+    const refreshes = async (count) => {
+      await page.evaluate(() => {
+        globalThis.refreshes = 0;
+        document.addEventListener('htmx:afterSettle', () => { globalThis.refreshes += 1; });
+      });
+      await page.waitForFunction((count) => globalThis.refreshes >= count, count);
+    };
+    for (const link of ['concern-parked-1', 'to-outbox']) {
+      for (let tabs = 0; tabs < 40 && (await focused()) !== link; tabs += 1) await page.keyboard.press('Tab');
+      assert.equal(await focused(), link, 'it is reached by Tab');
+      await refreshes(3);
+      assert.equal(await focused(), link, 'and keeps the focus while what is around it is made anew');
+    }
+    assert.equal(await text(page, '#announced'), '', 'nothing has changed: numbers and ages are not told');
+    const announced = (words) => page.waitForFunction((words) => document.querySelector('#announced').innerText.includes(words), words);
+    assert.equal(await page.getAttribute('#announced', 'role'), 'status');
+    await scene.oncehook('outbox', 'pause', 'operator-alert', '--because', 'it is quiet', '--by', 'Ada');
+    await announced('operator-alert is paused by Ada');
+    await scene.oncehook('outbox', 'resume', 'operator-alert');
+    await page.waitForFunction(() => !document.querySelector('#announced').innerText.includes('operator-alert is paused'));
+    await page.keyboard.press('Enter');
+    await page.waitForURL((url) => url.pathname === '/outbox');
+    return page;
+  },
+
+  async 'keys lead to pages, through rows and to the dark'() {
+    const page = await open(browser, scene.url);
+    await logIn(page, VIEWER);
+    for (const [key, path] of [['w', '/webhooks'], ['p', '/parked'], ['x', '/outbox'], ['s', '/sources'], ['a', '/audit'], ['o', '/'], ['w', '/webhooks']]) {
+      await page.keyboard.press('g');
+      await page.keyboard.press(key);
+      await page.waitForURL((url) => url.pathname === path);
+      await page.waitForSelector('header.top');
+    }
+    const rows = await page.locator('main a.row-link').allInnerTexts();
+    const focused = () => page.evaluate(() => document.activeElement.innerText);
+    for (const [key, row] of [['j', 0], ['j', 1], ['j', 2], ['k', 1]]) {
+      await page.keyboard.press(key);
+      assert.equal(await focused(), rows[row], key);
+    }
+    const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const before = await ground();
+    await page.keyboard.press('t');
+    assert.notEqual(await ground(), before);
+    await page.keyboard.press('t');
+    assert.equal(await ground(), before);
+    await page.fill('input[name=text]', 'gt');
+    await page.keyboard.press('j');
+    assert.equal(await page.inputValue('input[name=text]'), 'gtj', 'who writes is not led anywhere');
+    return page;
+  },
+
   async 'a webhook is found by its id, by a key and by a text of its body'() {
     const page = await open(browser, scene.url);
     await logIn(page, VIEWER, '/webhooks');
@@ -84,6 +141,40 @@ const tests = {
     const here = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'Europe/Berlin' }).format(stamp);
     assert.ok(shown.includes(here), `${shown} is in the viewer's zone (${here})`);
     return page;
+  },
+
+  async 'a time is entered in the viewer\'s zone, and means the same instant in every other'() {
+    const berlin = await open(browser, scene.url);
+    await logIn(berlin, VIEWER, '/webhooks');
+    const { received_at } = (await scene.api('/webhooks/shopify/twice')).now;
+    const there = (moment) => new Date(moment).toLocaleString('sv-SE', { timeZone: 'Europe/Berlin' }).replace(' ', 'T');
+    const [before, after] = [-3_600_000, 3_600_000].map((ms) => Math.trunc((Date.parse(received_at) + ms) / 1000) * 1000);
+    await berlin.fill('input[name=since]', '7d');
+    await berlin.fill('input[name=since_at]', there(before));
+    assert.equal(await berlin.inputValue('input[name=since]'), '', 'a moment is entered in one of the two');
+    await berlin.fill('input[name=until_at]', there(after));
+    await berlin.click('text=Search');
+    await berlin.waitForURL((url) => url.searchParams.has('until'));
+    const { searchParams } = new URL(berlin.url());
+    const utc = (moment) => new Date(moment).toISOString().replace('.000Z', 'Z');
+    assert.deepEqual([...searchParams], [['since', utc(before)], ['until', utc(after)]]);
+    assert.ok(await shows(berlin, 'a.row-link[href$="/twice"]'), 'it lies between');
+    assert.equal(Date.parse(await berlin.inputValue('input[name=since_at]')), Date.parse(there(before)), 'and is shown as it was entered');
+    // Whoever is sent the address reads it in their own zone.
+    const tokyo = await open(browser, scene.url, { timezoneId: 'Asia/Tokyo' });
+    await logIn(tokyo, VIEWER, `/parked${new URL(berlin.url()).search}`);
+    assert.equal(Date.parse(`${await tokyo.inputValue('input[name=since_at]')}+09:00`), before);
+    await tokyo.context().close();
+    await berlin.fill('input[name=until_at]', there(before));
+    await berlin.fill('input[name=since]', '7d');
+    assert.equal(await berlin.inputValue('input[name=since_at]'), '');
+    await berlin.click('text=Search');
+    await berlin.waitForURL((url) => url.searchParams.get('since') === '7d');
+    assert.equal(await shows(berlin, 'a.row-link[href$="/twice"]'), 0, 'it lies behind');
+    // How far a search came is a moment of the viewer's, too.
+    await berlin.goto('/webhooks?q=nothing-like-it');
+    assert.match(await text(berlin, '#still-waiting'), /on its way|on their way/);
+    return berlin;
   },
 
   async 'a viewer may look and not act'() {
@@ -157,6 +248,33 @@ const tests = {
     return page;
   },
 
+  async 'what fails is found among what is fresh, and all that match are acted on after a dry run'() {
+    const page = await open(browser, scene.url);
+    await logIn(page, OPERATOR, '/outbox?show=failing');
+    assert.equal(await shows(page, '#outbox a[href$="/mail-later"]'), 1, 'its server says later, each time');
+    assert.match(await text(page, '#outbox thead'), /Next attempt/);
+    await page.goto('/outbox');
+    await page.fill('input[name=webhook]', 'mail-later');
+    await page.click('[role=search] button');
+    await page.waitForURL((url) => url.searchParams.get('webhook') === 'mail-later');
+    assert.equal(await shows(page, '#outbox tbody tr'), 1);
+    await page.goto('/outbox?show=failing&effect=order-confirmation');
+    await page.check('#outbox input[value=filter]');
+    await page.click('#outbox button[value=hold]');
+    await page.waitForSelector('[data-job-state=ended]');
+    assert.match(await text(page, '.report'), /would be held; nothing is changed/);
+    await page.click('text=Do it');
+    await page.waitForSelector('[data-job-state=ended] .report');
+    const { effects: [{ state }] } = await scene.api('/webhooks/shopify/mail-later');
+    assert.equal(state, 'held');
+    await page.goto('/webhooks/shopify/mail-later');
+    assert.match(await text(page, '.timeline'), /attempt 1 failed, to be sent again: .*451/);
+    await page.goto('/audit');
+    await page.click('table.list tbody tr:first-child a.row-link');
+    assert.match(await text(page, 'main'), /outbox\.hold[^]*"show": "failing"/);
+    return page;
+  },
+
   async "an order's mail that did not go out is found, mended and sent, as the README says"() {
     const refused = `reject-once-${Date.now()}@example.com`;
     await scene.order('of-1061', { number: 1061, email: 'ada@example.com', lines: [{ sku: 'MUG-GREEN', quantity: 1 }] });
@@ -182,9 +300,8 @@ const tests = {
     await until('its mail is sent', async () => (await mail('of-1061')) === 'sent');
     assert.match(await find('#1061'), /order-confirmation sent/);
     assert.match(await find('#1062'), /order-confirmation failed: .*550/);
-    await page.goto('/outbox');
-    await page.check('#outbox tbody tr:has(a[href$="/of-1062"]) input[name=id]');
-    await page.click('#outbox button[value=resend]');
+    assert.ok(await page.isChecked('#effects input[name=id]'), 'what needs a person is selected');
+    await page.click('#effects button[value=resend]');
     await page.waitForSelector('.note.good');
     await until('its mail is sent', async () => (await mail('of-1062')) === 'sent');
     assert.match(await find('#1062'), /order-confirmation sent/);

@@ -64,6 +64,7 @@ export class Scene {
       STANDARD_WEBHOOKS_SECRET: `whsec_${randomBytes(24).toString('base64')}`,
       MAIL_FROM: 'orders@shop.example', OPERATOR_EMAIL: 'operator@shop.example', SPOOL_DIR: join(this.folder, 'spool'),
       CONSOLE_OPERATOR_TOKEN: OPERATOR, CONSOLE_VIEWER_TOKEN: VIEWER, INGEST_OPS_URL: `http://${ingestOps}`,
+      RABBITMQ_METRICS_URL: process.env.RABBITMQ_METRICS_URL,
       WORKER_OPS_URL: `http://${worker1},http://${worker2}`,
     };
     await run(join(this.bin, 'worker'), ['migrate'], { env: this.environment });

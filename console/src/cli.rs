@@ -53,8 +53,8 @@ enum Command {
     Console(Box<ConsoleArgs>),
     /// Look at everything that an installation needs, change nothing, and say how to mend what is wrong.
     ///
-    /// Run it where ingest or a worker runs, with the same environment, to see what they see. Exit code 2 with a failure,
-    /// 1 with a warning under --strict, 0 otherwise.
+    /// Run it where ingest or a worker runs, with the same environment, to see what they see. Exit code 3 with a
+    /// failure, or with a warning under --strict, 0 otherwise.
     Doctor(DoctorArgs),
     /// What the exit codes mean.
     ExitCodes,

@@ -23,16 +23,15 @@ pub(crate) fn list() -> ExitCodes {
         meaning(0, "it is done, or all is fine", "every command"),
         meaning(
             1,
-            "it could not be done, or stopped early: the text or `stopped` says why, and saying it again goes on. \
-             doctor --strict: there are warnings",
+            "it could not be done, or stopped early: the text or `stopped` says why, and saying it again goes on",
             "every command",
         ),
-        meaning(2, "the arguments are wrong, nothing was begun. doctor: there are failures", "every command, doctor"),
+        meaning(2, "the arguments are wrong, nothing was begun", "every command"),
         meaning(
             3,
             "it is done, and something needs a person: what `attention` or `refused` lists, a damaged file, a request \
-             that is not genuine",
-            "status, queues, sources, parked, outbox, replay, spool, send, verify",
+             that is not genuine, a failure that doctor found (with --strict: a warning, too)",
+            "status, top, queues, sources, parked, outbox, replay, spool, send, verify, doctor",
         ),
     ])
 }

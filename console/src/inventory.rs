@@ -6,13 +6,17 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
+use deadpool_postgres::Client;
 use serde::{Deserialize, Serialize};
+use shared::db::console_audit::Outcome;
 use shared::db::inventory::{self, StockRow};
+use shared::error_chain::error_chain;
 use time::format_description::well_known::Rfc3339;
 
 use crate::connect;
 use crate::output::{Shown, table};
 use crate::settings::Settings;
+use crate::steering::Audited;
 
 /// All stock.
 #[derive(Serialize)]
@@ -71,6 +75,27 @@ pub(crate) async fn list(settings: &Settings) -> anyhow::Result<Stock> {
 /// Sets all in one transaction, in SKU order, as the workers do.
 async fn apply(settings: &Settings, stock: BTreeMap<String, i64>) -> anyhow::Result<Changes> {
     let mut client = connect::database(settings).await?;
+    // On a connection of its own: the audit says what was begun, whatever becomes of the transaction.
+    let auditing = connect::database(settings).await?;
+    let (subject, request) = told(&stock);
+    let audited = Audited::begin(&auditing, "inventory.set", (&subject, &request)).await?;
+    let changed = set_all(&mut client, stock).await;
+    match &changed {
+        Ok(changes) => audited.finish(Outcome::Done, &changes.text()).await,
+        Err(error) => audited.finish(Outcome::Failed, &error_chain(error.as_ref())).await,
+    }
+    changed
+}
+
+/// As the audit says it: in short, and in full.
+fn told(stock: &BTreeMap<String, i64>) -> (String, serde_json::Value) {
+    let some: Vec<&str> = stock.keys().take(3).map(String::as_str).collect();
+    let more = stock.len().saturating_sub(3);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (some.join(", ") + &more, serde_json::json!({ "stock": stock }))
+}
+
+async fn set_all(client: &mut Client, stock: BTreeMap<String, i64>) -> anyhow::Result<Changes> {
     let transaction = client.transaction().await?;
     let mut changes = Vec::with_capacity(stock.len());
     for (sku, quantity) in stock {

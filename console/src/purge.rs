@@ -11,6 +11,7 @@ use clap::Args;
 use deadpool_postgres::Client;
 use serde::Serialize;
 use shared::config::{Config, RetentionConfig};
+use shared::db::console_audit::Outcome;
 use shared::db::retention::{self, Purge, days};
 use shared::db::webhook_payloads;
 use shared::error_chain::error_chain;
@@ -18,7 +19,7 @@ use shared::error_chain::error_chain;
 use crate::connect;
 use crate::output::{Shown, table};
 use crate::settings::Settings;
-use crate::steering::{Progress, Tense};
+use crate::steering::{Audited, Progress, Tense};
 
 /// The arguments of `purge`.
 #[derive(Debug, Args)]
@@ -62,10 +63,14 @@ pub(crate) async fn purge(settings: &Settings, arguments: &PurgeArgs) -> anyhow:
     }
     let rows = found.tables.iter().map(|table| table.rows).sum();
     let progress = Progress::counting(rows, "rows");
+    let request = serde_json::to_value(&found).unwrap_or_default();
+    let audited = Audited::begin(&client, "purge", ("what is older than it is kept", &request)).await?;
     let mut purged = Purged { tense: Tense::Done, tables: Vec::new(), partitions: Vec::new(), ..found };
     if let Err(error) = delete(&client, &config, &progress, &mut purged).await {
         purged.stopped = Some(error_chain(error.as_ref()));
     }
+    let outcome = if purged.stopped.is_some() { Outcome::Failed } else { Outcome::Done };
+    audited.finish(outcome, &purged.text()).await;
     Ok(purged)
 }
 

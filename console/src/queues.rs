@@ -34,7 +34,7 @@ struct Queue {
 /// What a queue is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum Role {
+pub(crate) enum Role {
     /// Webhooks that wait for a worker.
     Work,
     /// Webhooks that came in one body with others, and wait for a worker.
@@ -58,13 +58,7 @@ impl Queues {
             config.retry_delays().into_iter().map(|delay| (topology.retry(delay), delay.as_secs())).collect();
         let queue = |depth: QueueDepth| {
             let delay_s = delays.iter().find(|(name, _)| *name == depth.queue).map(|(_, delay_s)| *delay_s);
-            let role = match &depth.queue {
-                _ if delay_s.is_some() => Role::Retry,
-                name if *name == topology.dead() => Role::Dead,
-                name if *name == topology.elements() => Role::Elements,
-                name if *name == topology.suspect() => Role::Suspect,
-                _ => Role::Work,
-            };
+            let role = Role::of(&depth.queue, topology);
             Queue { depth, role, delay_s }
         };
         let queues: Vec<Queue> = depths.into_iter().map(queue).collect();
@@ -84,6 +78,19 @@ pub(crate) async fn look(settings: &Settings) -> anyhow::Result<Queues> {
     let depths = topology.depths(&connection).await?;
     connection.close(200, "asked".into()).await.context("cannot close the connection to the broker")?;
     Ok(Queues::new(depths, &topology, &config.queue))
+}
+
+impl Role {
+    /// Of one of the topology's queues.
+    pub(crate) fn of(queue: &str, topology: &Topology) -> Self {
+        match queue {
+            name if name == topology.webhooks() => Self::Work,
+            name if name == topology.elements() => Self::Elements,
+            name if name == topology.suspect() => Self::Suspect,
+            name if name == topology.dead() => Self::Dead,
+            _ => Self::Retry,
+        }
+    }
 }
 
 impl Queue {

@@ -20,20 +20,25 @@ pub(crate) struct SpoolGauges {
     pub(crate) oldest_age_s: Option<u64>,
     /// Damaged files: a person must look.
     pub(crate) corrupt_files: Option<u64>,
+    /// Files that cannot be read, published or removed, in the spools of ingests that are gone, too. They are tried again.
+    pub(crate) deferred_files: Option<u64>,
     /// Why there is no answer.
     pub(crate) error: Option<String>,
 }
 
 impl SpoolGauges {
-    /// What needs a person, if anything does.
-    pub(crate) fn attention(&self) -> Option<String> {
-        if let Some(error) = &self.error {
-            return Some(format!("ingest at {} does not answer: {error}", self.ingest));
+    /// What needs a person.
+    pub(crate) fn attention(&self) -> Vec<String> {
+        let Self { ingest, corrupt_files, deferred_files, error, .. } = self;
+        if let Some(error) = error {
+            return vec![format!("ingest at {ingest} does not answer: {error}")];
         }
-        match self.corrupt_files {
-            Some(files @ 1..) => Some(format!("{files} damaged files in the spool of {}", self.ingest)),
-            _ => None,
-        }
+        let corrupt = corrupt_files.filter(|files| *files > 0);
+        let deferred = deferred_files.filter(|files| *files > 0);
+        let corrupt = corrupt.map(|files| format!("{files} damaged files in the spool of {ingest}"));
+        let deferred = deferred
+            .map(|files| format!("{files} files in the spool of {ingest} cannot be read, published or removed"));
+        corrupt.into_iter().chain(deferred).collect()
     }
 }
 
@@ -49,9 +54,10 @@ pub(crate) fn text(spools: &[SpoolGauges]) -> String {
             number(spool.bytes),
             oldest.map_or_else(|| "-".to_owned(), age),
             number(spool.corrupt_files),
+            number(spool.deferred_files),
         ]
     };
-    table(["SPOOL OF", "FILES", "BYTES", "OLDEST", "DAMAGED"], spools.iter().map(row))
+    table(["SPOOL OF", "FILES", "BYTES", "OLDEST", "DAMAGED", "DEFERRED"], spools.iter().map(row))
 }
 
 /// Asks every ingest in a comma-separated list of ops URLs. Blocks.
@@ -70,6 +76,8 @@ fn ask_one(url: &str) -> SpoolGauges {
         bytes: gauge(&metrics, "webhook_spool_bytes"),
         oldest_age_s: gauge(&metrics, "webhook_spool_oldest_age_seconds"),
         corrupt_files: gauge(&metrics, "webhook_spool_corrupt_files"),
+        deferred_files: gauge(&metrics, "webhook_spool_deferred_files")
+            .map(|own| own + gauge(&metrics, "webhook_spool_adopted_deferred_files").unwrap_or(0)),
         error,
     }
 }

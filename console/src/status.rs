@@ -46,7 +46,7 @@ pub(crate) async fn gather(settings: &Settings) -> anyhow::Result<Status> {
     let spool = ask_spools(settings).await?;
     let workers = queues.first().and_then(|queue| queue.consumers);
     let mut attention = attention(&queues, workers, &outbox, &parked);
-    attention.extend(spool.iter().flatten().filter_map(SpoolGauges::attention));
+    attention.extend(spool.iter().flatten().flat_map(SpoolGauges::attention));
     Ok(Status { queues, workers, spool, outbox, parked, attention })
 }
 

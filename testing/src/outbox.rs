@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shared::config::AmbiguousPolicy;
-use shared::db::outbox::{Among, Lease, Settled, Settlement};
+use shared::db::outbox::{Lease, Settled, Settlement, Settling};
 
 /// Where a row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,22 +99,32 @@ impl Outbox {
 
     /// The rows that may be leased, those that are due longest first.
     #[must_use]
-    pub fn due(&self, kinds: &[&str], among: Among<'_>, now: Duration) -> Vec<i64> {
-        let is_among = |effect: &str| match among {
-            Among::AllBut(shut) => !shut.contains(&effect),
-            Among::Only(only) => effect == only,
+    pub fn due(&self, kinds: &[&str], shut: &[&str], now: Duration) -> Vec<i64> {
+        let is_open = |row: &&Row| !shut.contains(&row.effect.as_str());
+        sorted(self.all_due(kinds, now).filter(|(_, row)| is_open(row)), |row| row.next_attempt_at)
+    }
+
+    /// The rows that may be leased to probe an effect's destination, those that were tried least first. (Postgres looks for
+    /// them among a thousand.)
+    #[must_use]
+    pub fn probes(&self, kinds: &[&str], effect: &str, now: Duration) -> Vec<i64> {
+        let due = self.all_due(kinds, now).filter(|(_, row)| row.effect == effect);
+        sorted(due, |row| (row.attempts, row.next_attempt_at))
+    }
+
+    fn all_due(&self, kinds: &[&str], now: Duration) -> impl Iterator<Item = (i64, &Row)> {
+        let is_due = move |row: &Row| {
+            let is_pending = row.state == State::Pending && row.next_attempt_at <= now;
+            is_pending && kinds.contains(&row.kind.as_str()) && !self.paused.contains(&row.effect)
         };
-        let is_due = |row: &Row| {
-            row.state == State::Pending
-                && row.next_attempt_at <= now
-                && kinds.contains(&row.kind.as_str())
-                && is_among(&row.effect)
-                && !self.paused.contains(&row.effect)
-        };
-        let mut due: Vec<(Duration, i64)> =
-            self.rows.iter().filter(|(_, row)| is_due(row)).map(|(id, row)| (row.next_attempt_at, *id)).collect();
-        due.sort_unstable();
-        due.into_iter().map(|(_, id)| id).collect()
+        self.rows.iter().map(|(id, row)| (*id, row)).filter(move |(_, row)| is_due(row))
+    }
+
+    /// Whether any row of an effect waits or is being sent.
+    #[must_use]
+    pub fn is_under_way(&self, effect: &str) -> bool {
+        let is_under_way = |row: &Row| matches!(row.state, State::Pending | State::Sending);
+        self.rows.values().any(|row| row.effect == effect && is_under_way(row))
     }
 
     /// Leases one row.
@@ -148,6 +158,19 @@ impl Outbox {
             }
             None => Settled::LeaseLost,
         }
+    }
+
+    /// Whether an attempt was settled by a try that nobody heard of.
+    ///
+    /// # Panics
+    /// When there is no row of this number.
+    #[must_use]
+    pub fn was_settled(&self, settling: &Settling) -> bool {
+        let row = &self.rows[&settling.id];
+        let (is_its, mut after) = (row.fence == settling.fence, row.clone());
+        after.settle(&settling.settlement, Duration::ZERO);
+        let stands = (row.state, &row.last_error) == (after.state, &after.last_error);
+        !(is_its && row.state == State::Sending) && (!row.ambiguous || (is_its && stands))
     }
 
     /// Takes up rows whose lease was seen to have run out so long ago; returns their numbers and where they are now.
@@ -193,4 +216,10 @@ impl Row {
         self.next_attempt_at = now + after;
         self.is_settled = matches!(state, State::Sent | State::Failed);
     }
+}
+
+fn sorted<'r, K: Ord>(rows: impl Iterator<Item = (i64, &'r Row)>, by: impl Fn(&Row) -> K) -> Vec<i64> {
+    let mut rows: Vec<(K, i64)> = rows.map(|(id, row)| (by(row), id)).collect();
+    rows.sort_unstable();
+    rows.into_iter().map(|(_, id)| id).collect()
 }

@@ -21,10 +21,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backlog::BacklogWatch;
+use crate::connections;
 use crate::consumer::{self, LaneConsumer, LaneLimits};
 use crate::dispatch::{
     AttemptRules, Destinations, Dispatcher, EmailPerformer, GroupCommit, HttpPerformer, MailProbe, PeerCertificates,
-    Perform, SmtpPool,
+    Perform, SmtpPool, Table,
 };
 use crate::error::WorkerError;
 use crate::ladder::Ladder;
@@ -72,6 +73,7 @@ impl Application {
         }
         let metrics = Arc::new(Metrics::register(&config, &mut registry));
         traces::register(&mut registry);
+        connections::register(pool.clone(), &mut registry);
         let bell = Arc::new(Notify::new());
         let timeout = Duration::from_millis(config.worker.planning_timeout_ms);
         let pipeline = Arc::new(Pipeline {
@@ -84,11 +86,16 @@ impl Application {
             outbox_bell: Arc::clone(&bell),
             waits_for: watch::Sender::new(WaitsFor::Nothing),
         });
-        let patience = config.worker.transaction_timeout();
+        let table = Table {
+            pool,
+            lease: Duration::from_millis(config.dispatch.lease_ms),
+            kinds: performers.keys().copied().collect(),
+            patience: config.worker.transaction_timeout(),
+        };
         let (dispatch, rules) = (config.dispatch.clone(), AttemptRules::new(&config.dispatch));
         let settling = GroupCommit::new();
         let dispatcher =
-            Dispatcher { pool, config: dispatch, rules, patience, performers, destinations, settling, metrics, bell };
+            Dispatcher { table, config: dispatch, rules, performers, destinations, settling, metrics, bell };
         let dispatcher = Arc::new(dispatcher);
         let ops = TcpListener::bind(settings.ops_listen)
             .map_err(|source| WorkerError::Listen { address: settings.ops_listen, source })?;

@@ -38,6 +38,12 @@ impl Fate {
         }
     }
 
+    /// Whether its body may be looked into once more: what was delivered too often may end whoever does, and what cannot be
+    /// read may be anybody's.
+    pub(crate) fn is_safe_to_read(&self) -> bool {
+        !matches!(self, Self::Park { reason: ParkReason::DeadLettered | ParkReason::Unreadable, .. })
+    }
+
     /// What the consumer does with it, once it is written down.
     pub(crate) fn verdict(&self) -> Verdict {
         match self {

@@ -13,6 +13,7 @@ mod backlog;
 mod batch;
 mod batcher;
 mod bundles;
+mod connections;
 mod consumer;
 mod course;
 mod dispatch;

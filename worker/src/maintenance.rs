@@ -21,8 +21,10 @@ const LEASES_WITHIN: Duration = Duration::from_secs(30);
 /// How long whoever holds a lease that ran out may still settle it, from when that was first seen, and after the database
 /// was away: its word is better than a guess.
 const SETTLE_FIRST: Duration = Duration::from_secs(15);
-/// When building indexes is tried again.
+/// When building indexes is tried again, also while another session builds: each try is a connection.
 const INDEX_INTERVAL: Duration = Duration::from_secs(60);
+/// The same for who waits for nothing else.
+const MIGRATION_INTERVAL: Duration = Duration::from_secs(1);
 /// How often partitions are made and dropped, and old rows are deleted.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(3600);
 
@@ -84,12 +86,20 @@ pub(crate) async fn keep_house(pool: Pool, retention: RetentionConfig, stop: Can
 pub(crate) async fn keep_indexes(pool: Pool, stop: CancellationToken) {
     loop {
         let built = tokio::select! {
-            built = build_indexes(&pool) => built,
+            built = indexes::build(&pool) => built,
             () = stop.cancelled() => return,
         };
-        // A task of the worker ends when the worker does.
-        let Err(error) = built else { return stop.cancelled().await };
-        tracing::warn!(error = error_chain(&error), "cannot build indexes; pages are slow until they are there");
+        match built {
+            Ok(Built::All(built)) => {
+                tell(&built);
+                // A task of the worker ends when the worker does.
+                return stop.cancelled().await;
+            }
+            Ok(Built::ByAnother) => {}
+            Err(error) => {
+                tracing::warn!(error = error_chain(&error), "cannot build indexes; it is slow until they are there");
+            }
+        }
         if !pause(INDEX_INTERVAL, &stop).await {
             return;
         }
@@ -102,15 +112,17 @@ pub(crate) async fn keep_indexes(pool: Pool, stop: CancellationToken) {
 /// When the database is away or a statement fails.
 pub(crate) async fn build_indexes(pool: &Pool) -> Result<(), MigrateError> {
     loop {
-        match indexes::build(pool).await? {
-            Built::All(built) => {
-                for index in built {
-                    tracing::info!(index, "built an index");
-                }
-                return Ok(());
-            }
-            Built::ByAnother => tokio::time::sleep(LEASE_INTERVAL).await,
+        if let Built::All(built) = indexes::build(pool).await? {
+            tell(&built);
+            return Ok(());
         }
+        tokio::time::sleep(MIGRATION_INTERVAL).await;
+    }
+}
+
+fn tell(built: &[&'static str]) {
+    for index in built {
+        tracing::info!(index, "built an index");
     }
 }
 

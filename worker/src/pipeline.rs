@@ -24,7 +24,7 @@ use crate::metrics::{Metrics, PanicPlace};
 use crate::planning::{PlanningError, WatchedPlanner};
 use crate::replays::Replays;
 use crate::rules::Rules;
-use crate::settlement::{self, Parked};
+use crate::settlement::{self, Failed, Parked};
 use crate::spans::Spans;
 use crate::transaction::{self, Applied, ApplyError};
 
@@ -275,10 +275,13 @@ impl Pipeline {
 
     /// Writes down what happens to a webhook that was not processed; waits for the database.
     pub(crate) async fn record(&self, message: &Message, fate: &Fate) {
+        // Nobody looks into what ends whoever handles it, or is not what it says to be.
+        let keys = if fate.is_safe_to_read() { self.planner.search_keys(message.clone()).await } else { Vec::new() };
+        let failed = Failed { message, keys: &keys };
         let mut backoff = Backoff::new();
         loop {
             let written = match self.pool.get().await {
-                Ok(client) => self.ask(client, async |client| self.record_once(client, message, fate).await).await,
+                Ok(client) => self.ask(client, async |client| self.record_once(client, failed, fate).await).await,
                 Err(error) => Err(error_chain(&error)),
             };
             let Err(error) = written else { return };
@@ -291,12 +294,13 @@ impl Pipeline {
     async fn record_once(
         &self,
         client: &mut Client,
-        message: &Message,
+        failed: Failed<'_>,
         fate: &Fate,
     ) -> Result<(), tokio_postgres::Error> {
+        let message = failed.message;
         let (reason, detail) = match fate {
             Fate::Retry { delay, error } => {
-                settlement::record_retry(client, message, error).await?;
+                settlement::record_retry(client, failed, error).await?;
                 self.metrics.retried(message);
                 tracing::warn!(
                     webhook.source = %message.source, webhook.id = message.id, trace_id = message.trace_id(),
@@ -307,7 +311,7 @@ impl Pipeline {
             Fate::Park { reason, detail } => (*reason, detail),
         };
         let operator = self.rules.operator.as_deref();
-        match settlement::park(client, message, reason, detail, operator).await? {
+        match settlement::park(client, failed, reason, detail, operator).await? {
             Parked::Parked => {
                 self.metrics.parked(message, reason);
                 self.outbox_bell.notify_one();

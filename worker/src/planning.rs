@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use shared::failpoint;
 use shared::message::Message;
-use shared::plan::{Plan, PlanError, Planner, Subject};
+use shared::plan::{Plan, PlanError, Planner, SearchKey, Subject};
 
 use crate::panics::panic_text;
 
@@ -71,6 +71,19 @@ impl WatchedPlanner {
             Ok(planned) => planned,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+    }
+
+    /// What a webhook that failed can be found by; nothing when its body or our code is at fault.
+    pub(crate) async fn search_keys(&self, message: Message) -> Vec<SearchKey> {
+        let this = self.clone();
+        let finding = tokio::task::spawn_blocking(move || {
+            let watched = this.watch.begin(format!("{}/{}", message.source, message.id));
+            let subject = Subject { source: &message.source, topic: &message.topic, body: &message.body };
+            let found = catch_unwind(AssertUnwindSafe(|| this.planner.search_keys(subject)));
+            drop(watched);
+            found.unwrap_or_default()
+        });
+        finding.await.unwrap_or_default()
     }
 
     fn plan_one(&self, message: Message) -> (Message, Result<Plan, PlanningError>) {

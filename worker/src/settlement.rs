@@ -9,9 +9,9 @@ use shared::db::outbox::NewEffect;
 use shared::db::parked_webhooks::{ParkReason, Settled};
 use shared::db::processed_webhooks::{DuplicateCount, Hold, WebhookKey};
 use shared::db::webhook_failures::FailureOutcome;
-use shared::db::{outbox, parked_webhooks, processed_webhooks, storable, webhook_failures};
+use shared::db::{outbox, parked_webhooks, processed_webhooks, storable, webhook_failures, webhook_search_keys};
 use shared::message::{Message, Replay};
-use shared::plan::Letter;
+use shared::plan::{Letter, SearchKey};
 use time::OffsetDateTime;
 use tokio_postgres::Error;
 
@@ -26,23 +26,32 @@ pub(crate) enum Parked {
     Duplicate,
 }
 
+/// A webhook that was not processed.
+#[derive(Clone, Copy)]
+pub(crate) struct Failed<'m> {
+    pub(crate) message: &'m Message,
+    /// What it can be found by.
+    pub(crate) keys: &'m [SearchKey],
+}
+
 /// Parks a webhook, records the failure, and writes the operator's mail, in one transaction. It holds
 /// the webhook's key meanwhile: whoever claims it at the same time is waited for, or waits, and then
 /// finds it parked and resolves it. So no webhook is both processed and parked. A body whose id has another one is parked
 /// by itself.
 pub(crate) async fn park(
     client: &mut Client,
-    message: &Message,
+    failed: Failed<'_>,
     reason: ParkReason,
     detail: &str,
     operator: Option<&str>,
 ) -> Result<Parked, Error> {
     let transaction = client.transaction().await?;
-    let Some(Place { message, held }) = find_place(&transaction, message, reason).await? else {
+    let Some(Place { message, held }) = find_place(&transaction, failed.message, reason).await? else {
         transaction.commit().await?;
         return Ok(Parked::Duplicate);
     };
     let detail = storable(detail);
+    webhook_search_keys::insert_failed(&transaction, &key(&message), failed.keys).await?;
     parked_webhooks::park(&transaction, &message, reason, &detail).await?;
     webhook_failures::record(&transaction, &message, FailureOutcome::Park, &detail).await?;
     if let Some(operator) = operator {
@@ -131,9 +140,14 @@ pub(crate) async fn resolve(client: &mut Client, message: &Message) -> Result<()
     transaction.commit().await
 }
 
-/// Records that a webhook goes to the retry ladder.
-pub(crate) async fn record_retry(client: &mut Client, message: &Message, error: &str) -> Result<(), Error> {
+/// Records that a webhook goes to the retry ladder, and what it can be found by there. What is looked for is never a
+/// replay.
+pub(crate) async fn record_retry(client: &mut Client, failed: Failed<'_>, error: &str) -> Result<(), Error> {
+    let message = failed.message;
     let transaction = client.transaction().await?;
+    if message.replay().is_none() {
+        webhook_search_keys::insert_failed(&transaction, &key(message), failed.keys).await?;
+    }
     webhook_failures::record(&transaction, message, FailureOutcome::Retry, &storable(error)).await?;
     transaction.commit().await
 }

@@ -20,7 +20,7 @@ const ASKS: usize = 10;
 const FIRST_LOOK: Duration = Duration::from_secs(8);
 
 /// What is asked for. `{…}` stands for something that is read out of the database.
-const PAGES: [(&str, &str); 37] = [
+const PAGES: [(&str, &str); 40] = [
     ("overview", "/"),
     ("overview_now", "/overview/now"),
     ("webhooks", "/webhooks"),
@@ -54,6 +54,9 @@ const PAGES: [(&str, &str); 37] = [
     ("outbox_pending", "/outbox?show=pending"),
     ("outbox_pending_deep", "/outbox?show=pending&before={outbox}"),
     ("outbox_pending_none", "/outbox?show=pending&effect=no-such"),
+    ("outbox_failing", "/outbox?show=failing"),
+    ("outbox_failing_few", "/outbox?show=failing&effect=operator-alert"),
+    ("outbox_webhook", "/outbox?webhook={id}"),
     ("outbox_cancelled_none", "/outbox?show=cancelled&effect=no-such"),
     ("outbox_ambiguous_few", "/outbox?show=ambiguous&effect=operator-alert"),
     ("sources", "/sources"),

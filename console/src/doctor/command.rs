@@ -15,7 +15,7 @@ use crate::settings::Settings;
 /// The arguments of `doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// Warnings count, too: exit code 1 when there are some.
+    /// Warnings count, too: exit code 3 when there are some.
     #[arg(long)]
     strict: bool,
     /// The mail server, as a worker is told.

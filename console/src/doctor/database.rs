@@ -5,19 +5,16 @@ use deadpool_postgres::tokio_postgres::Error as DbError;
 use shared::config::Config;
 use shared::db::indexes;
 use shared::db::migrate::{self, SchemaStanding};
-use shared::db::server::{self, ServerFacts};
+use shared::db::server::{self, Connections, ServerFacts};
 use shared::db::webhook_payloads;
 use shared::error_chain::error_chain;
 use time::{Duration, OffsetDateTime};
 
+use super::clock;
 use super::finding::Findings;
 use crate::connect;
 use crate::settings::Settings;
 
-/// Clocks that differ by more make leases and ages look wrong.
-const CLOCK_DOUBTFUL: Duration = Duration::seconds(5);
-/// Clocks that differ by more have signatures refused that are good.
-const CLOCK_WRONG: Duration = Duration::seconds(60);
 /// Of the connections that the server grants, in percent.
 const CONNECTIONS_NEAR: i64 = 80;
 /// Of the two thousand million transactions after which the server stops.
@@ -45,8 +42,9 @@ async fn ask(client: &Client, config: Option<&Config>, found: &mut Findings) -> 
     let facts = server::facts(client).await?;
     found.ok("connection", format!("Postgres {}", facts.version));
     promises(&facts, found);
-    limits(&facts, config, found);
-    clock(client, found).await?;
+    connections(server::connections(client).await?, config, found);
+    transactions(&facts, found);
+    compare_clocks(client, found).await?;
     let schema = migrate::standing(client).await?;
     migrations(&schema, found);
     if schema.applied == 0 {
@@ -86,42 +84,34 @@ fn promises(facts: &ServerFacts, found: &mut Findings) {
     }
 }
 
-fn limits(facts: &ServerFacts, config: Option<&Config>, found: &mut Findings) {
-    let ServerFacts { connections, max_connections, transaction_age, .. } = facts;
-    let counted = format!("{connections} of {max_connections} are in use");
+fn connections(connections: Connections, config: Option<&Config>, found: &mut Findings) {
+    let Connections { used, granted } = connections;
+    let counted = format!("{used} of {granted} are in use");
     let each = config.map_or(0, |config| config.worker.database_connections);
-    if connections * 100 >= max_connections * CONNECTIONS_NEAR {
+    if used * 100 >= granted * CONNECTIONS_NEAR {
         let mend = format!("raise max_connections; each worker takes up to {each} (worker.database_connections)");
         found.warn("connections", counted, mend);
     } else {
         found.ok("connections", format!("{counted}; each worker takes up to {each}"));
     }
-    if *transaction_age >= TRANSACTION_AGE_NEAR {
-        let problem =
-            format!("rows were last frozen {transaction_age} transactions ago; the server stops at 2000000000");
-        found.fail(
-            "transactions",
-            problem,
-            "VACUUM FREEZE, and find out what holds autovacuum up: old transactions, slots",
-        );
+}
+
+fn transactions(facts: &ServerFacts, found: &mut Findings) {
+    let age = facts.transaction_age;
+    if age >= TRANSACTION_AGE_NEAR {
+        let problem = format!("rows were last frozen {age} transactions ago; the server stops at 2000000000");
+        let mend = "VACUUM FREEZE, and find out what holds autovacuum up: old transactions, slots";
+        found.fail("transactions", problem, mend);
     }
 }
 
-async fn clock(client: &Client, found: &mut Findings) -> Result<(), DbError> {
+async fn compare_clocks(client: &Client, found: &mut Findings) -> Result<(), DbError> {
     let before = OffsetDateTime::now_utc();
     let theirs = shared::db::now(client).await?;
     let after = OffsetDateTime::now_utc();
     // Theirs was read at some moment in between.
     let apart = if theirs < before { before - theirs } else { (theirs - after).max(Duration::ZERO) };
-    let says = format!("this machine's and Postgres' clocks are {:.1} s apart", apart.as_seconds_f64());
-    let mend = "let NTP (chrony, systemd-timesyncd) set the clocks of all machines";
-    if apart > CLOCK_WRONG {
-        found.fail("clock", says, mend);
-    } else if apart > CLOCK_DOUBTFUL {
-        found.warn("clock", says, mend);
-    } else {
-        found.ok("clock", says);
-    }
+    clock::compare("clock", apart, found);
     Ok(())
 }
 

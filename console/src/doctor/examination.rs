@@ -7,7 +7,7 @@ use shared::config::Config;
 use super::command::DoctorArgs;
 use super::finding::{Area, Findings};
 use super::report::Report;
-use super::{broker, calls, configuration, database, limits, mail, secrets, spool};
+use super::{broker, calls, configuration, database, limits, mail, secrets, services, spool};
 use crate::settings::Settings;
 
 /// How long one area may take. Longer than one attempt to connect may, which says more about what is wrong.
@@ -18,7 +18,7 @@ pub(super) async fn examine(settings: &Settings, arguments: &DoctorArgs) -> Repo
     let mut findings = Findings::of(Area::Configuration);
     let config = configuration::read(settings, &mut findings);
     let config = config.as_ref();
-    let (secrets, broker, database, mail, calls, spool, limits) = tokio::join!(
+    let (secrets, broker, database, mail, calls, spool, services, limits) = tokio::join!(
         within(Area::Secrets, async |found| needs(config, found, secrets::look).await),
         within(Area::Broker, async |found| broker::look(settings, config, found).await),
         within(Area::Database, async |found| database::look(settings, config, found).await),
@@ -27,9 +27,10 @@ pub(super) async fn examine(settings: &Settings, arguments: &DoctorArgs) -> Repo
         within(Area::Spool, async |found| {
             needs(config, found, async |config, found| spool::look(config, arguments, found).await).await;
         }),
+        within(Area::Services, async |found| services::look(settings, found).await),
         within(Area::Limits, async |found| needs(config, found, limits::look).await),
     );
-    let areas = [findings, secrets, broker, database, mail, calls, spool, limits];
+    let areas = [findings, secrets, broker, database, mail, calls, spool, services, limits];
     Report::new(areas.into_iter().flat_map(Findings::into_list).collect())
 }
 

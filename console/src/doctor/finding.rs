@@ -20,6 +20,8 @@ pub(crate) enum Area {
     Calls,
     /// ingest's disk.
     Spool,
+    /// The ingests and workers that run.
+    Services,
     /// What this machine allows a process.
     Limits,
 }
@@ -108,6 +110,7 @@ impl Area {
             Self::Mail => "mail",
             Self::Calls => "calls",
             Self::Spool => "spool",
+            Self::Services => "services",
             Self::Limits => "limits",
         }
     }

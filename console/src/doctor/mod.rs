@@ -11,6 +11,7 @@ pub(crate) mod command;
 
 mod broker;
 mod calls;
+mod clock;
 mod configuration;
 mod database;
 mod examination;
@@ -19,4 +20,5 @@ mod limits;
 mod mail;
 mod report;
 mod secrets;
+mod services;
 mod spool;

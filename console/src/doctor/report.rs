@@ -35,11 +35,10 @@ impl Report {
         Self { findings, failures, warnings, skipped }
     }
 
-    /// 2 with a failure, 1 with a warning if warnings count, 0 otherwise.
+    /// 3, since something needs a person, with a failure, or with a warning if warnings count; 0 otherwise.
     pub(crate) fn exit_code(&self, strictness: Strictness) -> ExitCode {
         match (self.failures, self.warnings, strictness) {
-            (1.., ..) => ExitCode::from(2),
-            (0, 1.., Strictness::Strict) => ExitCode::from(1),
+            (1.., ..) | (0, 1.., Strictness::Strict) => ExitCode::from(3),
             (0, ..) => ExitCode::SUCCESS,
         }
     }
@@ -111,13 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn the_exit_code_tells_failures_from_warnings_from_fine() {
+    fn the_exit_code_tells_what_needs_a_person() {
         let fine = report(|broker| broker.skip("clock", "nobody tells"));
         let doubtful = report(|broker| broker.warn("clock", "it is late", "set it"));
         let broken = report(|broker| broker.fail("clock", "it stands", "wind it up"));
         let codes = |report: &Report| [Strictness::Lenient, Strictness::Strict].map(|strict| report.exit_code(strict));
         assert_eq!(codes(&fine), [ExitCode::SUCCESS; 2]);
-        assert_eq!(codes(&doubtful), [ExitCode::SUCCESS, ExitCode::from(1)]);
-        assert_eq!(codes(&broken), [ExitCode::from(2); 2]);
+        assert_eq!(codes(&doubtful), [ExitCode::SUCCESS, ExitCode::from(3)]);
+        assert_eq!(codes(&broken), [ExitCode::from(3); 2]);
     }
 }

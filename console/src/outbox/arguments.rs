@@ -21,16 +21,27 @@ pub(crate) enum OutboxCommand {
     /// Give effects up: they are never sent, unless somebody says resend.
     Cancel(SteerArgs),
     /// How each destination does: what waits for it, its breaker, and who has paused it.
-    Destinations(DestinationsArgs),
+    Destinations,
+    /// Begin no sends of an effect, as while its server moves: they wait and keep their attempts, until somebody says resume.
+    Pause(PauseArgs),
+    /// Send a paused effect's mails or calls again: what is due goes at once.
+    Resume {
+        /// The configured effect.
+        effect: String,
+    },
 }
 
-/// The arguments of `outbox destinations`.
+/// The arguments of `outbox pause`.
 #[derive(Debug, Args)]
-pub(crate) struct DestinationsArgs {
-    /// The workers' ops addresses, <http://host:9090>; several with commas. A name is asked for all of its addresses.
-    /// Without one, nothing is said of breakers.
-    #[arg(long, env = "WORKER_OPS_URL")]
-    pub(crate) worker_ops_url: Option<String>,
+pub(crate) struct PauseArgs {
+    /// The configured effect, as `destinations` names it.
+    pub(crate) effect: String,
+    /// Why, for who wonders later.
+    #[arg(long)]
+    pub(crate) because: String,
+    /// Who pauses it.
+    #[arg(long, env = "USER", default_value = "somebody at a terminal")]
+    pub(crate) by: String,
 }
 
 /// Which effects.
@@ -42,6 +53,8 @@ pub(crate) enum Listed {
     Ambiguous,
     /// To be sent, or to be tried again.
     Pending,
+    /// Tried before, in vain, and to be tried again.
+    Failing,
     /// Held back.
     Held,
     /// Given up after too many attempts, or refused for good.
@@ -53,9 +66,12 @@ pub(crate) enum Listed {
 /// The arguments of `outbox ls`.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Which ones.
-    #[arg(long, value_enum, default_value_t = Listed::Attention)]
-    pub(crate) state: Listed,
+    /// Which ones; if it is not given: what needs a person, and of one webhook, all.
+    #[arg(long, value_enum)]
+    pub(crate) state: Option<Listed>,
+    /// Those of one webhook, by its id.
+    #[arg(long, value_name = "ID", conflicts_with = "after")]
+    pub(crate) webhook: Option<String>,
     /// Those of one configured effect.
     #[arg(long)]
     pub(crate) effect: Option<String>,
@@ -115,6 +131,7 @@ impl Listed {
             Self::Attention => Show::Attention,
             Self::Ambiguous => Show::Ambiguous,
             Self::Pending => Show::Pending,
+            Self::Failing => Show::Failing,
             Self::Held => Show::Held,
             Self::Failed => Show::Failed,
             Self::Cancelled => Show::Cancelled,

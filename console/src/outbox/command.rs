@@ -7,16 +7,17 @@ use anyhow::Context;
 use shared::config::Config;
 use shared::db::outbox::steer::Steer;
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 
 use super::arguments::{OutboxCommand, SteerArgs};
 use super::destinations::{self, Destinations};
 use super::steer::Steered;
-use super::{list, steer};
+use super::{list, pause, steer};
 use crate::connect;
 use crate::output::{Output, show};
-use crate::server::monitor::services;
+use crate::server::monitor::services::{Asker, Service};
 use crate::settings::Settings;
-use crate::steering::Progress;
+use crate::steering::{Audited, Progress, Reported};
 
 /// Runs a command and prints its result.
 pub(crate) async fn run(
@@ -27,17 +28,29 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let steered = match command {
         OutboxCommand::Ls(arguments) => {
+            let config = arguments.webhook.as_ref().map(|_id| Config::load(&settings.config)).transpose()?;
             let client = connect::database(settings).await?;
-            show(&list::list(&client, &arguments).await?, output, out)?;
+            show(&list::list(&client, config.as_ref(), &arguments).await?, output, out)?;
             return Ok(ExitCode::SUCCESS);
         }
-        OutboxCommand::Destinations(arguments) => {
+        OutboxCommand::Destinations => {
             let config = Config::load(&settings.config)?;
-            let workers = services::workers(arguments.worker_ops_url.as_deref().unwrap_or_default()).await?;
+            let workers = Asker::new()?.ask(Service::Worker, settings.worker_ops_url.as_deref()).await;
             let client = connect::database(settings).await?;
             let rows = destinations::read(&client).await.context("cannot read the outbox")?;
             let list = destinations::list(&rows, &config, &workers, OffsetDateTime::now_utc());
             show(&Destinations::new(list), output, out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        OutboxCommand::Pause(arguments) => {
+            let config = Config::load(&settings.config)?;
+            let client = connect::database(settings).await?;
+            show(&pause::pause(&client, &config, &arguments).await?, output, out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        OutboxCommand::Resume { effect } => {
+            let client = connect::database(settings).await?;
+            show(&pause::resume(&client, effect).await?, output, out)?;
             return Ok(ExitCode::SUCCESS);
         }
         OutboxCommand::Resend(arguments) => act(settings, arguments, Steer::Resend).await?,
@@ -61,5 +74,8 @@ async fn act(settings: &Settings, arguments: SteerArgs, action: Steer) -> anyhow
     }
     consent.obtain(&survey.question())?;
     let progress = Progress::counting(survey.total(), "effects");
-    steer::run(&client, &chosen, action, &|rows| progress.advance(rows)).await
+    let (name, subject, request) = chosen.told(action);
+    let audited = Audited::begin(&client, name, (&subject, &request)).await?;
+    let never = CancellationToken::new();
+    audited.report(Ok(steer::run(&client, &chosen, action, &never, &|rows| progress.advance(rows)).await)).await
 }

@@ -51,7 +51,6 @@ pub(crate) struct Destination {
     /// The age of the oldest that waits, in seconds.
     pub(crate) oldest_age_s: Option<i64>,
     pub(crate) last_error: Option<String>,
-    #[schema(value_type = Object)]
     pub(crate) paused: Option<PausedEffect>,
 }
 
@@ -129,7 +128,7 @@ pub(crate) fn list(
 }
 
 /// Effect, kind and target.
-fn configured(config: &Config) -> Vec<(String, &'static str, String)> {
+pub(super) fn configured(config: &Config) -> Vec<(String, &'static str, String)> {
     let mail = || "the mail server".to_owned();
     let mut all: Vec<_> = config.effects.email.keys().map(|name| (name.to_string(), "email", mail())).collect();
     let host =

@@ -2,11 +2,15 @@
 
 use anyhow::Context;
 use deadpool_postgres::Client;
+use deadpool_postgres::tokio_postgres::Error;
 use serde::Serialize;
-use shared::db::outbox::rows::{self, OutboxRow};
+use shared::config::Config;
+use shared::db::outbox::rows::{self, OutboxRow, Show};
+use shared::name::Name;
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::arguments::ListArgs;
+use super::arguments::{ListArgs, Listed};
 use crate::output::{Shown, printable, table};
 
 /// One page.
@@ -21,12 +25,44 @@ pub(crate) struct Page {
 ///
 /// # Errors
 /// When they cannot be read.
-pub(crate) async fn list(client: &Client, arguments: &ListArgs) -> anyhow::Result<Page> {
-    let ListArgs { state, effect, limit, after } = arguments;
+pub(crate) async fn list(client: &Client, config: Option<&Config>, arguments: &ListArgs) -> anyhow::Result<Page> {
+    let ListArgs { state, webhook, effect, limit, after } = arguments;
     let most = usize::try_from(*limit).unwrap_or(usize::MAX);
-    let page = rows::list(client, state.show(), effect.as_deref(), *after, most).await;
+    let webhook = config.zip(webhook.as_deref());
+    let wanted = Wanted { show: state.map(Listed::show), webhook, effect: effect.as_deref() };
+    let page = read(client, &wanted, *after, most).await;
     let rows::Page { rows, next } = page.context("cannot read the outbox")?;
     Ok(Page { effects: rows, next })
+}
+
+/// Which effects.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'w> {
+    /// `None`: what needs a person; of one webhook, all.
+    pub(crate) show: Option<Show>,
+    /// Of one webhook, by its id, of any source that is configured.
+    pub(crate) webhook: Option<(&'w Config, &'w str)>,
+    pub(crate) effect: Option<&'w str>,
+}
+
+/// A page, for the terminal and for the pages alike. What one webhook brought about is on one.
+///
+/// # Errors
+/// When a statement fails.
+pub(crate) async fn read(
+    client: &Client,
+    wanted: &Wanted<'_>,
+    behind: Option<i64>,
+    most: usize,
+) -> Result<rows::Page, Error> {
+    let Wanted { show, webhook, effect } = *wanted;
+    let Some((config, id)) = webhook else {
+        return rows::list(client, show.unwrap_or(Show::Attention), effect, behind, most).await;
+    };
+    let sources: Vec<&str> = config.sources.keys().map(Name::as_str).collect();
+    let mut rows = rows::of_id(client, &sources, id).await?;
+    rows.retain(|row| show.is_none_or(|show| show.takes(row)) && effect.is_none_or(|effect| row.effect == effect));
+    Ok(rows::Page { rows, next: None })
 }
 
 impl Shown for Page {
@@ -38,11 +74,12 @@ impl Shown for Page {
             let state = if row.ambiguous { format!("{}, ambiguous", row.state) } else { row.state.clone() };
             let webhook = row.webhook_id.clone().unwrap_or_else(|| "-".to_owned());
             let error = row.last_error.clone().unwrap_or_else(|| "-".to_owned());
-            let planned = row.created_at.format(&Rfc3339).unwrap_or_default();
-            [row.id.to_string(), row.effect.clone(), webhook, state, row.attempts.to_string(), planned, error]
+            let time = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
+            let (planned, next) = (time(row.created_at), row.due_at().map_or_else(|| "-".to_owned(), time));
+            [row.id.to_string(), row.effect.clone(), webhook, state, row.attempts.to_string(), planned, next, error]
                 .map(|cell| printable(&cell))
         };
-        let head = ["ID", "EFFECT", "WEBHOOK", "STATE", "ATTEMPTS", "PLANNED", "LAST ERROR"];
+        let head = ["ID", "EFFECT", "WEBHOOK", "STATE", "ATTEMPTS", "PLANNED", "NEXT", "LAST ERROR"];
         let mut text = table(head, self.effects.iter().map(row));
         if let Some(next) = self.next {
             text += &format!("more: --after {next}\n");

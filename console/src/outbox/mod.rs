@@ -9,5 +9,7 @@ pub(crate) mod arguments;
 pub(crate) mod command;
 pub(crate) mod destinations;
 
-mod list;
-mod steer;
+pub(crate) mod list;
+pub(crate) mod steer;
+
+mod pause;

@@ -6,11 +6,15 @@ use std::process::ExitCode;
 use anyhow::Context;
 use deadpool_postgres::Client;
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 use shared::db::outbox::rows::{self, OutboxRow, Show};
 use shared::db::outbox::steer::{self, Steer};
+use shared::error_chain::error_chain;
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use crate::output::{Shown, printable, table};
-use crate::steering::Tense;
+use crate::steering::{Reported, Tense};
 
 /// Rows that are in memory at once, and changed in one statement.
 const PAGE: i64 = 1_000;
@@ -29,14 +33,52 @@ pub(crate) enum Chosen {
     },
 }
 
+/// Effects that something was done to, of one name and from one state.
+#[derive(Serialize, ToSchema)]
+struct EffectGroup<'a> {
+    effect: &'a str,
+    state: &'a str,
+    rows: u64,
+}
+
+impl Chosen {
+    /// As the audit says that something is done to it: what, to what in short, and in full.
+    pub(crate) fn told(&self, action: Steer) -> (&'static str, String, Value) {
+        let (subject, request) = match self {
+            Self::Named(ids) => {
+                let words: Vec<String> = ids.iter().map(ToString::to_string).collect();
+                (words.join(" "), json!({ "ids": ids }))
+            }
+            Self::Matching { show, effect } => {
+                let of = effect.as_ref().map(|effect| format!(" of {effect}")).unwrap_or_default();
+                let filter = json!({ "show": show.as_str(), "effect": effect });
+                (format!("all {}{of}", show.as_str()), json!({ "filter": filter }))
+            }
+        };
+        (audited_as(action), subject, request)
+    }
+}
+
+/// What an action is called in the audit.
+pub(crate) fn audited_as(action: Steer) -> &'static str {
+    match action {
+        Steer::Resend => "outbox.resend",
+        Steer::Hold => "outbox.hold",
+        Steer::Cancel => "outbox.cancel",
+    }
+}
+
 /// What was done to effects, or would be: counted, never listed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SteeredMany)]
 pub(crate) struct Steered {
     #[serde(serialize_with = "as_verb")]
+    #[schema(value_type = String)]
     action: Steer,
     tense: Tense,
     /// By effect, and by the state that they were in.
     #[serde(serialize_with = "as_groups")]
+    #[schema(value_type = Vec<EffectGroup>)]
     effects: BTreeMap<(String, String), u64>,
     /// How many of them the peer may have seen already.
     ambiguous: u64,
@@ -44,6 +86,8 @@ pub(crate) struct Steered {
     refused: BTreeMap<String, u64>,
     /// How many somebody else changed meanwhile; they were left alone.
     overtaken: u64,
+    /// Why it ended before it was through. What it did until then stands, and the same goes on.
+    stopped: Option<String>,
 }
 
 /// Looks at what would be done; changes nothing.
@@ -59,19 +103,32 @@ pub(crate) async fn survey(client: &Client, chosen: &Chosen, action: Steer) -> a
     Ok(found)
 }
 
-/// Does it, and tells `progress` how many rows it has passed.
-///
-/// # Errors
-/// When a statement fails; what was done until then stands, and the same command goes on.
+/// Does it page by page until told to stop, and tells `progress` how many rows it has passed. What stops it early stands in
+/// the result, beside what was done until then.
 pub(crate) async fn run(
     client: &Client,
     chosen: &Chosen,
     action: Steer,
+    stop: &CancellationToken,
     progress: &impl Fn(usize),
-) -> anyhow::Result<Steered> {
+) -> Steered {
     let mut done = Steered::new(action, Tense::Done);
-    let mut walk = Walk::begin(chosen);
+    if let Err(error) = pages(client, chosen, stop, &mut done, progress).await {
+        done.stopped = Some(error_chain(error.as_ref()));
+    }
+    done
+}
+
+async fn pages(
+    client: &Client,
+    chosen: &Chosen,
+    stop: &CancellationToken,
+    done: &mut Steered,
+    progress: &impl Fn(usize),
+) -> anyhow::Result<()> {
+    let (action, mut walk) = (done.action, Walk::begin(chosen));
     while let Some(page) = walk.next(client).await? {
+        anyhow::ensure!(!stop.is_cancelled(), "the console was told to end");
         let ids: Vec<i64> = page.iter().filter(|row| can(action, &row.state)).map(|row| row.id).collect();
         let changed = steer::steer(client, action, &ids).await.context("cannot change the outbox; say it again")?;
         let (kept, missed): (Vec<&OutboxRow>, Vec<&OutboxRow>) =
@@ -80,7 +137,7 @@ pub(crate) async fn run(
         done.overtaken += missed.len() as u64;
         progress(page.len());
     }
-    Ok(done)
+    Ok(())
 }
 
 /// The states that something can be done to; the statements have the last word.
@@ -127,7 +184,7 @@ impl<'c> Walk<'c> {
 impl Steered {
     fn new(action: Steer, tense: Tense) -> Self {
         let (effects, refused) = (BTreeMap::new(), BTreeMap::new());
-        Self { action, tense, effects, ambiguous: 0, refused, overtaken: 0 }
+        Self { action, tense, effects, ambiguous: 0, refused, overtaken: 0, stopped: None }
     }
 
     fn count(&mut self, row: &OutboxRow) {
@@ -137,11 +194,6 @@ impl Steered {
         } else {
             *self.refused.entry(row.state.clone()).or_default() += 1;
         }
-    }
-
-    /// How many effects it is done to.
-    pub(crate) fn total(&self) -> u64 {
-        self.effects.values().sum()
     }
 
     /// The same for what was found to need no doing.
@@ -156,12 +208,23 @@ impl Steered {
         format!("{} {} ({})", verb(self.action), effects(self.total()), printable(&groups.join(", ")))
     }
 
-    /// 3 when something was not in a state for it, 0 otherwise.
+    /// 1 when it ended early, 3 when something was not in a state for it, 0 otherwise.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self.tense {
+            _ if self.is_stopped() => ExitCode::FAILURE,
             Tense::Done if !self.refused.is_empty() => ExitCode::from(3),
             Tense::Done | Tense::Would => ExitCode::SUCCESS,
         }
+    }
+}
+
+impl Reported for Steered {
+    fn total(&self) -> u64 {
+        self.effects.values().sum()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
     }
 }
 
@@ -187,6 +250,9 @@ impl Shown for Steered {
         }
         for (state, rows) in &self.refused {
             text += &format!("! {} not {done}: the state is {state}\n", effects(*rows));
+        }
+        if let Some(why) = &self.stopped {
+            text += &format!("! stopped: {why}\n");
         }
         text
     }
@@ -218,11 +284,5 @@ fn as_verb<S: Serializer>(action: &Steer, serializer: S) -> Result<S::Ok, S::Err
 }
 
 fn as_groups<S: Serializer>(effects: &BTreeMap<(String, String), u64>, serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Group<'a> {
-        effect: &'a str,
-        state: &'a str,
-        rows: u64,
-    }
-    serializer.collect_seq(effects.iter().map(|((effect, state), rows)| Group { effect, state, rows: *rows }))
+    serializer.collect_seq(effects.iter().map(|((effect, state), rows)| EffectGroup { effect, state, rows: *rows }))
 }

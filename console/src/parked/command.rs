@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use serde_json::json;
 use shared::config::Config;
 use shared::db::parked_webhooks::rows::Standing;
 use shared::db::processed_webhooks::WebhookKey;
@@ -14,7 +15,7 @@ use super::{discard, list, redrive, show as details};
 use crate::connect;
 use crate::output::{Output, show};
 use crate::settings::Settings;
-use crate::steering::{Outlet, Pace, Progress, Report};
+use crate::steering::{Audited, Outlet, Pace, Progress, Report, Reported};
 
 /// Runs a command and prints its result.
 pub(crate) async fn run(
@@ -60,6 +61,9 @@ async fn redrive(settings: &Settings, arguments: RedriveArgs) -> anyhow::Result<
     consent.obtain(&survey.question())?;
     let outlet = Outlet::open(settings, &config.queue).await?;
     let progress = Progress::of(survey.total());
+    let how = json!({ "accept": rules.accepted(), "rate": rate });
+    let (subject, request) = selection.told(how);
+    let audited = Audited::begin(&client, "parked.redrive", (&subject, &request)).await?;
     let redrive = Redrive {
         client: &client,
         rules: &rules,
@@ -68,7 +72,7 @@ async fn redrive(settings: &Settings, arguments: RedriveArgs) -> anyhow::Result<
         progress: &|webhooks| progress.advance(webhooks),
     };
     let report = redrive.run(&selection).await;
-    outlet.close_behind(report).await
+    audited.report(outlet.close_behind(report).await).await
 }
 
 async fn discard(settings: &Settings, arguments: DiscardArgs) -> anyhow::Result<Report> {
@@ -81,5 +85,9 @@ async fn discard(settings: &Settings, arguments: DiscardArgs) -> anyhow::Result<
         return Ok(report);
     }
     consent.obtain(&survey.question())?;
-    discard::discard(&client, &selection, &because).await
+    let (subject, request) = selection.told(json!({ "because": because }));
+    let audited = Audited::begin(&client, "parked.discard", (&subject, &request)).await?;
+    let progress = Progress::of(survey.total());
+    let discarded = discard::discard(&client, &selection, &because, &|webhooks| progress.advance(webhooks)).await;
+    audited.report(discarded).await
 }

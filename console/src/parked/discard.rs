@@ -25,20 +25,30 @@ pub(crate) async fn survey(client: &Client, selection: &Selection) -> anyhow::Re
     }
 }
 
-/// Discards a selection.
+/// Discards a selection; `progress` is told of every page.
 ///
 /// # Errors
 /// When it cannot be begun. What stops it later stands in the report, beside what was done until then.
-pub(crate) async fn discard(client: &Client, selection: &Selection, because: &str) -> anyhow::Result<Report> {
+pub(crate) async fn discard(
+    client: &Client,
+    selection: &Selection,
+    because: &str,
+    progress: &(dyn Fn(usize) + Sync),
+) -> anyhow::Result<Report> {
     let (mut report, because) = (Report::new(Action::Discard, Tense::Done), storable(because));
     let walk = Walk::begin(client, selection).await?;
-    if let Err(error) = pages(client, walk, &because, &mut report).await {
+    if let Err(error) = pages(client, walk, (&*because, progress), &mut report).await {
         report.stop(error_chain(error.as_ref()));
     }
     Ok(report)
 }
 
-async fn pages(client: &Client, mut walk: Walk<'_>, because: &str, report: &mut Report) -> anyhow::Result<()> {
+async fn pages(
+    client: &Client,
+    mut walk: Walk<'_>,
+    (because, progress): (&str, &(dyn Fn(usize) + Sync)),
+    report: &mut Report,
+) -> anyhow::Result<()> {
     loop {
         let page = walk.next().await?;
         if page.is_empty() {
@@ -50,5 +60,6 @@ async fn pages(client: &Client, mut walk: Walk<'_>, because: &str, report: &mut 
         for row in page.iter().filter(|row| discarded.contains(&row.key)) {
             report.done(&row.key.source, row.reason.as_str());
         }
+        progress(page.len());
     }
 }

@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 
 use super::selection::{Selection, Walk};
 use super::ticket::{Refusal, Rules, Ticket};
-use crate::steering::{Action, Outlet, Pace, Report, Tense, Turn, traceparent};
+use crate::steering::{Action, Outlet, Pace, Report, Reported, Tense, Turn, traceparent};
 
 /// Counts what would be redriven and what would be refused. Changes nothing.
 pub(crate) async fn survey(client: &Client, selection: &Selection, rules: &Rules) -> anyhow::Result<Report> {

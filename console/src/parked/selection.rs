@@ -1,7 +1,10 @@
 //! Which parked webhooks a command acts on: one by its id, or all that match a filter, page by page.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
 use deadpool_postgres::Client;
+use serde_json::{Value, json};
 use shared::db::parked_webhooks::rows::{self, ParkState, ParkedCursor, ParkedFilter, ParkedRow, Standing};
 use shared::db::processed_webhooks::WebhookKey;
 use time::OffsetDateTime;
@@ -19,6 +22,54 @@ pub(crate) enum Selection {
     Chosen(Vec<WebhookKey>, Standing),
     /// All that match.
     Matching(ParkedFilter),
+}
+
+impl Selection {
+    /// As the audit says it: for a person in short, and in full, beside how it is done.
+    pub(crate) fn told(&self, how: Value) -> (String, Value) {
+        let short = |key: &WebhookKey| format!("{} {}", key.source, key.webhook_id);
+        let (subject, name, which) = match self {
+            Self::One(key, _) => (short(key), "webhooks", json!([key])),
+            Self::Chosen(keys, _) => {
+                let more = keys.len().saturating_sub(3);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let some: Vec<String> = keys.iter().take(3).map(short).collect();
+                (some.join(", ") + &more, "webhooks", json!(keys))
+            }
+            Self::Matching(filter) => {
+                let fields = fields(filter);
+                let all: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let subject = if all.is_empty() { "all that wait".to_owned() } else { all.join(" ") };
+                (subject, "filter", json!(fields))
+            }
+        };
+        let mut request = serde_json::Map::from_iter([(name.to_owned(), which)]);
+        if let Value::Object(how) = how {
+            request.extend(how);
+        }
+        (subject, Value::Object(request))
+    }
+}
+
+/// What a filter asks for beyond that it waits.
+fn fields(filter: &ParkedFilter) -> BTreeMap<&'static str, String> {
+    let ParkedFilter { standing, source, reason, topic, since, until } = filter;
+    let time = |at: &Option<OffsetDateTime>| at.and_then(|at| at.format(&Rfc3339).ok());
+    let state = match standing {
+        Standing::Waiting => None,
+        Standing::Open => Some("open".to_owned()),
+        Standing::In(state) => Some(state.as_str().to_owned()),
+        Standing::Any => Some("any".to_owned()),
+    };
+    let fields = [
+        ("state", state),
+        ("source", source.clone()),
+        ("reason", reason.map(|reason| reason.as_str().to_owned())),
+        ("topic", topic.clone()),
+        ("since", time(since)),
+        ("until", time(until)),
+    ];
+    fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// Why the one webhook is not acted on.

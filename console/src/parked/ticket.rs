@@ -17,7 +17,9 @@ use shared::provider::CatalogueError;
 use time::OffsetDateTime;
 
 /// What a person says is right, having looked at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, serde::Serialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Accept {
     /// It was older than ids are kept when it was parked, and was not processed before. (If it was, it runs again;
@@ -81,6 +83,11 @@ pub(crate) struct Ticket {
 }
 
 impl Rules {
+    /// What a person says is right.
+    pub(crate) fn accepted(&self) -> &[Accept] {
+        &self.accepted
+    }
+
     pub(crate) fn new(config: &Config, accepted: Vec<Accept>) -> Result<Self, CatalogueError> {
         let sources = config.sources.iter().map(|(name, source)| (name.clone(), source.provider.clone())).collect();
         Ok(Self { sources, on_its_way: config.on_its_way(&config.catalogue()?), accepted })

@@ -5,19 +5,21 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use serde_json::{Value, json};
 use shared::config::Config;
 use shared::db::processed_webhooks::replays::ProcessedFilter;
 use shared::db::processed_webhooks::{Status, WebhookKey};
 use shared::message::{CHANGED_BODY_RUN, ReplayMode};
 use shared::name::Name;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use super::run::{Execution, Run, Selection};
 use crate::connect;
 use crate::output::{Output, show};
 use crate::settings::Settings;
-use crate::steering::{Consent, DEFAULT_RATE, Outlet, Pace, Progress, Report, moment};
+use crate::steering::{Audited, Consent, DEFAULT_RATE, Outlet, Pace, Progress, Report, Reported, moment};
 
 /// The arguments of `oncehook replay`.
 #[derive(Debug, Args)]
@@ -94,8 +96,27 @@ async fn replay(settings: &Settings, arguments: ReplayArgs) -> anyhow::Result<Re
         pace: Pace::new(arguments.rate),
         progress: &|webhooks| progress.advance(webhooks),
     };
+    let (subject, request) = told(&selection, &run.name, arguments.resend, arguments.rate);
+    let audited = Audited::begin(&client, "webhooks.replay", (&subject, &request)).await?;
     let report = execution.carry_out(&selection).await;
-    outlet.close_behind(report).await
+    audited.report(outlet.close_behind(report).await).await
+}
+
+/// A replay as the audit says it: in short, and in full.
+fn told(selection: &Selection, run: &Name, resend: bool, rate: u32) -> (String, Value) {
+    let time = |at: &Option<OffsetDateTime>| at.and_then(|at| at.format(&Rfc3339).ok());
+    let (what, which) = match selection {
+        Selection::One(key) => (format!("{} {}", key.source, key.webhook_id), json!(key)),
+        Selection::Matching(ProcessedFilter { source, topic, status, since, until }) => {
+            let (since, until) = (time(since), time(until));
+            let status = status.map(|status| status.as_str());
+            let filter = json!({ "source": source, "topic": topic, "status": status, "since": since, "until": until });
+            ("all that match".to_owned(), filter)
+        }
+    };
+    let mode = if resend { ", everything sent again" } else { "" };
+    let request = json!({ "webhooks": which, "run": run.as_str(), "resend": resend, "rate": rate });
+    (format!("{what} in the run {run}{mode}"), request)
 }
 
 impl ReplayArgs {

@@ -14,7 +14,7 @@ use shared::message::{Message, Replay, ReplayMode, Steering, sha256};
 use shared::name::Name;
 use time::OffsetDateTime;
 
-use crate::steering::{Action, Outlet, Pace, Report, Tense, Turn, traceparent};
+use crate::steering::{Action, Outlet, Pace, Report, Reported, Tense, Turn, traceparent};
 
 /// Rows without bodies that are in memory at once.
 const PAGE: i64 = 1_000;

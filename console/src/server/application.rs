@@ -14,6 +14,7 @@ use shared::amqp::Topology;
 use shared::config::Config;
 use shared::db::{self, DatabaseConfig};
 use shared::ops::{self, Readiness};
+use shared::traces;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -81,7 +82,8 @@ impl Application {
         let (listener, ops) = (listen(arguments.listen)?, listen(arguments.ops_listen)?);
         let feeds = Feeds {
             ingest_urls: settings.ingest_ops_url.clone(),
-            worker_urls: arguments.worker_ops_url.clone(),
+            worker_urls: settings.worker_ops_url.clone(),
+            broker_metrics_urls: arguments.rabbitmq_metrics_url.clone(),
             broker: connect::broker(settings, config.queue.heartbeat_s).ok(),
             topology: Topology::new(&config.queue),
             pool: pool.clone(),
@@ -93,6 +95,7 @@ impl Application {
         let providers = config.catalogue()?;
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
+        traces::register(&mut registry);
         let console = Console {
             pool,
             job_pool,
@@ -198,6 +201,7 @@ fn routes(app: &mut web::ServiceConfig) {
         .route("/outbox/resume", web::post().to(outbox::page::resume))
         .route("/sources", web::get().to(sources::page::list))
         .route("/audit", web::get().to(audit::page))
+        .route("/audit/{id}", web::get().to(audit::entry))
         .configure(api::routes);
 }
 

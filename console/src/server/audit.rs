@@ -1,16 +1,16 @@
 //! `/audit`, and how actions are written down: before they are begun, and again when their outcome is known.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Json, Query};
+use actix_web::web::{Json, Path, Query};
 use askama::Template;
 use deadpool_postgres::Client;
 use serde::{Deserialize, Serialize};
-use shared::db::console_audit::{self, AuditRow, Outcome};
+use shared::db::console_audit::{self, AuditEntry, AuditRow, Doing, Outcome};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::Caller;
 use super::page::{self, Frame, moment};
-use super::problem::{Problem, ProblemDocument};
+use super::problem::Problem;
 use super::state::Shared;
 
 /// Actions on a page.
@@ -26,8 +26,8 @@ impl Entry {
     ///
     /// # Errors
     /// When it cannot be written down; then it must not be done.
-    pub(crate) async fn begin(client: &Client, caller: &Caller, action: &str, subject: &str) -> Result<Self, Problem> {
-        let id = console_audit::begin(client, &caller.actor(), action, subject).await?;
+    pub(crate) async fn begin(client: &Client, caller: &Caller, doing: &Doing<'_>) -> Result<Self, Problem> {
+        let id = console_audit::begin(client, &caller.actor(), doing).await?;
         Ok(Self { id })
     }
 
@@ -49,7 +49,6 @@ pub(crate) struct AuditQuery {
 /// A page of actions, the latest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AuditPage {
-    #[schema(value_type = Vec<Object>)]
     actions: Vec<AuditRow>,
     /// `before` of the next page; `null` when this was the last one.
     next: Option<i64>,
@@ -60,6 +59,15 @@ pub(crate) struct AuditPage {
 struct AuditHtml {
     frame: Frame,
     audit: AuditPage,
+}
+
+#[derive(Template)]
+#[template(path = "audit_entry.html")]
+struct EntryHtml {
+    frame: Frame,
+    row: AuditRow,
+    /// Indented.
+    request: String,
 }
 
 async fn read(console: &Shared, query: &AuditQuery) -> Result<AuditPage, Problem> {
@@ -76,9 +84,27 @@ pub(crate) async fn page(caller: Caller, console: Shared, query: Query<AuditQuer
     page::html(&AuditHtml { frame: Frame::new(&caller, "Audit", "/audit"), audit })
 }
 
-/// What people did in the console, the latest first.
+async fn find(console: &Shared, id: i64) -> Result<AuditEntry, Problem> {
+    console_audit::find(&console.database().await?, id).await?.ok_or(Problem::NotFound)
+}
+
+/// `GET /audit/{id}`.
+pub(crate) async fn entry(caller: Caller, console: Shared, id: Path<i64>) -> Result<HttpResponse, Problem> {
+    let AuditEntry { row, request } = find(&console, *id).await?;
+    let request = serde_json::to_string_pretty(&request).unwrap_or_default();
+    page::html(&EntryHtml { frame: Frame::new(&caller, "Audit", "/audit"), row, request })
+}
+
+/// One action in full: each id that was picked out, or the filter; what was accepted, why, how fast.
+#[utoipa::path(get, path = "/api/v1/audit/{id}", tag = "audit", params(("id" = i64, Path, description = "Its number")),
+    responses((status = 200, body = AuditEntry)))]
+pub(crate) async fn api_entry(_caller: Caller, console: Shared, id: Path<i64>) -> Result<Json<AuditEntry>, Problem> {
+    Ok(Json(find(&console, *id).await?))
+}
+
+/// What people did, in the console and by commands, the latest first.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "audit", params(AuditQuery),
-    responses((status = 200, body = AuditPage), (status = 401, body = ProblemDocument)))]
+    responses((status = 200, body = AuditPage)))]
 pub(crate) async fn api(
     _caller: Caller,
     console: Shared,

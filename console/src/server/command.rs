@@ -42,9 +42,10 @@ pub(crate) struct ConsoleArgs {
     /// (`X-Forwarded-For`) is who is counted for wrong tokens and named in the audit. Without it, that is the proxy.
     #[arg(long, env = "CONSOLE_PROXIES", value_delimiter = ',', value_parser = proxy)]
     proxies: Vec<Option<IpAddr>>,
-    /// The workers' ops addresses, <http://host:9090>; several with commas. A name is asked for all of its addresses.
-    #[arg(long, env = "WORKER_OPS_URL")]
-    pub(super) worker_ops_url: Option<String>,
+    /// Where the broker tells its own metrics, <http://host:15692>; a cluster's nodes with commas between them. Without it,
+    /// nobody knows how near the work queue is to `queue.max_bytes`.
+    #[arg(long, env = "RABBITMQ_METRICS_URL")]
+    pub(super) rabbitmq_metrics_url: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]

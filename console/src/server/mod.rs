@@ -9,20 +9,22 @@
 
 pub(crate) mod command;
 pub(crate) mod monitor;
+pub(crate) mod overview;
 
 mod access;
 mod api;
 mod application;
 mod assets;
 mod audit;
+mod description;
 mod jobs;
 mod metrics;
 mod outbox;
 mod outward;
-mod overview;
 mod page;
 mod parked;
 mod problem;
 mod sources;
 mod state;
 mod webhooks;
+mod when;

@@ -11,7 +11,7 @@ use super::drain::Drain;
 use super::files;
 use crate::output::{Output, show};
 use crate::settings::Settings;
-use crate::steering::{Outlet, Pace};
+use crate::steering::{Outlet, Pace, Progress};
 
 /// What can be done with a spool.
 #[derive(Debug, Subcommand)]
@@ -68,7 +68,9 @@ pub(crate) async fn run(
             let config = Config::load(&settings.config)?;
             let outlet = Outlet::open(settings, &config.queue).await?;
             let pace = Pace::new(rate.unwrap_or(config.spool.drain_per_second));
-            let drained = Drain { outlet: &outlet, pace }.run(&root).await;
+            let progress = Progress::counting(0, "files");
+            let drained = Drain { outlet: &outlet, pace, progress: &progress }.run(&root).await;
+            drop(progress);
             outlet.close().await?;
             let drained = drained?;
             show(&drained, output, out)?;

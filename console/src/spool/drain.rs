@@ -16,7 +16,7 @@ use shared::error_chain::error_chain;
 use shared::spool::{self, Batch, BatchName, Limits, Replica, Settlement, Store};
 
 use crate::output::{Shown, table};
-use crate::steering::{Outlet, Pace, Turn};
+use crate::steering::{Outlet, Pace, Progress, Turn};
 
 /// What was drained.
 #[derive(Debug, Default, Serialize)]
@@ -58,6 +58,8 @@ enum ReplicaState {
 pub(crate) struct Drain<'a> {
     pub(crate) outlet: &'a Outlet,
     pub(crate) pace: Pace,
+    /// Counts files.
+    pub(crate) progress: &'a Progress,
 }
 
 impl Drain<'_> {
@@ -101,9 +103,12 @@ impl Drain<'_> {
         problems: &mut Vec<String>,
     ) -> anyhow::Result<()> {
         let store = Store::open(replica, Limits::NONE)?;
+        let progress = self.progress;
+        progress.expect_more(store.holdings().files);
         let mut pass_over = |drained: &mut DrainedReplica, name, problem| {
             store.defer(name, None);
             drained.passed_over += 1;
+            progress.advance(1);
             problems.push(format!("{}: {problem}", drained.replica));
         };
         while let Some(name) = store.oldest() {
@@ -124,8 +129,14 @@ impl Drain<'_> {
                 }
             }
             match settle(&store, name, &batch, unpublishable) {
-                Ok(Settlement::Remove) => drained.files += 1,
-                Ok(Settlement::SetAside) => drained.set_aside += 1,
+                Ok(Settlement::Remove) => {
+                    drained.files += 1;
+                    progress.advance(1);
+                }
+                Ok(Settlement::SetAside) => {
+                    drained.set_aside += 1;
+                    progress.advance(1);
+                }
                 Err(error) => {
                     pass_over(drained, name, format!("{name} is published and cannot be taken away: {error}"));
                 }

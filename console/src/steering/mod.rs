@@ -1,6 +1,7 @@
-//! What redrive, discard, replay and drain have in common: which moment, who agreed, how fast, where to, and what
-//! came of it.
+//! What redrive, discard, replay and drain have in common: which moment, who agreed, how fast, where to, what came of it,
+//! and that it is written down.
 
+mod audit;
 mod consent;
 mod moment;
 mod outlet;
@@ -9,10 +10,11 @@ mod progress;
 mod report;
 mod trace;
 
+pub(crate) use self::audit::{Audited, outcome};
 pub(crate) use self::consent::Consent;
 pub(crate) use self::moment::moment;
 pub(crate) use self::outlet::Outlet;
 pub(crate) use self::pace::{DEFAULT_RATE, Pace, Turn};
 pub(crate) use self::progress::Progress;
-pub(crate) use self::report::{Action, Report, Tense};
+pub(crate) use self::report::{Action, Report, Reported, Tense};
 pub(crate) use self::trace::traceparent;

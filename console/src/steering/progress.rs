@@ -1,6 +1,11 @@
 //! A progress bar on the terminal, if there is one.
 
+use std::time::Duration;
+
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// How often what cannot be measured shows that it goes on.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Shows how far a command is. On standard error, only when that is a terminal; it goes when dropped.
 pub(crate) struct Progress(ProgressBar);
@@ -18,6 +23,22 @@ impl Progress {
             bar.set_style(style);
         }
         Self(bar)
+    }
+
+    /// While nobody knows how much there is to do.
+    pub(crate) fn looking(what: &str) -> Self {
+        let bar = ProgressBar::new_spinner().with_message(what.to_owned());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, for {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.tick();
+        bar.enable_steady_tick(TICK);
+        Self(bar)
+    }
+
+    /// So many more are to be dealt with than was known.
+    pub(crate) fn expect_more(&self, count: u64) {
+        self.0.inc_length(count);
     }
 
     /// So many more have been dealt with.

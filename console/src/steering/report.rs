@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use serde::{Serialize, Serializer};
 use shared::db::processed_webhooks::WebhookKey;
 use shared::name::Name;
+use utoipa::ToSchema;
 
 use crate::output::{Shown, printable, table};
 
 /// What is done to webhooks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Action {
     /// Parked ones go back to the queue.
@@ -22,7 +23,7 @@ pub(crate) enum Action {
 }
 
 /// Whether a report tells of something done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Tense {
     /// It would be done; nothing is changed.
@@ -31,23 +32,53 @@ pub(crate) enum Tense {
     Done,
 }
 
-/// What was done, or would be.
-#[derive(Debug, Clone, Serialize)]
+/// What came of something that touches many: what a job and the terminal say of it.
+pub(crate) trait Reported: Shown + Serialize {
+    /// How many it was done to, or would be.
+    fn total(&self) -> u64;
+
+    /// Whether it ended before it was through.
+    fn is_stopped(&self) -> bool;
+}
+
+/// What was done to webhooks, or would be.
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Report {
     action: Action,
     tense: Tense,
     /// The run's name, for a replay: said again, it goes on where it stopped.
+    #[schema(value_type = Option<String>)]
     pub(crate) run: Option<Name>,
     /// How many it was done to, by source, and by the reason they were parked or the status they were processed with.
     #[serde(serialize_with = "as_groups")]
+    #[schema(value_type = Vec<Group>)]
     webhooks: BTreeMap<(String, &'static str), u64>,
     /// What it was not done to, by the reason why.
     #[serde(serialize_with = "as_refusals")]
+    #[schema(value_type = Vec<Refusal>)]
     refused: BTreeMap<String, Refused>,
     /// How many somebody else changed meanwhile; they were left alone.
     overtaken: u64,
     /// Why it ended before it was through. What it did until then stands.
     stopped: Option<String>,
+}
+
+/// Webhooks that it was done to, of one source and for one reason.
+#[derive(Serialize, ToSchema)]
+struct Group<'a> {
+    source: &'a str,
+    /// Why they were parked, or how they had been processed.
+    why: &'a str,
+    webhooks: u64,
+}
+
+/// Webhooks that it was not done to.
+#[derive(Serialize, ToSchema)]
+struct Refusal<'a> {
+    because: &'a str,
+    webhooks: u64,
+    /// One of them.
+    example: &'a WebhookKey,
 }
 
 #[derive(Debug, Clone)]
@@ -96,16 +127,6 @@ impl Report {
         });
     }
 
-    /// Whether it ended before it was through.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.is_some()
-    }
-
-    /// How many webhooks it was done to.
-    pub(crate) fn total(&self) -> u64 {
-        self.webhooks.values().sum()
-    }
-
     /// 1 when it ended early, 3 when something needs a person, 0 otherwise.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self.tense {
@@ -120,6 +141,16 @@ impl Report {
         let groups = self.webhooks.iter().map(|((source, why), webhooks)| format!("{source} {why} {webhooks}"));
         let groups: Vec<String> = groups.collect();
         format!("{} {} ({})", self.action.verb(), webhooks(self.total()), printable(&groups.join(", ")))
+    }
+}
+
+impl Reported for Report {
+    fn total(&self) -> u64 {
+        self.webhooks.values().sum()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
     }
 }
 
@@ -187,22 +218,10 @@ fn webhooks(count: u64) -> String {
 }
 
 fn as_groups<S: Serializer>(groups: &BTreeMap<(String, &'static str), u64>, serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Group<'a> {
-        source: &'a str,
-        why: &'a str,
-        webhooks: u64,
-    }
     serializer.collect_seq(groups.iter().map(|((source, why), webhooks)| Group { source, why, webhooks: *webhooks }))
 }
 
 fn as_refusals<S: Serializer>(refused: &BTreeMap<String, Refused>, serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Refusal<'a> {
-        because: &'a str,
-        webhooks: u64,
-        example: &'a WebhookKey,
-    }
     serializer.collect_seq(refused.iter().map(|(because, refused)| Refusal {
         because,
         webhooks: refused.webhooks,

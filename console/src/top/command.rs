@@ -31,8 +31,12 @@ pub(crate) async fn run(
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
     let config = Config::load(&settings.config)?;
-    let mut watch = Watch::new(settings, &config.queue);
+    let mut watch = Watch::new(settings, &config.queue).context("cannot ask for metrics")?;
     if arguments.once || output == Output::Json || !std::io::stdout().is_terminal() {
+        // What flows is what is counted between two looks.
+        if watch.begin().await {
+            tokio::time::sleep(INTERVAL).await;
+        }
         let snapshot = watch.look().await;
         show(&snapshot, output, out)?;
         return Ok(if snapshot.is_fine() { ExitCode::SUCCESS } else { ExitCode::from(3) });

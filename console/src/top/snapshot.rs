@@ -15,6 +15,7 @@ use shared::error_chain::error_chain;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::traffic::{Looks, Traffic};
 use crate::connect;
 use crate::output::{Shown, Tone, age, painted, printable, table};
 use crate::settings::Settings;
@@ -38,6 +39,8 @@ pub(crate) struct Snapshot {
     queues: Option<Vec<QueueDepth>>,
     /// `null` when the database did not answer.
     database: Option<Rows>,
+    /// What flows; `null` when neither ingest nor a worker was named.
+    traffic: Option<Traffic>,
     /// Each ingest's spool; `null` when no ingest was named.
     spool: Option<Vec<SpoolGauges>>,
 }
@@ -61,30 +64,41 @@ pub(super) struct Watch<'s> {
     heartbeat_s: u16,
     broker: Option<BrokerConnection>,
     database: Option<Client>,
+    looks: Option<Looks>,
 }
 
 impl<'s> Watch<'s> {
-    pub(super) fn new(settings: &'s Settings, config: &QueueConfig) -> Self {
+    /// # Errors
+    /// When this machine can ask nobody for metrics.
+    pub(super) fn new(settings: &'s Settings, config: &QueueConfig) -> reqwest::Result<Self> {
         let (topology, heartbeat_s) = (Topology::new(config), config.heartbeat_s);
-        Self { settings, topology, heartbeat_s, broker: None, database: None }
+        Ok(Self { settings, topology, heartbeat_s, broker: None, database: None, looks: Looks::at(settings)? })
+    }
+
+    /// Looks at what is counted since services started, so that the next look knows what flowed. Whether there was anybody
+    /// to look at.
+    pub(super) async fn begin(&mut self) -> bool {
+        traffic(self.settings, &mut self.looks).await.is_some()
     }
 
     /// Looks at everything; what does not answer is among what is wrong.
     pub(super) async fn look(&mut self) -> Snapshot {
         let mut attention = Vec::new();
-        let Self { settings, topology, heartbeat_s, broker, database } = self;
-        let (queues, rows, spool) = tokio::join!(
+        let Self { settings, topology, heartbeat_s, broker, database, looks } = self;
+        let (queues, rows, spool, traffic) = tokio::join!(
             patiently(queues(settings, topology, *heartbeat_s, broker)),
             patiently(rows(settings, database)),
             spools(settings),
+            traffic(settings, looks),
         );
         let mut answered = |what: &str, error: String| attention.push(format!("{what} does not answer: {error}"));
         let queues = queues.map_err(|error| answered("the broker", error)).ok();
         let rows = rows.map_err(|error| answered("the database", error)).ok();
         attention.extend(queues.iter().flatten().filter_map(queue_attention));
         attention.extend(rows.iter().flat_map(Rows::attention));
-        attention.extend(spool.iter().flatten().filter_map(SpoolGauges::attention));
-        Snapshot { at: OffsetDateTime::now_utc(), attention, queues, database: rows, spool }
+        attention.extend(spool.iter().flatten().flat_map(SpoolGauges::attention));
+        attention.extend(traffic.iter().flat_map(|traffic| traffic.attention.clone()));
+        Snapshot { at: OffsetDateTime::now_utc(), attention, queues, database: rows, traffic, spool }
     }
 }
 
@@ -134,6 +148,10 @@ async fn ask(client: &Client) -> Result<Rows, DbError> {
 async fn spools(settings: &Settings) -> Option<Vec<SpoolGauges>> {
     let urls = settings.ingest_ops_url.clone()?;
     tokio::task::spawn_blocking(move || spool_gauges::ask(&urls)).await.ok()
+}
+
+async fn traffic(settings: &Settings, looks: &mut Option<Looks>) -> Option<Traffic> {
+    Some(looks.as_mut()?.look(settings).await)
 }
 
 fn queue_attention(queue: &QueueDepth) -> Option<String> {
@@ -190,6 +208,7 @@ impl Shown for Snapshot {
     fn text(&self) -> String {
         let at = self.at.replace_nanosecond(0).unwrap_or(self.at).format(&Rfc3339).unwrap_or_default();
         let mut sections = vec![format!("{}  {at}\n{}", painted(Tone::Strong, "oncehook top"), self.verdict())];
+        sections.extend(self.traffic.as_ref().map(Traffic::text));
         sections.extend(self.database.as_ref().map(|rows| rows.text(self.at)));
         let number = |number: Option<u32>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
         let row = |queue: &QueueDepth| [queue.queue.clone(), number(queue.ready), number(queue.consumers)];

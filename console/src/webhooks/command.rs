@@ -16,7 +16,7 @@ use crate::output::{Output, show};
 use crate::parked::list::After;
 use crate::replay::command::ReplayArgs;
 use crate::settings::Settings;
-use crate::steering::moment;
+use crate::steering::{Progress, moment};
 use crate::{connect, replay};
 
 /// What can be asked about webhooks.
@@ -42,8 +42,8 @@ pub(crate) enum WebhooksCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// An id, or a key that the source takes out of bodies (sources.NAME.search_keys), such as an order's number: whole.
-    /// What is parked is found by any text of its body.
-    #[arg(conflicts_with_all = ["text", "after"])]
+    /// Found wherever it is but in a queue or a spool: processed, parked, or on the retry ladder.
+    #[arg(conflicts_with = "text")]
     query: Option<String>,
     /// Those whose body has this text, as it stands there. Bodies are read one by one: give a time or a source, too.
     #[arg(long)]
@@ -95,7 +95,10 @@ pub(crate) async fn run(
         WebhooksCommand::Ls(arguments) => {
             let (config, client) = (Config::load(&settings.config)?, connect::database(settings).await?);
             let (wanted, limit) = arguments.wanted();
-            show(&list::list(&client, &config, &wanted, limit).await?, output, out)?;
+            let reading = wanted.sieve.text.is_some().then(|| Progress::looking("reading bodies"));
+            let page = list::list(&client, (&config, settings), &wanted, limit).await;
+            drop(reading);
+            show(&page?, output, out)?;
         }
         WebhooksCommand::Replay(arguments) => return replay::command::run(arguments, settings, output, out).await,
         WebhooksCommand::Show { source, id, raw } => {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use shared::db::parked_webhooks::rows::{ParkState, ParkedRow};
 use shared::db::processed_webhooks::search::FoundRow;
 use shared::db::processed_webhooks::{Status, WebhookKey};
-use shared::db::webhook_failures::RetryingRow;
+use shared::db::webhook_failures::ladder::RetryingRow;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -131,10 +131,10 @@ impl From<RetryingRow> for Entry {
         Self {
             source: row.key.source,
             webhook_id: row.key.webhook_id,
-            topic: String::new(),
+            topic: row.topic.unwrap_or_default(),
             status: Standing::Retrying,
             at: row.last_failed_at,
-            received_at: None,
+            received_at: row.received_at,
             duplicates: 0,
             failed_attempts: row.attempts,
             replay_of: None,

@@ -2,12 +2,16 @@
 
 use deadpool_postgres::Client;
 use deadpool_postgres::tokio_postgres::Error;
+use shared::db::outbox::attempts::{self, AttemptRow};
 use shared::db::outbox::rows::{self as outbox, OutboxRow};
 use shared::db::parked_webhooks::rows::{self as parked, ParkedRow};
 use shared::db::processed_webhooks::WebhookKey;
 use shared::db::processed_webhooks::search::{self, FoundRow};
+use shared::db::webhook_failures::ladder::RetryingRow;
 use shared::db::webhook_failures::{self, FailureRow};
 use shared::db::{Content, webhook_payloads};
+
+use super::entry::Entry;
 
 /// What the tables say of a webhook.
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub(crate) struct Known {
     pub(crate) replays: Vec<FoundRow>,
     /// What it brought about, its replays included.
     pub(crate) effects: Vec<OutboxRow>,
+    /// The attempts to send them that did not succeed, as far as they are on record.
+    pub(crate) attempts: Vec<AttemptRow>,
 }
 
 impl Known {
@@ -37,7 +43,31 @@ impl Known {
         let ids = std::iter::once(key).chain(replays.iter().map(|replay| &replay.key));
         let ids: Vec<&str> = ids.map(|key| key.webhook_id.as_str()).collect();
         let effects = outbox::of_webhooks(client, &key.source, &ids).await?;
-        Ok(Some(Self { processed, parked, failures, replays, effects }))
+        let rows: Vec<i64> = effects.iter().map(|row| row.id).collect();
+        let attempts = if rows.is_empty() { Vec::new() } else { attempts::of(client, &rows).await? };
+        Ok(Some(Self { processed, parked, failures, replays, effects, attempts }))
+    }
+
+    /// Its line in a list while it is on the retry ladder.
+    pub(crate) fn retrying(&self, key: &WebhookKey) -> Option<Entry> {
+        let last = self.failures.last().filter(|_| self.processed.is_none() && self.parked.is_none())?;
+        Some(Entry::from(RetryingRow {
+            key: key.clone(),
+            attempts: last.attempt.saturating_add(1),
+            last_failed_at: last.occurred_at,
+            topic: last.topic.clone(),
+            received_at: last.received_at,
+        }))
+    }
+
+    /// The W3C trace id that it came with or was given: kept with its body, and after that with what it brought about, or
+    /// with its failed attempts.
+    pub(crate) fn trace_id(&self, key: &WebhookKey, content: Option<&Content>) -> Option<String> {
+        let of_body = content.and_then(|content| content.trace_id.clone());
+        let own = self.effects.iter().filter(|row| row.webhook_id.as_ref() == Some(&key.webhook_id));
+        let of_effects = || own.filter_map(|row| row.trace_id.clone()).next();
+        let of_failures = || self.failures.iter().rev().find_map(|failure| failure.trace_id.clone());
+        of_body.or_else(of_effects).or_else(of_failures)
     }
 
     /// What the provider sent, from wherever it is kept: where it was stored when it was processed, or else where it was

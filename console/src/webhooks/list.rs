@@ -10,10 +10,12 @@ use shared::db::parked_webhooks::rows::ParkedCursor;
 use time::format_description::well_known::Rfc3339;
 
 use super::entry::Entry;
-use super::search::{self, Wanted};
+use super::search::{self, Note, Wanted};
+use super::waiting::StillWaiting;
 use super::walk::{Behind, Measure};
 use crate::output::{Shown, printable, table};
 use crate::parked::list::After;
+use crate::settings::Settings;
 
 /// How long a command may look for a page.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,18 +28,29 @@ pub(crate) struct Page {
     next: Option<After>,
     /// How far the search came, where it ended before it was through.
     note: Option<String>,
+    /// Where nothing was found: how many are still on their way.
+    still_waiting: Option<StillWaiting>,
 }
 
 /// Up to `limit` webhooks, the newest first.
 ///
 /// # Errors
 /// When they cannot be read.
-pub(crate) async fn list(client: &Client, config: &Config, wanted: &Wanted, limit: usize) -> anyhow::Result<Page> {
+pub(crate) async fn list(
+    client: &Client,
+    (config, settings): (&Config, &Settings),
+    wanted: &Wanted,
+    limit: usize,
+) -> anyhow::Result<Page> {
     let measure = Measure { entries: limit, patience: PATIENCE };
     let found = search::find(client, config, wanted, measure).await.context("cannot look for webhooks")?;
-    let note = search::note(wanted, &found);
+    let note = Note::of(wanted, &found).map(Note::sentence);
+    let still_waiting = match found.entries.is_empty() {
+        true => Some(StillWaiting::ask(settings, config).await),
+        false => None,
+    };
     let next = found.next.map(|Behind { at, key }| After(ParkedCursor { parked_at: at, key }));
-    Ok(Page { webhooks: found.entries, next, note })
+    Ok(Page { webhooks: found.entries, next, note, still_waiting })
 }
 
 impl Shown for Page {
@@ -51,9 +64,10 @@ impl Shown for Page {
         };
         let head = ["SOURCE", "ID", "TOPIC", "STATUS", "FAILED", "DUPLICATES", "SINCE"];
         let mut text = match &self.webhooks[..] {
-            [] => "no such webhook was processed or parked\n".to_owned(),
+            [] => "no such webhook was processed, is parked or is retried\n".to_owned(),
             webhooks => table(head, webhooks.iter().map(row)),
         };
+        text += &self.still_waiting.iter().map(|waiting| format!("{}\n", waiting.sentence())).collect::<String>();
         text += &self.note.iter().map(|note| format!("{note}\n")).collect::<String>();
         if let Some(next) = &self.next {
             text += &format!("more: --after '{}'\n", printable(&String::from(next.clone())));

@@ -2,11 +2,12 @@
 //!
 //! [`command`] holds the arguments and prints; the other modules return what they found, and print nothing.
 //! Not promised: what is still on its way (in a queue, in a spool) and has not failed yet is not in the database, and is
-//! not found.
+//! not found; [`waiting`] counts it, for who finds nothing.
 
 pub(crate) mod command;
 pub(crate) mod entry;
 pub(crate) mod search;
+pub(crate) mod waiting;
 pub(crate) mod walk;
 
 mod known;

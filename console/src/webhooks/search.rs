@@ -1,23 +1,25 @@
 //! Which way a webhook is found: an id or a key by an index, all else by walking ([`super::walk`]). The pages, the API and
 //! the terminal ask alike.
 
-use std::time::Duration;
+use std::collections::HashSet;
 
 use deadpool_postgres::Client;
 use deadpool_postgres::tokio_postgres::Error;
 use shared::config::Config;
 use shared::db::processed_webhooks::{WebhookKey, search};
-use shared::db::{parked_webhooks, webhook_failures, webhook_search_keys};
+use shared::db::webhook_failures::ladder;
+use shared::db::{parked_webhooks, webhook_search_keys};
 use shared::plan::normal;
 use time::format_description::well_known::Rfc3339;
+use time::{Date, Duration, OffsetDateTime, UtcOffset};
 
-use super::entry::{Entry, Standing};
+use super::entry::Entry;
 use super::walk::{Behind, Measure, Sieve, Walked, walk};
 
-/// The most webhooks that a search by id or key shows.
-const MAX_FOUND: i64 = 200;
-/// How long the bodies of parked webhooks are read for an id or a key.
-const PARKED_PATIENCE: Duration = Duration::from_millis(50);
+/// The most webhooks with one key that are looked up at once.
+const MAX_KEYED: usize = 1_000;
+/// A key is stored when its webhook first fails, which may be so much earlier than what happened to it last.
+const STORED_BEFORE: Duration = Duration::days(31);
 /// The shortest text that is looked for in bodies, in bytes.
 const MIN_TEXT: usize = 3;
 
@@ -37,6 +39,9 @@ pub(crate) enum SearchError {
     /// The text is too short: nearly every body has it.
     #[error("look for a text of at least {MIN_TEXT} bytes")]
     ShortText,
+    /// An id or a key is found without reading bodies.
+    #[error("look for an id or key, or for a text of the body, not for both")]
+    KeyAndText,
     /// A statement failed.
     #[error("cannot read the webhooks")]
     Database(#[from] Error),
@@ -52,57 +57,121 @@ pub(crate) async fn find(
     wanted: &Wanted,
     measure: Measure,
 ) -> Result<Walked, SearchError> {
-    let sieve = &wanted.sieve;
-    if sieve.text.as_ref().is_some_and(|text| text.len() < MIN_TEXT) {
-        return Err(SearchError::ShortText);
+    let Wanted { query, sieve, behind } = wanted;
+    match (query, &sieve.text) {
+        (Some(_), Some(_)) => Err(SearchError::KeyAndText),
+        (None, Some(text)) if text.len() < MIN_TEXT => Err(SearchError::ShortText),
+        (None, _) => Ok(walk(client, sieve, behind.clone(), measure).await?),
+        (Some(query), None) => match known_by(client, config, query, wanted).await? {
+            Some(known) => Ok(page(known, wanted, measure)),
+            // What was parked by an older version has no keys: it is found by having it somewhere in its body.
+            None => {
+                let parked = Sieve { parked: true, text: Some(query.clone()), ..sieve.clone() };
+                Ok(walk(client, &parked, behind.clone(), measure).await?)
+            }
+        },
     }
-    if let Some(query) = &wanted.query {
-        return Ok(by_id_or_key(client, config, query, sieve).await?);
-    }
-    if sieve.status == Some(Standing::Retrying) {
-        // Their bodies and topics are on the queue.
-        let rows = webhook_failures::retrying(client, MAX_FOUND).await?;
-        let entries = rows.into_iter().map(Entry::from).filter(|entry| sieve.takes_all_but_text(entry));
-        return Ok(Walked { entries: entries.collect(), ..Walked::default() });
-    }
-    Ok(walk(client, sieve, wanted.behind.clone(), measure).await?)
 }
 
-/// By id, of whatever source; then by key; then what is parked and has it somewhere in its body, since keys are taken
-/// out of what was processed. An id that is met is what was meant.
-async fn by_id_or_key(client: &Client, config: &Config, query: &str, sieve: &Sieve) -> Result<Walked, Error> {
-    let mut found: Vec<Entry> = search::with_id(client, query).await?.into_iter().map(Entry::from).collect();
-    for source in config.sources.keys() {
-        let key = WebhookKey { source: source.to_string(), webhook_id: query.to_owned() };
-        found.extend(parked_webhooks::rows::find(client, &key).await?.and_then(Entry::parked));
-    }
-    let is_id = !found.is_empty();
+/// What is known by an id or a key.
+struct KnownBy {
+    entries: Vec<Entry>,
+    /// As many share the key as are looked up at once.
+    is_crowded: bool,
+}
+
+/// By id, of whatever source, and by key: what was processed, is parked, or is retried. `None` when nothing is.
+async fn known_by(client: &Client, config: &Config, query: &str, wanted: &Wanted) -> Result<Option<KnownBy>, Error> {
+    let id = |source: &shared::name::Name| WebhookKey { source: source.to_string(), webhook_id: query.to_owned() };
+    let mut keys: Vec<WebhookKey> = config.sources.keys().map(id).collect();
+    let mut is_crowded = false;
     if let Some(value) = normal(query) {
-        let keys = webhook_search_keys::find(client, &value, sieve.source.as_deref()).await?;
-        found.extend(search::with_keys(client, &keys).await?.into_iter().map(Entry::from));
+        let limit = i64::try_from(MAX_KEYED).unwrap_or(i64::MAX);
+        let source = wanted.sieve.source.as_deref();
+        let keyed = webhook_search_keys::find(client, &value, source, stored_between(wanted), limit).await?;
+        is_crowded = keyed.len() >= MAX_KEYED;
+        keys.extend(keyed);
     }
-    let mut walked = Walked::default();
-    if !is_id {
-        let parked = Sieve { parked: true, text: Some(query.to_owned()), ..sieve.clone() };
-        let entries = usize::try_from(MAX_FOUND).unwrap_or(usize::MAX);
-        walked = walk(client, &parked, None, Measure { entries, patience: PARKED_PATIENCE }).await?;
-        // There is no next page of a search by key: a search by text has one.
-        walked.next = None;
-        found.append(&mut walked.entries);
-    }
-    found.retain(|entry| sieve.takes_all_but_text(entry));
-    found.sort_by(|one, other| other.place().cmp(&one.place()));
-    found.dedup_by(|one, other| (&one.source, &one.webhook_id) == (&other.source, &other.webhook_id));
-    Ok(Walked { entries: found, ..walked })
+    let mut found: Vec<Entry> = search::with_id(client, query).await?.into_iter().map(Entry::from).collect();
+    found.extend(search::with_keys(client, &keys).await?.into_iter().map(Entry::from));
+    let parked = parked_webhooks::rows::with_keys(client, &keys).await?;
+    found.extend(parked.into_iter().filter_map(Entry::parked));
+    found.extend(ladder::last_of(client, &keys).await?.into_iter().map(Entry::from));
+    // What was processed has failed before, and is not retried any more.
+    let mut seen = HashSet::new();
+    found.retain(|entry| seen.insert(entry.key()));
+    Ok((!found.is_empty()).then_some(KnownBy { entries: found, is_crowded }))
 }
 
-/// How far a search came, where it ended before it was through: in a sentence.
-pub(crate) fn note(wanted: &Wanted, found: &Walked) -> Option<String> {
-    let back = found.looked_back_to?.format(&Rfc3339).unwrap_or_default();
-    Some(match wanted.query {
-        Some(_) => format!(
-            "The bodies of parked webhooks were read back to {back}; a search by text goes on from there, page by page."
-        ),
-        None => format!("So far the search has looked back to {back}; the next page goes on from there."),
-    })
+/// The days on which the key of what is wanted may have been stored.
+fn stored_between(Wanted { sieve, behind, .. }: &Wanted) -> (Date, Date) {
+    let date = |at: OffsetDateTime| at.to_offset(UtcOffset::UTC).date();
+    let since = sieve.since.and_then(|since| since.checked_sub(STORED_BEFORE));
+    let last = [sieve.until, behind.as_ref().map(|behind| behind.at)].into_iter().flatten().min();
+    (date(since.unwrap_or(OffsetDateTime::UNIX_EPOCH)), last.map_or(FAR, date))
+}
+
+/// A day that nothing is stored after.
+const FAR: Date = time::macros::date!(9999 - 12 - 31);
+
+/// A page of what is known, the newest first.
+fn page(KnownBy { entries: mut found, is_crowded }: KnownBy, wanted: &Wanted, measure: Measure) -> Walked {
+    found.retain(|entry| wanted.sieve.takes_all_but_text(entry));
+    if let Some(Behind { at, key }) = &wanted.behind {
+        found.retain(|entry| entry.place() < (*at, key.source.as_str(), key.webhook_id.as_str()));
+    }
+    found.sort_by(|one, other| other.place().cmp(&one.place()));
+    let goes_on = found.len() > measure.entries || is_crowded;
+    found.truncate(measure.entries);
+    let next = found.last().filter(|_| goes_on).map(|last| Behind { at: last.at, key: last.key() });
+    Walked { entries: found, next, is_crowded, ..Walked::default() }
+}
+
+/// How far a search came, where it ended before it was through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// All webhooks were looked at back to then.
+    LookedBackTo(OffsetDateTime),
+    /// No webhook has that id or key; the bodies of parked ones were read back to then.
+    ParkedReadBackTo(OffsetDateTime),
+    /// More share the key than are looked up at once.
+    Crowded,
+}
+
+impl Note {
+    /// What is to be said of what was found.
+    pub(crate) fn of(wanted: &Wanted, found: &Walked) -> Option<Self> {
+        match (found.looked_back_to, &wanted.query) {
+            (Some(at), None) => Some(Self::LookedBackTo(at)),
+            (Some(at), Some(_)) => Some(Self::ParkedReadBackTo(at)),
+            (None, _) => found.is_crowded.then_some(Self::Crowded),
+        }
+    }
+
+    /// What stands before and behind the moment that it tells of, if it does.
+    pub(crate) fn words(self) -> (&'static str, Option<OffsetDateTime>, &'static str) {
+        match self {
+            Self::LookedBackTo(at) => {
+                ("So far the search has looked back to ", Some(at), "; the next page goes on from there.")
+            }
+            Self::ParkedReadBackTo(at) => (
+                "No webhook has that id or key. The bodies of parked ones were read back to ",
+                Some(at),
+                "; the next page goes on from there.",
+            ),
+            Self::Crowded => (
+                "A thousand webhooks or more share this key; among many of one day, some may be left out. Give a time, or \
+                 an id.",
+                None,
+                "",
+            ),
+        }
+    }
+
+    /// In a sentence.
+    pub(crate) fn sentence(self) -> String {
+        let (before, at, behind) = self.words();
+        let at = at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default();
+        format!("{before}{at}{behind}")
+    }
 }

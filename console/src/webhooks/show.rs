@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use deadpool_postgres::Client;
 use serde::Serialize;
+use shared::db::outbox::attempts::AttemptRow;
 use shared::db::outbox::rows::OutboxRow;
 use shared::db::processed_webhooks::WebhookKey;
 use shared::db::webhook_failures::FailureRow;
@@ -37,6 +38,8 @@ pub(crate) struct Details {
     /// Every failed attempt that is on record.
     failures: Vec<FailureRow>,
     effects: Vec<OutboxRow>,
+    /// Every attempt to send them that did not succeed and is on record.
+    effect_attempts: Vec<AttemptRow>,
     timeline: Vec<Moment>,
     /// `null` when it is purged, or on the retry ladder, where only the queue has it.
     body: Option<ShownBody>,
@@ -51,15 +54,19 @@ pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result
     let content = known.content(client, key).await.context("cannot read the body")?;
     let timeline = timeline(&known);
     let status = status(&known).to_owned();
-    let Known { processed, parked, failures, effects, .. } = known;
-    let (content_type, trace_id, headers, body) = content.map_or_else(Default::default, |content| {
-        (content.content_type, content.trace_id, masked(content.headers), Some(ShownBody::from(content.body)))
+    let trace_id = known.trace_id(key, content.as_ref());
+    let Known { processed, parked, failures, effects, attempts, .. } = known;
+    let (content_type, headers, body) = content.map_or_else(Default::default, |content| {
+        (content.content_type, masked(content.headers), Some(ShownBody::from(content.body)))
     });
     let (row, waiting) = (processed.as_ref(), parked.as_ref());
     let skips = row.map(|row| row.skips.iter().map(|skip| format!("{}: {}", skip.by, skip.reason)).collect());
     Ok(Details {
         key: key.clone(),
-        topic: row.map(|row| row.topic.clone()).or_else(|| waiting.map(|row| row.topic.clone())),
+        topic: row
+            .map(|row| row.topic.clone())
+            .or_else(|| waiting.map(|row| row.topic.clone()))
+            .or_else(|| failures.last().and_then(|failure| failure.topic.clone())),
         status,
         duplicates: row.map_or(0, |row| row.duplicates),
         changed_bodies: row.map_or(0, |row| row.changed_bodies),
@@ -70,6 +77,7 @@ pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result
         headers,
         failures,
         effects,
+        effect_attempts: attempts,
         timeline,
         body,
     })

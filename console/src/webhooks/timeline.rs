@@ -1,6 +1,8 @@
 //! The life of a webhook, in the order in which it happened: told alike on its page, by the API and in the terminal.
 
 use serde::Serialize;
+use shared::db::outbox::attempts::AttemptRow;
+use shared::db::outbox::rows::OutboxRow;
 use shared::db::parked_webhooks::rows::{ParkState, ParkedRow};
 use shared::db::processed_webhooks::search::FoundRow;
 use time::OffsetDateTime;
@@ -28,15 +30,17 @@ pub(crate) fn again(duplicates: &i32) -> String {
 
 /// All that happened, the first first. Of duplicates only the last has left its time.
 pub(crate) fn timeline(known: &Known) -> Vec<Moment> {
-    let Known { processed, parked, failures, replays, effects } = known;
+    let Known { processed, parked, failures, replays, effects, attempts } = known;
     let mut life = Life(Vec::new());
     for failure in failures {
         let fate = if failure.outcome == "park" { "parked" } else { "to be tried again" };
         let what = format!("attempt {} failed, {fate}: {}", failure.attempt + 1, failure.error);
         life.add(failure.occurred_at, what, "bad");
     }
-    if let Some(row) = parked {
-        life.park(row, processed.as_ref());
+    match (parked, processed, failures.first().and_then(|failure| failure.received_at)) {
+        (Some(row), _, _) => life.park(row, processed.as_ref()),
+        (None, None, Some(received_at)) => life.receive(received_at),
+        (None, _, _) => {}
     }
     if let Some(row) = processed {
         life.process(row);
@@ -46,13 +50,7 @@ pub(crate) fn timeline(known: &Known) -> Vec<Moment> {
         life.add(row.processed_at, format!("replayed in the run {run}: {}", row.status.as_str()), "");
     }
     for row in effects {
-        life.add(row.created_at, format!("{} planned", row.effect), "");
-        if let Some(at) = row.settled_at {
-            let why = row.last_error.as_ref().filter(|_| row.state == "failed");
-            let why = why.map(|error| format!(": {error}")).unwrap_or_default();
-            let tone = if row.state == "sent" { "good" } else { "warn" };
-            life.add(at, format!("{} {}{why}", row.effect, row.state), tone);
-        }
+        life.send(row, attempts.iter().filter(|attempt| attempt.outbox_id == row.id));
     }
     life.0.sort_by_key(|moment| moment.at);
     life.0
@@ -78,6 +76,32 @@ impl Life {
                 changed => format!(", {changed} with another body"),
             };
             self.add(at, format!("arrived {}{changed}; counted, not repeated", again(&row.duplicates)), "");
+        }
+    }
+
+    fn send<'a>(&mut self, row: &OutboxRow, attempts: impl Iterator<Item = &'a AttemptRow>) {
+        let effect = &row.effect;
+        self.add(row.created_at, format!("{effect} planned"), "");
+        let mut is_told = false;
+        for AttemptRow { attempt, outcome, error, at, .. } in attempts {
+            is_told |= outcome == "failed";
+            let what = match outcome.as_str() {
+                "failed" => format!("{effect} failed: {error}"),
+                "ambiguous" => format!("{effect} attempt {attempt} had no answer, it may have been sent: {error}"),
+                "lost" => format!("{effect} attempt {attempt} may have been sent: {error}"),
+                _ => format!("{effect} attempt {attempt} failed, to be sent again: {error}"),
+            };
+            self.add(*at, what, "bad");
+        }
+        let Some(at) = row.settled_at else { return };
+        match row.state.as_str() {
+            "failed" if is_told => {}
+            "failed" => {
+                let why = row.last_error.as_deref().unwrap_or_default();
+                self.add(at, format!("{effect} failed: {why}"), "warn");
+            }
+            "sent" => self.add(at, format!("{effect} sent"), "good"),
+            state => self.add(at, format!("{effect} {state}"), "warn"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Webhooks page by page, the newest first: two walks, down what was processed and down what is parked, merged.
+//! Webhooks page by page, the newest first: three walks, down what was processed, what is parked and what is retried, merged.
 //!
 //! No index serves every filter, and none serves the text of a body. So a page looks for as long as it may, sifts what it
 //! sees, and says how far it came; the next page goes on from there. However many webhooks there are, and however few
@@ -12,6 +12,7 @@ use deadpool_postgres::tokio_postgres::Error;
 use shared::db::parked_webhooks::rows as parked;
 use shared::db::processed_webhooks::WebhookKey;
 use shared::db::processed_webhooks::search::{self, Stretch};
+use shared::db::webhook_failures::ladder::{self, Rungs};
 use shared::db::webhook_payloads;
 use time::{Date, OffsetDateTime, UtcOffset};
 
@@ -19,6 +20,9 @@ use super::entry::{Entry, Standing};
 
 /// Rows read at once while sifting: as many as are read quickly, within these bounds. Bodies are large or small.
 const ROWS: std::ops::RangeInclusive<usize> = 16..=4_000;
+/// Failures read at once, beside what was processed and parked: most of what failed is not retried any more, and each is
+/// looked up.
+const FAILURES: usize = 500;
 /// What reading them should take.
 const QUICK: Duration = Duration::from_millis(15);
 
@@ -62,6 +66,23 @@ pub(crate) struct Walked {
     pub(crate) next: Option<Behind>,
     /// The page is not full and not the last: so far back it has looked.
     pub(crate) looked_back_to: Option<OffsetDateTime>,
+    /// More share a key than are looked up at once: among many of one day, some may be left out.
+    pub(crate) is_crowded: bool,
+}
+
+/// The next rows of all walks.
+struct Chunk {
+    entries: Vec<Entry>,
+    /// Where the next chunk begins; `None` when nothing lies behind this one.
+    next: Option<Behind>,
+}
+
+/// Which of the walks are taken.
+#[derive(Debug, Clone, Copy)]
+struct Sides {
+    processed: bool,
+    parked: bool,
+    retrying: bool,
 }
 
 impl Sieve {
@@ -80,11 +101,14 @@ impl Sieve {
             && self.until.is_none_or(|until| entry.at < until)
     }
 
-    /// Whether what was processed can be among it, and whether what is parked can.
-    fn sides(&self) -> (bool, bool) {
-        let processed = self.status.is_none_or(Standing::is_processed) && !self.parked;
-        let parked = self.status.is_none_or(|status| !status.is_processed()) && !self.duplicated;
-        (processed, parked)
+    /// What can be among it. The bodies of what is retried are on the queue.
+    fn sides(&self) -> Sides {
+        let is_retrying = |status| status == Standing::Retrying;
+        Sides {
+            processed: self.status.is_none_or(Standing::is_processed) && !self.parked,
+            parked: self.status.is_none_or(|status| !status.is_processed() && !is_retrying(status)) && !self.duplicated,
+            retrying: self.status.is_none_or(is_retrying) && !self.duplicated && !self.parked && self.text.is_none(),
+        }
     }
 
     /// Which of the entries are let through, by what they say and by their bodies.
@@ -123,24 +147,22 @@ pub(crate) async fn walk(
     loop {
         let began_chunk = Instant::now();
         let chunk = merged(client, sieve, &behind, rows).await?;
-        let is_end = chunk.len() < rows;
-        let passing = sieve.sift(client, &chunk).await?;
-        for entry in chunk {
+        let passing = sieve.sift(client, &chunk.entries).await?;
+        for entry in chunk.entries {
             let next = Behind { at: entry.at, key: entry.key() };
             if passing.contains(&next.key) && sieve.takes(&entry) {
                 if entries.len() == measure.entries {
-                    return Ok(Walked { entries, next: Some(behind), looked_back_to: None });
+                    return Ok(Walked { entries, next: Some(behind), ..Walked::default() });
                 }
                 entries.push(entry);
             }
             behind = next;
         }
-        if is_end {
-            return Ok(Walked { entries, next: None, looked_back_to: None });
-        }
+        let Some(next) = chunk.next else { return Ok(Walked { entries, ..Walked::default() }) };
+        behind = next;
         if began.elapsed() > measure.patience {
             let looked_back_to = Some(behind.at);
-            return Ok(Walked { entries, next: Some(behind), looked_back_to });
+            return Ok(Walked { entries, next: Some(behind), looked_back_to, is_crowded: false });
         }
         rows = if began_chunk.elapsed() < QUICK { rows * 2 } else { rows / 2 }.clamp(*ROWS.start(), *ROWS.end());
     }
@@ -155,25 +177,33 @@ async fn beginning(client: &Client, sieve: &Sieve) -> Result<Behind, Error> {
     Ok(Behind { at, key: WebhookKey { source: String::new(), webhook_id: String::new() } })
 }
 
-/// The next rows of both walks, the newest first, at most `most`.
-async fn merged(client: &Client, sieve: &Sieve, behind: &Behind, most: usize) -> Result<Vec<Entry>, Error> {
+/// The next rows of all walks, the newest first, at most `most`.
+async fn merged(client: &Client, sieve: &Sieve, behind: &Behind, most: usize) -> Result<Chunk, Error> {
     let since = sieve.since.unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let stretch = Stretch { source: sieve.source.clone(), since, before: behind.at, before_key: behind.key.clone() };
-    let limit = i64::try_from(most).unwrap_or(i64::MAX);
-    let (takes_processed, takes_parked) = sieve.sides();
-    let processed = if takes_processed { search::page(client, &stretch, limit).await? } else { Vec::new() };
-    let parked = if takes_parked { parked::newest(client, &stretch, limit).await? } else { Vec::new() };
-    let mut processed = processed.into_iter().map(Entry::from).peekable();
-    let mut parked = parked.into_iter().filter_map(Entry::parked).peekable();
-    let mut merged = Vec::new();
-    while merged.len() < most {
-        let take_parked = match (processed.peek(), parked.peek()) {
-            (Some(one), Some(other)) => other.place() > one.place(),
-            (None, Some(_)) => true,
-            (Some(_), None) => false,
-            (None, None) => break,
-        };
-        merged.extend(if take_parked { parked.next() } else { processed.next() });
+    let limit = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
+    let sides = sieve.sides();
+    let mut entries: Vec<Entry> = Vec::new();
+    if sides.processed {
+        entries.extend(search::page(client, &stretch, limit(most)).await?.into_iter().map(Entry::from));
     }
-    Ok(merged)
+    if sides.parked {
+        entries.extend(parked::newest(client, &stretch, limit(most)).await?.into_iter().filter_map(Entry::parked));
+    }
+    let failures = if sides.processed || sides.parked { FAILURES } else { most.max(FAILURES) };
+    let rungs = match sides.retrying {
+        true => ladder::newest(client, &stretch, limit(failures)).await?,
+        false => Rungs::default(),
+    };
+    entries.extend(rungs.rows.into_iter().map(Entry::from));
+    entries.sort_by(|one, other| other.place().cmp(&one.place()));
+    // What lies behind the last failure that was looked at may lie between failures that were not.
+    if let Some((at, key)) = &rungs.looked_back_to {
+        entries.retain(|entry| entry.place() >= (*at, key.source.as_str(), key.webhook_id.as_str()));
+    }
+    let is_cut = entries.len() >= most;
+    entries.truncate(most);
+    let last = entries.last().filter(|_| is_cut).map(|last| Behind { at: last.at, key: last.key() });
+    let next = last.or_else(|| rungs.looked_back_to.map(|(at, key)| Behind { at, key }));
+    Ok(Chunk { entries, next })
 }

@@ -8,7 +8,7 @@ use testing::wait::until;
 use testing::{Stack, run};
 use tokio::process::Command;
 
-use crate::scene::{Worker, command, text};
+use crate::scene::{Worker, command, service_that_says_at, text};
 
 const SECRETS: [&str; 4] =
     ["SHOPIFY_WEBHOOK_SECRET", "GITHUB_WEBHOOK_SECRET", "STANDARD_WEBHOOKS_SECRET", "GENERIC_WEBHOOK_SECRET"];
@@ -52,8 +52,9 @@ async fn a_sound_installation_is_called_sound() {
     run(async |stack| {
         let worker = Worker::with(&stack, &stack.configure(str::to_owned)).await;
         let sound = until("the worker takes from its queue", || async {
-            let (found, code) = findings(doctor(&stack, &["--strict"])).await;
-            let ready = found.iter().any(|finding| finding["subject"] == "workers" && finding["status"] == "ok");
+            let (found, code) = findings(doctor(&stack, &["--strict", "--worker-ops-url", &worker.ops_url])).await;
+            let is_ok = |told: &dyn Fn(&Value) -> bool| found.iter().any(|one| one["status"] == "ok" && told(one));
+            let ready = is_ok(&|one| one["subject"] == "workers") && is_ok(&|one| one["found"] == "is ready");
             ready.then_some((found, code))
         })
         .await;
@@ -69,6 +70,9 @@ async fn a_sound_installation_is_called_sound() {
                 .is_some_and(|found| found.starts_with("RabbitMQ 3.") || found.starts_with("RabbitMQ 4."))
         });
         assert!(version.is_some(), "{found:#?}");
+        let services = of(&found, "services", "ok");
+        assert!(services.iter().any(|one| one["subject"].as_str().unwrap().ends_with(", clock")), "{found:#?}");
+        assert_eq!(of(&found, "services", "skipped").len(), 1, "no ingest is named");
         worker.stop().await;
     })
     .await;
@@ -98,7 +102,7 @@ async fn what_is_broken_is_named_with_how_to_mend_it() {
             )
         });
         let (found, code) = findings(doctor).await;
-        assert_eq!(code, 2);
+        assert_eq!(code, 3);
         assert_told(&found, "secrets", "failure", "GITHUB_WEBHOOK_SECRET is not set");
         assert_told(&found, "secrets", "failure", "sources.standard-webhooks");
         assert_told(&found, "broker", "warning", "max-length-bytes");
@@ -117,6 +121,21 @@ async fn what_is_broken_is_named_with_how_to_mend_it() {
 }
 
 #[tokio::test]
+async fn services_that_are_away_or_live_in_another_time_are_told() {
+    run(async |stack| {
+        let ingest = service_that_says_at("", "Thu, 01 Jan 2026 00:00:00 GMT").await;
+        let mut doctor = doctor(&stack, &[]);
+        doctor.env("INGEST_OPS_URL", &ingest).env("WORKER_OPS_URL", "http://127.0.0.1:1");
+        let (found, code) = findings(doctor).await;
+        assert_eq!(code, 3);
+        assert_told(&found, "services", "failure", "worker at 127.0.0.1:1");
+        assert_told(&found, "services", "failure", "its clock and this machine's are");
+        assert!(of(&found, "services", "ok").iter().any(|one| one["found"] == "is ready"), "{found:#?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn services_that_say_nothing_are_named_side_by_side_and_no_secret_is_told() {
     run(async |stack| {
         let hole = BlackHole::open().await;
@@ -125,7 +144,7 @@ async fn services_that_say_nothing_are_named_side_by_side_and_no_secret_is_told(
         doctor.env("AMQP_URL", format!("{},{}", at("amqp"), at("amqps"))).env("DATABASE_URL", at("postgres"));
         doctor.env("SMTP_URL", at("smtp")).env("GENERIC_WEBHOOK_SECRET", "hunter2");
         let table = doctor.output().await.unwrap();
-        assert_eq!(table.status.code(), Some(2), "{table:?}");
+        assert_eq!(table.status.code(), Some(3), "{table:?}");
         let told = text(&table.stdout) + &text(&table.stderr);
         assert!(!told.contains("hunter2") && !told.contains('\u{1b}'), "{told}");
         for failure in
@@ -144,7 +163,7 @@ async fn a_configuration_with_mistakes_ends_what_needs_it_and_nothing_else() {
         let doctor = doctor(&stack, &[]);
         std::fs::write(stack.directory.join("oncehook.toml"), "[queue]\nprefix = 7\n").unwrap();
         let (found, code) = findings(doctor).await;
-        assert_eq!(code, 2);
+        assert_eq!(code, 3);
         assert_told(&found, "configuration", "failure", "queue.prefix");
         assert_eq!(of(&found, "calls", "skipped").len(), 1);
         assert!(!of(&found, "database", "ok").is_empty() && !of(&found, "mail", "ok").is_empty(), "{found:#?}");
@@ -159,7 +178,7 @@ async fn exclusive_an_alarm_of_the_broker_is_told() {
         let alarm = Upset::alarm("memory").await;
         let (found, code) = findings(doctor(&stack, &[])).await;
         alarm.end().await;
-        assert_eq!(code, 2);
+        assert_eq!(code, 3);
         assert_told(&found, "broker", "failure", "an alarm about memory or disk");
     })
     .await;

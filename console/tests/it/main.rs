@@ -13,6 +13,8 @@ mod outbox;
 #[cfg(test)]
 mod parked;
 #[cfg(test)]
+mod progress;
+#[cfg(test)]
 mod purge;
 #[cfg(test)]
 mod queues;

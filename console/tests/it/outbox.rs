@@ -3,7 +3,7 @@
 use shared::db::outbox::rows;
 use testing::{Stack, run};
 
-use crate::scene::{command, json, oncehook, text, worker_that_says};
+use crate::scene::{command, json, oncehook, service_that_says, text};
 
 /// So many mails in a state; `sending` ones have a lease that lasts.
 async fn plan(stack: &Stack, effect: &str, state: &str, count: u32) {
@@ -121,7 +121,7 @@ async fn each_destination_is_told_with_its_breaker() {
         let one = &unasked["destinations"][0];
         assert_eq!((&one["effect"], &one["pending"]), (&"order-confirmation".into(), &2.into()));
         assert_eq!((&one["breaker"], &one["up"]), (&serde_json::Value::Null, &serde_json::Value::Null));
-        let url = worker_that_says(
+        let url = service_that_says(
             "webhook_destination_up{effect=\"order-confirmation\"} 0\n\
              webhook_effect_breaker{effect=\"order-confirmation\"} 2\n\
              webhook_destination_up{effect=\"operator-alert\"} 1\n\
@@ -138,6 +138,40 @@ async fn each_destination_is_told_with_its_breaker() {
         let table = oncehook(&stack, &["outbox", "destinations", "--worker-ops-url", &url]).await;
         let table = text(&table.stdout);
         assert!(table.contains("BREAKER") && table.contains("open"), "{table}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_effect_is_paused_for_a_reason_and_resumed() {
+    run(async |stack| {
+        let pause = |effect, by| {
+            let arguments = ["outbox", "pause", effect, "--because", "its server moves", "--by", by];
+            let mut command = command(&stack, &arguments);
+            async move { command.output().await.unwrap() }
+        };
+        let unknown = pause("nobody", "ada").await;
+        let told = text(&unknown.stderr);
+        assert!(told.contains("there is no effect nobody") && told.contains("order-confirmation"), "{told}");
+        assert_eq!(
+            (unknown.status.code(), stack.database.number("SELECT count(*) FROM paused_effects").await),
+            (Some(1), 0)
+        );
+
+        let paused = pause("order-confirmation", "ada").await;
+        assert!(paused.status.success(), "{paused:?}");
+        assert_eq!(text(&paused.stdout), "order-confirmation is paused, by ada: its server moves\n");
+        let again = pause("order-confirmation", "bob").await;
+        assert!(again.status.success(), "{again:?}");
+        assert_eq!(text(&again.stdout), "order-confirmation is paused already, by ada: its server moves\n");
+        let told = json(&stack, &["outbox", "destinations"]).await;
+        assert_eq!(told["destinations"][0]["health"], "paused");
+
+        let resumed = json(&stack, &["outbox", "resume", "order-confirmation"]).await;
+        assert_eq!((&resumed["changed"], &resumed["paused"]), (&true.into(), &serde_json::Value::Null));
+        assert_eq!(stack.database.number("SELECT count(*) FROM paused_effects").await, 0);
+        let again = oncehook(&stack, &["outbox", "resume", "order-confirmation"]).await;
+        assert_eq!(text(&again.stdout), "order-confirmation was not paused\n");
     })
     .await;
 }

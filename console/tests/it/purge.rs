@@ -42,7 +42,16 @@ async fn only_what_is_too_old_is_counted_and_only_a_yes_deletes_it() {
             .execute(
                 "INSERT INTO webhook_search_keys (value, name, source, webhook_id, stored_on)
                  VALUES ('7', 'order', 'shopify', 'old', (now() AT TIME ZONE 'UTC')::date - 31),
+                        ('9', 'order', 'shopify', 'w1', (now() AT TIME ZONE 'UTC')::date - 31),
                         ('8', 'order', 'shopify', 'young', (now() AT TIME ZONE 'UTC')::date - 29)",
+            )
+            .await;
+        stack
+            .database
+            .execute(
+                "INSERT INTO outbox_attempts (outbox_id, attempt, outcome, error, at)
+                 VALUES (1, 1, 'retry', 'for a test', now() - interval '31 days'),
+                        (1, 2, 'retry', 'for a test', now() - interval '29 days')",
             )
             .await;
         stack.database.execute("CREATE TABLE webhook_payloads_20200101 (LIKE webhook_payloads INCLUDING ALL)").await;
@@ -52,18 +61,19 @@ async fn only_what_is_too_old_is_counted_and_only_a_yes_deletes_it() {
         };
 
         let looked = json(&stack, &["purge"]).await;
-        assert_eq!((rows(&looked), &looked["tense"]), (vec![2, 0, 1, 1, 0, 1], &"would".into()));
+        assert_eq!((rows(&looked), &looked["tense"]), (vec![2, 0, 1, 1, 0, 1, 1], &"would".into()));
         assert_eq!(looked["partitions"], serde_json::json!(["webhook_payloads_20200101"]));
         assert_eq!(stack.database.number("SELECT count(*) FROM processed_webhooks").await, 4, "it only looked");
 
         let purged = json(&stack, &["purge", "--yes"]).await;
-        assert_eq!((rows(&purged), &purged["tense"]), (vec![2, 0, 1, 1, 0, 1], &"done".into()));
+        assert_eq!((rows(&purged), &purged["tense"]), (vec![2, 0, 1, 1, 0, 1, 1], &"done".into()));
         assert_eq!(purged["partitions"], looked["partitions"]);
         let kept = "SELECT count(*) FROM processed_webhooks WHERE webhook_id IN ('young', 'w1')";
         assert_eq!(stack.database.number(kept).await, 2, "what is young or parked stays");
         assert_eq!(stack.database.number("SELECT count(*) FROM webhook_failures").await, 1);
-        let keys = "SELECT count(*) FROM webhook_search_keys WHERE value = '8'";
-        assert_eq!(stack.database.number(keys).await, 1, "what is young stays");
+        let keys = "SELECT count(*) FROM webhook_search_keys WHERE value IN ('8', '9')";
+        assert_eq!(stack.database.number(keys).await, 2, "what is young stays, and what is parked is found");
+        assert_eq!(stack.database.number("SELECT count(*) FROM outbox_attempts WHERE attempt = 2").await, 1);
         let again = oncehook(&stack, &["purge", "--yes"]).await;
         assert!(again.status.success(), "{again:?}");
     })

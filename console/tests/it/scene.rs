@@ -77,8 +77,13 @@ pub(crate) async fn queued(stack: &Stack, count: u32) {
         .await;
 }
 
-/// Something that answers as a worker's ops port would; returns its address.
-pub(crate) async fn worker_that_says(metrics: &'static str) -> String {
+/// Something that answers as a service's ops port would; returns its URL.
+pub(crate) async fn service_that_says(metrics: &'static str) -> String {
+    service_that_says_at(metrics, "").await
+}
+
+/// The same with a clock of its own: a `Date`.
+pub(crate) async fn service_that_says_at(metrics: &'static str, date: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -86,7 +91,8 @@ pub(crate) async fn worker_that_says(metrics: &'static str) -> String {
             let mut request = [0; 1024];
             let read = client.read(&mut request).await.unwrap_or(0);
             let body = if request[..read].starts_with(b"GET /metrics") { metrics } else { "{}" };
-            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            let date = if date.is_empty() { String::new() } else { format!("date: {date}\r\n") };
+            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{date}content-length: {}\r\n\r\n", body.len());
             client.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
         }
     });
@@ -95,6 +101,7 @@ pub(crate) async fn worker_that_says(metrics: &'static str) -> String {
 
 /// A worker within the test's own process.
 pub(crate) struct Worker {
+    pub(crate) ops_url: String,
     stop: CancellationToken,
     task: JoinHandle<Result<(), worker::WorkerError>>,
 }
@@ -127,7 +134,8 @@ impl Worker {
             Arguments::try_parse_from(["worker".to_owned()].into_iter().chain(arguments)).unwrap();
         let stop = CancellationToken::new();
         let application = worker::Application::build(&settings).await.unwrap();
-        Self { task: tokio::spawn(application.run_until_stopped(stop.clone())), stop }
+        let ops_url = format!("http://127.0.0.1:{}", application.ops_port().unwrap());
+        Self { task: tokio::spawn(application.run_until_stopped(stop.clone())), stop, ops_url }
     }
 
     pub(crate) async fn stop(self) {

@@ -55,7 +55,7 @@ async fn files_are_listed_and_damage_is_found() {
 }
 
 /// Leaves a batch file behind, as an ingest would have; returns its name.
-fn leave(replica: &Replica, after: BatchName, messages: &[Message], damage: bool) -> BatchName {
+pub(crate) fn leave(replica: &Replica, after: BatchName, messages: &[Message], damage: bool) -> BatchName {
     let mut batch = BatchBuilder::default();
     for message in messages {
         batch.push(message).unwrap();

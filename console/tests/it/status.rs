@@ -27,7 +27,8 @@ async fn status_tells_depths_and_what_needs_a_person() {
 #[tokio::test]
 async fn status_asks_each_ingest_for_its_spool() {
     run(async |stack| {
-        let metrics = "webhook_spool_files 2\nwebhook_spool_bytes 4096\nwebhook_spool_oldest_age_seconds 61\nwebhook_spool_corrupt_files 1\n";
+        let metrics = "webhook_spool_files 2\nwebhook_spool_bytes 4096\nwebhook_spool_oldest_age_seconds 61\nwebhook_spool_corrupt_files 1\n\
+                       webhook_spool_deferred_files 2\nwebhook_spool_adopted_deferred_files 1\n";
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let answering = std::thread::spawn(move || {
@@ -54,6 +55,8 @@ async fn status_asks_each_ingest_for_its_spool() {
         assert_eq!(status["spool"][1]["bytes"], serde_json::Value::Null);
         let attention = status["attention"].to_string();
         assert!(attention.contains("1 damaged files") && attention.contains("127.0.0.1:1 does not answer"), "{attention}");
+        assert_eq!(status["spool"][0]["deferred_files"], 3);
+        assert!(attention.contains("3 files in the spool of") && attention.contains("cannot be read"), "{attention}");
     })
     .await;
 }

@@ -6,7 +6,7 @@ use shared::message::Message;
 use testing::run;
 use testing::state::{number, processed, stock};
 
-use crate::scene::{Worker, json, oncehook, orders, park, text};
+use crate::scene::{Worker, command, json, oncehook, orders, park, service_that_says, text};
 
 #[tokio::test]
 async fn the_story_of_a_webhook_is_told_from_receipt_to_mail() {
@@ -110,7 +110,7 @@ async fn pages_follow_each_other_without_gap_or_repetition() {
         let by_id = json(&stack, &["webhooks", "ls", "w/9"]).await;
         assert_eq!(by_id["webhooks"][0]["source"], "github");
         let none = text(&oncehook(&stack, &["webhooks", "ls", "--source", "nobody"]).await.stdout);
-        assert!(none.contains("no such webhook was processed or parked"), "{none}");
+        assert!(none.contains("no such webhook was processed, is parked or is retried"), "{none}");
     })
     .await;
 }
@@ -164,6 +164,29 @@ async fn a_body_is_shown_from_wherever_it_is_kept() {
         stack.database.execute("UPDATE parked_webhooks SET body_sha256 = sha256('another')").await;
         let none = oncehook(&stack, &["webhooks", "show", "shopify", "w1", "--raw"]).await;
         assert!(text(&none.stderr).contains("its body is not there"), "{none:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_source_was_refused_is_told_with_the_reason() {
+    run(async |stack| {
+        let ingest = service_that_says(
+            "webhook_requests_total{source=\"shopify\",outcome=\"signature_refused\"} 4\n\
+             webhook_verification_failures_total{source=\"shopify\",reason=\"signature_mismatch\"} 4\n\
+             webhook_failed_answers_in_a_row{source=\"shopify\"} 9\n\
+             webhook_failed_answers_tolerated{source=\"shopify\"} 8\n\
+             webhook_secret_last_used_timestamp_seconds{source=\"shopify\",secret=\"1\"} 1750000000\n",
+        )
+        .await;
+        let asked = command(&stack, &["sources"]).env("INGEST_OPS_URL", &ingest).output().await.unwrap();
+        let page = text(&asked.stdout);
+        assert_eq!(asked.status.code(), Some(3), "{page}");
+        let said =
+            ["not genuine: signature_mismatch", "! the subscription of shopify is at risk: 9 webhooks", "LAST SIGNED"];
+        assert!(said.iter().all(|words| page.contains(words)), "{page}");
+        let unasked = text(&oncehook(&stack, &["sources"]).await.stdout);
+        assert!(unasked.contains("what was refused is not known: INGEST_OPS_URL says where ingest is"), "{unasked}");
     })
     .await;
 }

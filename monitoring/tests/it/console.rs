@@ -36,7 +36,7 @@ impl Console {
             ("--ingest-ops-url", format!("http://127.0.0.1:{}", shop.ingest_ops_port)),
             ("--worker-ops-url", format!("http://127.0.0.1:{}", shop.worker_ops_port)),
             ("--listen", format!("127.0.0.1:{port}")),
-            ("--ops-listen", "127.0.0.1:0".to_owned()),
+            ("--ops-listen", format!("127.0.0.1:{}", shop.console_ops_port)),
             ("--operator-token", TOKEN.to_owned()),
         ];
         let arguments = arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
@@ -65,6 +65,11 @@ impl Console {
             (is_known && overview["concerns"].as_array()?.is_empty()).then_some(())
         })
         .await;
+    }
+
+    /// Looks at the overview once, whatever it says.
+    pub(crate) async fn is_seen(&self) {
+        self.overview().await.unwrap();
     }
 
     /// Waits until this is told, within ten seconds of the fault.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use testing::services::root;
 
+use crate::console::Console;
 use crate::prometheus::Prometheus;
 use crate::shop::{Otherwise, Shop};
 
@@ -14,10 +15,13 @@ async fn every_panel_has_data() {
         let shop = Shop::open(&stack, Otherwise::default()).await;
         // Its series are to be seen before they change.
         let prometheus = Prometheus::start(&stack.directory, &shop).await;
+        let console = Console::start(&stack, &shop).await;
         shop.bustle(1).await;
         for query in queries {
+            console.is_seen().await;
             prometheus.has_data(&query).await;
         }
+        console.close();
         shop.close().await;
     })
     .await;

@@ -56,7 +56,7 @@ impl Prometheus {
             .unwrap_or_else(|error| panic!("prometheus: {error}; dev/install installs it"));
         let url = format!("http://127.0.0.1:{port}");
         let prometheus = Self { url, client: reqwest::Client::new(), _child: child };
-        prometheus.has_data("count(count_over_time(up[1m]) >= 2) == 3").await;
+        prometheus.has_data("count(count_over_time(up[1m]) >= 2) == 4").await;
         prometheus
     }
 
@@ -109,7 +109,7 @@ fn rules() -> PathBuf {
     root().join("deploy/prometheus/rules")
 }
 
-/// As `deploy/prometheus/prometheus.yml`, with other addresses and more often; of the broker's queues, the shop's alone.
+/// As `deploy/prometheus/prometheus.yml`, with other addresses and more often, whether or not there is a console; of the broker's queues, the shop's alone.
 fn configuration(shop: &Shop<'_>, rules: &Path) -> String {
     let rabbitmq = setting("RABBITMQ_METRICS_URL");
     let rabbitmq = rabbitmq.trim_start_matches("http://");
@@ -119,6 +119,7 @@ fn configuration(shop: &Shop<'_>, rules: &Path) -> String {
          scrape_configs:\n\
          - {{ job_name: ingest, static_configs: [{{ targets: ['127.0.0.1:{}'] }}] }}\n\
          - {{ job_name: worker, static_configs: [{{ targets: ['127.0.0.1:{}'] }}] }}\n\
+         - {{ job_name: console, static_configs: [{{ targets: ['127.0.0.1:{}'] }}] }}\n\
          - job_name: rabbitmq\n  \
            metrics_path: /metrics/detailed\n  \
            params: {{ family: [queue_coarse_metrics, queue_consumer_count] }}\n  \
@@ -127,6 +128,7 @@ fn configuration(shop: &Shop<'_>, rules: &Path) -> String {
         rules.display(),
         shop.ingest_ops_port,
         shop.worker_ops_port,
+        shop.console_ops_port,
         shop.queues(),
     )
 }

@@ -28,6 +28,18 @@ fn every_alert_has_a_test_and_a_runbook_and_every_runbook_an_alert() {
     assert_eq!(links, alerts.iter().map(|alert| alert.to_lowercase()).collect());
 }
 
+/// A rule that always fires passes whatever test only sees it fire.
+#[test]
+fn every_alert_is_seen_to_fire_and_to_be_silent() {
+    let text = std::fs::read_to_string(root().join("deploy/prometheus/tests/alerts.yml")).unwrap();
+    for test in text.split("- name: ").skip(1) {
+        let alert = test.lines().next().unwrap();
+        let silent = format!("alertname: {alert}, eval_time: ");
+        let is_silent = test.lines().any(|line| line.contains(&silent) && line.contains("exp_alerts: []"));
+        assert!(is_silent && test.contains("exp_labels"), "{alert}");
+    }
+}
+
 /// What follows a mark at the beginning of a file's lines.
 fn after(file: &str, mark: &str) -> BTreeSet<String> {
     let text = std::fs::read_to_string(root().join(file)).unwrap();

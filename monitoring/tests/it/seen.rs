@@ -29,7 +29,9 @@ async fn workers_that_are_stopped() {
         console.is_fine().await;
         prometheus.no_alert("OncehookDown").await;
         prometheus.no_alert("OncehookNoConsumer").await;
+        prometheus.no_alert("OncehookConsoleDown").await;
         console.close();
+        prometheus.fires("OncehookConsoleDown").await;
         shop.close().await;
     })
     .await;

@@ -24,6 +24,8 @@ pub(crate) struct Shop<'s> {
     pub(crate) config: PathBuf,
     pub(crate) ingest_ops_port: u16,
     pub(crate) worker_ops_port: u16,
+    /// Where a console's is, if one is started.
+    pub(crate) console_ops_port: u16,
     ingest_port: u16,
     ingest: Service,
     worker: Service,
@@ -71,8 +73,19 @@ impl<'s> Shop<'s> {
         let smtp_url = otherwise.smtp_url.unwrap_or_else(|| setting("SMTP_URL"));
         let (worker, worker_ops_port) = start_worker(stack, &config, smtp_url.clone(), 0).await;
         let client = reqwest::Client::new();
-        let shop =
-            Self { stack, config, ingest_ops_port, worker_ops_port, ingest_port, ingest, worker, smtp_url, client };
+        let console_ops_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let shop = Self {
+            stack,
+            config,
+            ingest_ops_port,
+            worker_ops_port,
+            console_ops_port,
+            ingest_port,
+            ingest,
+            worker,
+            smtp_url,
+            client,
+        };
         shop.worker_is_ready().await;
         shop
     }

@@ -58,6 +58,12 @@ impl Broker {
         Ok(Self { addresses: Addresses::parse(addresses, heartbeat_s)?, name: name.to_owned() })
     }
 
+    /// Where its queues are.
+    #[must_use]
+    pub fn virtual_host(&self) -> &str {
+        &self.addresses.at(0).vhost
+    }
+
     /// Makes one connection, to the first address that answers. Must be called from the runtime that will live
     /// longest.
     ///

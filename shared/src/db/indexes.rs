@@ -1,11 +1,12 @@
-//! Indexes that only make looking faster, built and dropped beside a running system.
+//! Indexes that only make things faster, built and dropped beside a running system.
 //!
 //! A migration that builds an index holds up whoever writes until it is through, and waits, with all who come behind it,
 //! for whoever reads. So an index that no promise rests on is no migration: it is built by CREATE INDEX CONCURRENTLY, in
 //! no transaction, after the migrations, by one session at a time. It waits for every transaction that is open, and
 //! nobody waits for it. What a build that was cut off has left is made anew.
 //!
-//! Not promised: that they are there. Without them, pages are slow and nothing else.
+//! Not promised: that they are there. Without them, pages are slow, and so is leasing while very many rows wait; nothing
+//! else.
 
 use std::collections::HashMap;
 
@@ -25,12 +26,17 @@ const VALID: &str = "
     WHERE relnamespace = current_schema()::regnamespace";
 
 /// Each by its name and what it is on. To change one, give it a new name and add the old one to [`DROPPED`].
-const BUILT: [(&str, &str); 4] = [
+const BUILT: [(&str, &str); 6] = [
+    // What waits, by where it goes: rows of an effect that is paused, or whose destination is away, are stepped over as a
+    // whole, however many they are. The first, since sending goes slowly without it.
+    ("outbox_due_by_effect", "outbox (effect, next_attempt_at) WHERE state = 'pending'"),
     // Effects that need a person, by state; also by effect, and how old they are. What is simply sent is in none.
     (
         "outbox_by_state",
         "outbox (state, id) INCLUDE (effect, created_at) WHERE state IN ('held', 'failed', 'cancelled')",
     ),
+    // What was tried in vain, among any number of fresh ones.
+    ("outbox_failing", "outbox (id) INCLUDE (effect, created_at) WHERE state = 'pending' AND attempts > 0"),
     ("outbox_ambiguous", "outbox (id) INCLUDE (effect, created_at) WHERE ambiguous"),
     // What is parked, by time, in either direction; what was processed meanwhile is in neither.
     (
@@ -46,7 +52,7 @@ const BUILT: [(&str, &str); 4] = [
     ),
 ];
 /// Indexes of earlier versions that those above stand in for.
-const DROPPED: [&str; 2] = ["outbox_attention", "parked_webhooks_open"];
+const DROPPED: [&str; 3] = ["outbox_due", "outbox_attention", "parked_webhooks_open"];
 
 /// What became of the indexes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! A lease is committed *before* its effect is performed, so that a crash in between is seen: a
 //! row whose lease ran out may or may not have reached its peer and is marked ambiguous. Settling
 //! names the fence of its lease; a worker that lost its lease settles nothing. How rows are looked at is in [`rows`],
-//! what a person does with them in [`steer`].
+//! what a person does with them in [`steer`], and which of them tells whether its destination is back in [`probe`].
 
 /// The effects that rows wait for, in `waiting`: the index `outbox_due_by_effect` leads from one to the next, past all the
 /// rows in between.
@@ -18,7 +18,27 @@ macro_rules! waiting_effects {
     };
 }
 
+/// Leases the rows that a subquery chooses, for $2 seconds. They are chosen once, in an array: of a plain `IN`, the planner
+/// may make a join that chooses again for every row, past the limit.
+macro_rules! lease_those {
+    ($choice:literal) => {
+        concat!(
+            "
+    UPDATE outbox
+    SET state = 'sending', attempts = attempts + 1, fence = fence + 1,
+        lease_until = now() + make_interval(secs => $2), overdue_since = NULL
+    WHERE id = ANY (ARRAY(",
+            $choice,
+            "))
+    RETURNING id, dedupe_key, effect, kind, webhook_id, intent::text AS intent, on_ambiguous, attempts, fence,
+        traceparent"
+        )
+    };
+}
+
+pub mod attempts;
 pub mod backlog;
+pub mod probe;
 pub mod purge;
 pub mod rows;
 mod settling;
@@ -27,9 +47,9 @@ pub mod steer;
 use deadpool_postgres::Transaction;
 use std::time::Duration;
 use time::OffsetDateTime;
-use tokio_postgres::{Error, GenericClient};
+use tokio_postgres::{Error, GenericClient, Row};
 
-pub use self::settling::{Settled, Settlement, Settling, settle};
+pub use self::settling::{Settled, Settlement, Settling, settle, was_settled};
 use crate::config::AmbiguousPolicy;
 use crate::trace_context::trace_id;
 
@@ -41,16 +61,11 @@ const INSERT: &str = "
     ORDER BY dedupe_key
     ON CONFLICT (dedupe_key) DO NOTHING";
 
-/// The rows are chosen once, in an array: of a plain `IN`, the planner may make a join that chooses again for every row,
-/// past the limit. What waits is looked at effect by effect, so that one that is passed over costs a step and not a step
-/// a row.
+/// What waits is looked at effect by effect, so that one that is passed over costs a step and not a step a row.
 const LEASE: &str = concat!(
     waiting_effects!(),
-    "
-    UPDATE outbox
-    SET state = 'sending', attempts = attempts + 1, fence = fence + 1,
-        lease_until = now() + make_interval(secs => $2), overdue_since = NULL
-    WHERE id = ANY (ARRAY(
+    lease_those!(
+        "
         SELECT due.id
         FROM waiting CROSS JOIN LATERAL (
             SELECT id, next_attempt_at FROM outbox
@@ -59,12 +74,10 @@ const LEASE: &str = concat!(
             ORDER BY next_attempt_at
             LIMIT $1
             FOR UPDATE SKIP LOCKED) AS due
-        WHERE waiting.effect NOT IN (SELECT effect FROM paused_effects)
-          AND waiting.effect <> ALL ($4::text[]) AND ($5::text IS NULL OR waiting.effect = $5)
+        WHERE waiting.effect NOT IN (SELECT effect FROM paused_effects) AND waiting.effect <> ALL ($4::text[])
         ORDER BY due.next_attempt_at
-        LIMIT $1))
-    RETURNING id, dedupe_key, effect, kind, webhook_id, intent::text AS intent, on_ambiguous, attempts, fence,
-        traceparent"
+        LIMIT $1"
+    )
 );
 
 /// The first who sees that a lease ran out writes it down.
@@ -78,7 +91,8 @@ const OVERDUE: &str = "
         LIMIT 1000
         FOR UPDATE SKIP LOCKED))";
 
-const EXPIRE: &str = "
+const EXPIRE: &str = concat!(
+    "WITH expired AS (
     UPDATE outbox
     SET state = CASE WHEN on_ambiguous = 'hold' OR attempts >= $1 THEN 'held' ELSE 'pending' END,
         ambiguous = true, lease_until = NULL, overdue_since = NULL, next_attempt_at = now() + make_interval(secs => $2),
@@ -89,7 +103,10 @@ const EXPIRE: &str = "
         ORDER BY lease_until
         LIMIT 1000
         FOR UPDATE SKIP LOCKED))
-    RETURNING id, dedupe_key, state";
+    RETURNING id, dedupe_key, state, attempts, last_error), noted AS (",
+    attempts::note_lost!(),
+    ") SELECT id, dedupe_key, state FROM expired"
+);
 
 /// A state at a time, so that each finds its partial index. What is done with is counted only while the table is small.
 const COUNT_BY_STATE: &str = "
@@ -166,15 +183,6 @@ impl Lease {
     }
 }
 
-/// Which effects rows are leased of; of paused ones never.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Among<'a> {
-    /// All but these.
-    AllBut(&'a [&'a str]),
-    /// This one.
-    Only(&'a str),
-}
-
 /// A row whose lease ran out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expired {
@@ -218,7 +226,8 @@ pub async fn insert(transaction: &Transaction<'_>, effects: &[NewEffect]) -> Res
     transaction.execute(&statement, &[&keys, &names, &kinds, &sources, &webhooks, &intents, &policies, &traces]).await
 }
 
-/// Leases up to `limit` due rows of these kinds for a time, those that are due longest first.
+/// Leases up to `limit` due rows of these kinds for a time, those that are due longest first; none of an effect that is
+/// paused or in `shut`.
 ///
 /// # Errors
 /// When the statement fails.
@@ -227,30 +236,26 @@ pub async fn lease(
     limit: i64,
     lease: Duration,
     kinds: &[&str],
-    among: Among<'_>,
+    shut: &[&str],
 ) -> Result<Vec<Lease>, Error> {
-    let (shut, only) = match among {
-        Among::AllBut(shut) => (shut, None),
-        Among::Only(effect) => (&[][..], Some(effect)),
-    };
     let statement = client.prepare_cached(LEASE).await?;
-    let rows = client.query(&statement, &[&limit, &lease.as_secs_f64(), &kinds, &shut, &only]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Lease {
-                id: row.try_get("id")?,
-                dedupe_key: row.try_get("dedupe_key")?,
-                effect: row.try_get("effect")?,
-                kind: row.try_get("kind")?,
-                webhook_id: row.try_get("webhook_id")?,
-                intent: row.try_get("intent")?,
-                on_ambiguous: policy(row.try_get("on_ambiguous")?),
-                attempts: row.try_get("attempts")?,
-                fence: row.try_get("fence")?,
-                traceparent: row.try_get("traceparent")?,
-            })
-        })
-        .collect()
+    let rows = client.query(&statement, &[&limit, &lease.as_secs_f64(), &kinds, &shut]).await?;
+    rows.iter().map(leased).collect()
+}
+
+fn leased(row: &Row) -> Result<Lease, Error> {
+    Ok(Lease {
+        id: row.try_get("id")?,
+        dedupe_key: row.try_get("dedupe_key")?,
+        effect: row.try_get("effect")?,
+        kind: row.try_get("kind")?,
+        webhook_id: row.try_get("webhook_id")?,
+        intent: row.try_get("intent")?,
+        on_ambiguous: policy(row.try_get("on_ambiguous")?),
+        attempts: row.try_get("attempts")?,
+        fence: row.try_get("fence")?,
+        traceparent: row.try_get("traceparent")?,
+    })
 }
 
 /// Takes up rows whose lease ran out, as their policy says, to be sent again after a delay; a row

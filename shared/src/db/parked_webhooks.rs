@@ -77,7 +77,8 @@ const COUNT_BY_SOURCE: &str = concat!(
 );
 
 /// Why a webhook is parked: a closed list, as the column's CHECK says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum, utoipa::ToSchema)]
+#[schema(rename_all = "kebab-case")]
 pub enum ParkReason {
     /// A filter, mapping or template fails on its body.
     Plan,

@@ -16,7 +16,7 @@ const RESUME: &str = "DELETE FROM paused_effects WHERE effect = $1";
 const LIST: &str = "SELECT effect, paused_by, because, paused_at FROM paused_effects ORDER BY effect";
 
 /// A paused effect.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct PausedEffect {
     /// The configured effect.
     pub effect: String,

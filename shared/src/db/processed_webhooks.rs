@@ -90,7 +90,7 @@ const COUNT_EXPIRED: &str = "
           AND parked.state <> 'resolved')";
 
 /// What a webhook is known by: unique among all that were processed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, utoipa::ToSchema)]
 pub struct WebhookKey {
     /// The configured sender.
     pub source: String,

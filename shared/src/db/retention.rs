@@ -29,12 +29,21 @@ pub enum Purge {
     ParkedContents,
     /// Effects that were sent or cancelled: emptied.
     SentIntents,
+    /// The record of attempts to send that did not succeed: deleted.
+    EffectAttempts,
 }
 
 impl Purge {
     /// All of them, in the order in which it is done.
-    pub const ALL: [Self; 6] =
-        [Self::Claims, Self::Bodies, Self::Failures, Self::SearchKeys, Self::ParkedContents, Self::SentIntents];
+    pub const ALL: [Self; 7] = [
+        Self::Claims,
+        Self::Bodies,
+        Self::Failures,
+        Self::SearchKeys,
+        Self::ParkedContents,
+        Self::SentIntents,
+        Self::EffectAttempts,
+    ];
 
     /// What is done, for a person.
     #[must_use]
@@ -46,6 +55,7 @@ impl Purge {
             Self::SearchKeys => "purge search keys",
             Self::ParkedContents => "empty webhooks that were resolved or discarded",
             Self::SentIntents => "empty effects that were sent or cancelled",
+            Self::EffectAttempts => "purge attempts to send",
         }
     }
 
@@ -59,6 +69,7 @@ impl Purge {
             Self::SearchKeys => "webhook_search_keys",
             Self::ParkedContents => "parked_webhooks",
             Self::SentIntents => "outbox",
+            Self::EffectAttempts => "outbox_attempts",
         }
     }
 
@@ -68,7 +79,9 @@ impl Purge {
         days(match self {
             Self::Claims | Self::Bodies => retention.processed_days,
             Self::Failures => retention.failure_days,
-            Self::SearchKeys | Self::ParkedContents | Self::SentIntents => retention.payload_days,
+            Self::SearchKeys | Self::ParkedContents | Self::SentIntents | Self::EffectAttempts => {
+                retention.payload_days
+            }
         })
     }
 }
@@ -92,6 +105,7 @@ pub async fn count(client: &Client, what: Purge, retention: &RetentionConfig) ->
         Purge::SearchKeys => webhook_search_keys::count_expired(client, days).await,
         Purge::ParkedContents => parked_webhooks::purge::count_expired(client, days).await,
         Purge::SentIntents => outbox::purge::count_expired(client, days).await,
+        Purge::EffectAttempts => outbox::attempts::count_expired(client, days).await,
     }
 }
 
@@ -109,5 +123,6 @@ pub async fn purge(client: &Client, what: Purge, retention: &RetentionConfig) ->
         Purge::SearchKeys => webhook_search_keys::purge(client, days, PURGE_ROWS).await,
         Purge::ParkedContents => parked_webhooks::purge::purge(client, days, PURGE_ROWS).await,
         Purge::SentIntents => outbox::purge::purge(client, days, PURGE_ROWS).await,
+        Purge::EffectAttempts => outbox::attempts::purge(client, days, PURGE_ROWS).await,
     }
 }

@@ -15,10 +15,11 @@ const FACTS: &str = "
            current_setting('full_page_writes')::boolean AS full_page_writes,
            current_setting('synchronous_commit') AS synchronous_commit,
            current_setting('autovacuum')::boolean AND current_setting('track_counts')::boolean AS autovacuum,
-           current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8
-               AS max_connections,
-           (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
            (SELECT age(datfrozenxid)::int8 FROM pg_database WHERE datname = current_database()) AS transaction_age";
+
+const CONNECTIONS: &str = "
+    SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS used,
+           current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8 AS granted";
 
 /// A table that holds more dead rows than live ones, and more than a busy hour leaves, is not being vacuumed.
 const NEGLECTED: &str = "
@@ -27,7 +28,7 @@ const NEGLECTED: &str = "
     WHERE schemaname = current_schema() AND n_dead_tup > greatest(n_live_tup, 100000)
     ORDER BY n_dead_tup DESC";
 
-/// How a server is set up, and how near it is to its limits.
+/// How a server is set up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServerFacts {
     /// As in `17.2 (Debian 17.2-1)`.
@@ -44,12 +45,17 @@ pub struct ServerFacts {
     pub synchronous_commit: String,
     /// Whether dead rows are cleared away by themselves.
     pub autovacuum: bool,
-    /// Connections that it grants to anybody but superusers.
-    pub max_connections: i64,
-    /// Connections there are, of anybody.
-    pub connections: i64,
     /// Transactions since rows were last frozen; at two thousand million the server stops.
     pub transaction_age: i64,
+}
+
+/// How many connections a server has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Connections {
+    /// Connections there are, of anybody.
+    pub used: i64,
+    /// Connections that it grants to anybody but superusers.
+    pub granted: i64,
 }
 
 /// A table that is not vacuumed as it should be.
@@ -77,10 +83,17 @@ pub async fn facts(client: &Client) -> Result<ServerFacts, Error> {
         full_page_writes: row.try_get("full_page_writes")?,
         synchronous_commit: row.try_get("synchronous_commit")?,
         autovacuum: row.try_get("autovacuum")?,
-        max_connections: row.try_get("max_connections")?,
-        connections: row.try_get("connections")?,
         transaction_age: row.try_get("transaction_age")?,
     })
+}
+
+/// Counts the server's connections.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn connections(client: &Client) -> Result<Connections, Error> {
+    let row = client.query_one(&client.prepare_cached(CONNECTIONS).await?, &[]).await?;
+    Ok(Connections { used: row.try_get("used")?, granted: row.try_get("granted")? })
 }
 
 /// Our tables that hold more dead rows than live ones.

@@ -1,33 +1,24 @@
-//! `webhook_failures`: every failed attempt, for the person who asks why.
+//! `webhook_failures`: every failed attempt, for the person who asks why. What is on the retry ladder is looked at in
+//! [`ladder`].
+
+pub mod ladder;
 
 use deadpool_postgres::{Client, Transaction};
 use time::OffsetDateTime;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, GenericClient};
 
 use super::processed_webhooks::WebhookKey;
 use crate::message::Message;
 
 const RECORD: &str = "
-    INSERT INTO webhook_failures (source, webhook_id, attempt, outcome, error)
-    VALUES ($1, $2, $3, $4, $5)";
+    INSERT INTO webhook_failures (source, webhook_id, attempt, outcome, error, topic, received_at, trace_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
 const LIST: &str = "
-    SELECT attempt, outcome, error, occurred_at FROM webhook_failures
+    SELECT attempt, outcome, error, occurred_at, topic, received_at, trace_id FROM webhook_failures
     WHERE source = $1 AND webhook_id = $2
     ORDER BY id";
-
-/// The ladder takes less than half a day; what failed before is parked or lost to it.
-const RETRYING: &str = "
-    SELECT source, webhook_id, max(attempt) + 1 AS attempts, max(occurred_at) AS last_failed_at
-    FROM (SELECT source, webhook_id, attempt, occurred_at FROM webhook_failures
-          WHERE occurred_at > now() - interval '12 hours' ORDER BY occurred_at DESC LIMIT 2000) AS failed
-    WHERE NOT EXISTS (SELECT FROM processed_webhooks AS processed
-                      WHERE processed.source = failed.source AND processed.webhook_id = failed.webhook_id)
-      AND NOT EXISTS (SELECT FROM parked_webhooks AS parked
-                      WHERE parked.source = failed.source AND parked.webhook_id = failed.webhook_id)
-    GROUP BY source, webhook_id
-    ORDER BY last_failed_at DESC
-    LIMIT $1";
 
 const PURGE: &str = "
     DELETE FROM webhook_failures
@@ -67,13 +58,16 @@ pub async fn record(
         FailureOutcome::Retry => "retry",
         FailureOutcome::Park => "park",
     };
+    let (source, topic, trace_id) = (message.source.as_str(), super::storable(&message.topic), message.trace_id());
     let statement = transaction.prepare_cached(RECORD).await?;
-    transaction.execute(&statement, &[&message.source.as_str(), &message.id, &attempt, &outcome, &error]).await?;
+    let values: [&(dyn ToSql + Sync); 8] =
+        [&source, &message.id, &attempt, &outcome, &error, &topic, &message.received_at, &trace_id];
+    transaction.execute(&statement, &values).await?;
     Ok(())
 }
 
 /// One failed attempt.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct FailureRow {
     /// How many attempts had failed before this one.
     pub attempt: i32,
@@ -84,6 +78,13 @@ pub struct FailureRow {
     /// When it went wrong.
     #[serde(with = "time::serde::rfc3339")]
     pub occurred_at: OffsetDateTime,
+    /// The webhook's topic, as the provider names it; `null` when an older worker wrote this down.
+    pub topic: Option<String>,
+    /// When ingest had received the webhook; `null` as above.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub received_at: Option<OffsetDateTime>,
+    /// The W3C trace id that the webhook came with or was given.
+    pub trace_id: Option<String>,
 }
 
 /// Every failed attempt of one webhook that is still on record, the oldest first.
@@ -94,33 +95,15 @@ pub async fn list(client: &Client, key: &WebhookKey) -> Result<Vec<FailureRow>, 
     let rows = client.query(&client.prepare_cached(LIST).await?, &[&key.source, &key.webhook_id]).await?;
     rows.iter()
         .map(|row| {
-            let (attempt, outcome) = (row.try_get("attempt")?, row.try_get("outcome")?);
-            Ok(FailureRow { attempt, outcome, error: row.try_get("error")?, occurred_at: row.try_get("occurred_at")? })
-        })
-        .collect()
-}
-
-/// A webhook that has failed and is tried again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RetryingRow {
-    /// What it is known by.
-    pub key: WebhookKey,
-    /// How many attempts have failed.
-    pub attempts: i32,
-    /// When the last of them did.
-    pub last_failed_at: OffsetDateTime,
-}
-
-/// Webhooks on the retry ladder, as far as the last two thousand failures tell; the last to fail first.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn retrying(client: &Client, limit: i64) -> Result<Vec<RetryingRow>, Error> {
-    let rows = client.query(&client.prepare_cached(RETRYING).await?, &[&limit]).await?;
-    rows.iter()
-        .map(|row| {
-            let key = WebhookKey { source: row.try_get("source")?, webhook_id: row.try_get("webhook_id")? };
-            Ok(RetryingRow { key, attempts: row.try_get("attempts")?, last_failed_at: row.try_get("last_failed_at")? })
+            Ok(FailureRow {
+                attempt: row.try_get("attempt")?,
+                outcome: row.try_get("outcome")?,
+                error: row.try_get("error")?,
+                occurred_at: row.try_get("occurred_at")?,
+                topic: row.try_get("topic")?,
+                received_at: row.try_get("received_at")?,
+                trace_id: row.try_get("trace_id")?,
+            })
         })
         .collect()
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Message, REPLAY_MARK, Replay, ReplayMode, Steering, VERSION, sha256};
+use super::{Message, REPLAY_MARK, Replay, ReplayMode, Steering, VERSION, sha256, version_1};
 use crate::name::Name;
 
 /// The header that holds the [`Envelope`].
@@ -28,29 +28,29 @@ const PERSISTENT: u8 = 2;
 /// What there is no property for. Whatever is missing is told by name, and the rest is kept: [`salvage`].
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Envelope<'m> {
-    version: Option<i64>,
+pub(super) struct Envelope<'m> {
+    pub(super) version: Option<i64>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    source: Option<Cow<'m, str>>,
+    pub(super) source: Option<Cow<'m, str>>,
     /// RFC 3339, as all times here.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    received_at: Option<Cow<'m, str>>,
+    pub(super) received_at: Option<Cow<'m, str>>,
     /// In hexadecimal digits.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    body_sha256: Option<Cow<'m, str>>,
+    pub(super) body_sha256: Option<Cow<'m, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    attempt: Option<u32>,
+    pub(super) attempt: Option<u32>,
     /// The provider's, as names and values.
     #[serde(borrow)]
-    headers: Vec<(Cow<'m, str>, Cow<'m, str>)>,
+    pub(super) headers: Vec<(Cow<'m, str>, Cow<'m, str>)>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    steered_at: Option<Cow<'m, str>>,
+    pub(super) steered_at: Option<Cow<'m, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    replay_of: Option<Cow<'m, str>>,
+    pub(super) replay_of: Option<Cow<'m, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    replay_run: Option<Cow<'m, str>>,
+    pub(super) replay_run: Option<Cow<'m, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    replay_mode: Option<Cow<'m, str>>,
+    pub(super) replay_mode: Option<Cow<'m, str>>,
 }
 
 /// A message that does not fit into AMQP's short strings. ingest refuses such ids and topics.
@@ -64,7 +64,7 @@ pub struct EncodeError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Written by a newer or foreign program.
-    #[error("the message has envelope version {found}, this worker reads {VERSION}")]
+    #[error("the message has envelope version {found}, this worker reads {VERSION} and the one before")]
     Version {
         /// What the envelope says.
         found: String,
@@ -200,9 +200,12 @@ fn time(text: &str) -> Option<OffsetDateTime> {
 /// Reads a message back.
 ///
 /// # Errors
-/// When it was not written by [`encode`] in this version; then [`salvage`] keeps what there is.
+/// When it was not written by [`encode`] in this version or the one before; then [`salvage`] keeps what there is.
 pub fn decode(properties: &BasicProperties, body: Bytes) -> Result<Message, DecodeError> {
-    let envelope = Envelope::read(header(properties, ENVELOPE).unwrap_or_default())?;
+    let envelope = match version_1::read(properties) {
+        Some(envelope) => envelope,
+        None => Envelope::read(header(properties, ENVELOPE).unwrap_or_default())?,
+    };
     let (provider, topic) = kind(properties).ok_or_else(|| malformed("type"))?;
     let body_sha256 = sha256(&body);
     if envelope.body_sha256.as_deref().ok_or_else(|| malformed("body_sha256"))? != hex::encode(body_sha256) {
@@ -229,8 +232,8 @@ pub fn decode(properties: &BasicProperties, body: Bytes) -> Result<Message, Deco
 /// key and looked at: what cannot be read is `unknown`, the id falls back to the body's hash.
 #[must_use]
 pub fn salvage(properties: &BasicProperties, body: Bytes) -> Message {
-    let envelope: Envelope<'_> =
-        header(properties, ENVELOPE).and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default();
+    let current = || header(properties, ENVELOPE).and_then(|text| serde_json::from_slice(text).ok());
+    let envelope: Envelope<'_> = version_1::read(properties).or_else(current).unwrap_or_default();
     let (provider, topic) = kind(properties).unwrap_or_default();
     let body_sha256 = sha256(&body);
     let id = message_id(properties).map_or_else(|| hex::encode(body_sha256), str::to_owned);
@@ -253,15 +256,20 @@ pub fn salvage(properties: &BasicProperties, body: Bytes) -> Message {
 /// How often a quorum queue has delivered a message before.
 #[must_use]
 pub fn delivery_count(properties: &BasicProperties) -> i64 {
-    match value(properties, "x-delivery-count") {
-        Some(AMQPValue::ShortShortInt(number)) => (*number).into(),
-        Some(AMQPValue::ShortShortUInt(number)) => (*number).into(),
-        Some(AMQPValue::ShortInt(number)) => (*number).into(),
-        Some(AMQPValue::ShortUInt(number)) => (*number).into(),
-        Some(AMQPValue::LongInt(number)) => (*number).into(),
-        Some(AMQPValue::LongUInt(number)) => (*number).into(),
-        Some(AMQPValue::LongLongInt(number)) => *number,
-        _ => 0,
+    number(properties, "x-delivery-count").unwrap_or(0)
+}
+
+/// A header that is a whole number, in any of AMQP's spellings.
+pub(super) fn number(properties: &BasicProperties, name: &str) -> Option<i64> {
+    match value(properties, name)? {
+        AMQPValue::ShortShortInt(number) => Some((*number).into()),
+        AMQPValue::ShortShortUInt(number) => Some((*number).into()),
+        AMQPValue::ShortInt(number) => Some((*number).into()),
+        AMQPValue::ShortUInt(number) => Some((*number).into()),
+        AMQPValue::LongInt(number) => Some((*number).into()),
+        AMQPValue::LongUInt(number) => Some((*number).into()),
+        AMQPValue::LongLongInt(number) => Some(*number),
+        _ => None,
     }
 }
 
@@ -288,12 +296,16 @@ fn printable(text: &str) -> String {
     text.chars().filter(|char| !char.is_control()).collect()
 }
 
-fn value<'p>(properties: &'p BasicProperties, name: &str) -> Option<&'p AMQPValue> {
+pub(super) fn value<'p>(properties: &'p BasicProperties, name: &str) -> Option<&'p AMQPValue> {
     properties.headers().as_ref()?.inner().get(name)
 }
 
 fn header<'p>(properties: &'p BasicProperties, name: &str) -> Option<&'p [u8]> {
-    match value(properties, name)? {
+    bytes(value(properties, name)?)
+}
+
+pub(super) fn bytes(value: &AMQPValue) -> Option<&[u8]> {
+    match value {
         AMQPValue::LongString(text) => Some(text.as_bytes()),
         AMQPValue::ShortString(text) => Some(text.as_str().as_bytes()),
         _ => None,

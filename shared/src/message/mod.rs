@@ -6,6 +6,7 @@
 
 mod envelope;
 mod steering;
+mod version_1;
 
 use bytes::Bytes;
 use time::OffsetDateTime;
@@ -16,7 +17,7 @@ use crate::name::Name;
 use crate::trace_context::{is_well_formed, trace_id};
 pub use webhook::hash::sha256;
 
-/// The version of the envelope that this build writes, and the only one that it reads.
+/// The version of the envelope that this build writes. It reads the one before, too.
 pub const VERSION: i64 = 2;
 
 /// One webhook on its way.

@@ -125,7 +125,7 @@ impl CallBody {
 }
 
 /// Something an effect left out on purpose; recorded with the webhook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Skip {
     /// The effect, or the route whose filter said no.
     pub by: String,

@@ -77,6 +77,15 @@ impl Planner {
         if mistakes.is_empty() { Ok(Self { routes, search_keys }) } else { Err(mistakes) }
     }
 
+    /// What a webhook can be found by. What cannot be read has no keys.
+    #[must_use]
+    pub fn search_keys(&self, subject: Subject<'_>) -> Vec<SearchKey> {
+        if !self.search_keys.wants(subject.source) {
+            return Vec::new();
+        }
+        Body::parse(subject.body).map(|body| self.search_keys.of(subject.source, &body)).unwrap_or_default()
+    }
+
     /// What is to be done for a webhook.
     ///
     /// # Errors

@@ -22,6 +22,13 @@ pub(crate) enum Performance {
         /// What it said.
         error: String,
     },
+    /// The peer does not have it and may take it later. Nothing is known of others by that.
+    Declined {
+        /// Not before this time has passed.
+        after: Option<Duration>,
+        /// Why.
+        error: String,
+    },
     /// The peer does not have it and never will take it.
     Refused(String),
     /// The peer may have it.
@@ -74,9 +81,15 @@ impl AttemptRules {
             Performance::Refused(error) => Settlement::Failed { error },
             Performance::NotBegun if exhausted => Settlement::Failed { error: NOT_BEGUN.to_owned() },
             Performance::NotBegun => Settlement::Retry { after, error: NOT_BEGUN.to_owned() },
-            Performance::NotSent(error) | Performance::Later { error, .. } if exhausted => Settlement::Failed { error },
-            Performance::NotSent(error) => Settlement::Retry { after, error },
-            Performance::Later { after: asked, error } => {
+            Performance::NotSent(error) | Performance::Later { error, .. } | Performance::Declined { error, .. }
+                if exhausted =>
+            {
+                Settlement::Failed { error }
+            }
+            Performance::NotSent(error) | Performance::Declined { after: None, error } => {
+                Settlement::Retry { after, error }
+            }
+            Performance::Later { after: asked, error } | Performance::Declined { after: Some(asked), error } => {
                 let longest = Duration::from_millis(self.retry_max_ms);
                 Settlement::Retry { after: asked.min(longest).max(after), error }
             }

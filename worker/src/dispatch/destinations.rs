@@ -14,8 +14,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use shared::config::{Config, DispatchConfig, OPERATOR_ALERT};
+use shared::db::outbox::Lease;
 
-use super::breaker::{Breaker, BreakerRules, Lets, Word};
+use super::breaker::{Attempt, Breaker, BreakerRules, Lets, Word};
 
 /// All destinations. Cheap to clone.
 #[derive(Clone)]
@@ -68,26 +69,35 @@ impl Destinations {
     }
 
     /// A row was leased as a probe.
-    pub(crate) fn probe_begins(&self, effect: &str, now: Instant) {
-        if let Some(breaker) = self.known().breakers.get_mut(effect) {
-            breaker.probe_begins(now);
+    pub(crate) fn probe_begins(&self, lease: &Lease, now: Instant) {
+        if let Some(breaker) = self.known().breakers.get_mut(&lease.effect) {
+            breaker.probe_begins(Attempt::under(lease), now);
         }
     }
 
-    /// No row of it is due.
+    /// No row of it is due; others wait for their time.
     pub(crate) fn finds_no_probe(&self, effect: &str, now: Instant) {
         if let Some(breaker) = self.known().breakers.get_mut(effect) {
             breaker.finds_no_probe(now);
         }
     }
 
+    /// No row of it waits.
+    pub(crate) fn finds_nothing_waiting(&self, effect: &str) {
+        if let Some(breaker) = self.known().breakers.get_mut(effect) {
+            breaker.finds_nothing_waiting();
+            tracing::info!(effect, "nothing waits for the destination any more: the next row is sent at once");
+        }
+    }
+
     /// An attempt to send an effect has ended.
-    pub(crate) fn hear(&self, effect: &str, word: Word, now: Instant) {
+    pub(crate) fn hear(&self, lease: &Lease, word: Word, now: Instant) {
+        let effect = &lease.effect;
         let (before, after) = {
             let mut known = self.known();
-            let breaker = known.breakers.entry(effect.to_owned()).or_insert_with(|| Breaker::new(self.rules));
+            let breaker = known.breakers.entry(effect.clone()).or_insert_with(|| Breaker::new(self.rules));
             let before = breaker.degree();
-            breaker.hear(word, now);
+            breaker.hear(Attempt::under(lease), word, now);
             (before, breaker.degree())
         };
         match (before, after) {

@@ -100,7 +100,8 @@ impl HttpPerformer {
     async fn call(&self, effect: &Lease) -> Performance {
         let Some(peer) = self.destinations.get(&effect.effect) else {
             // A worker that is configured anew may know it.
-            return Performance::NotSent(format!("there is no effect {} in the configuration", effect.effect));
+            let error = format!("there is no effect {} in the configuration", effect.effect);
+            return Performance::Declined { after: None, error };
         };
         let body: CallBody = match serde_json::from_str(&effect.intent) {
             Ok(body) => body,
@@ -194,21 +195,28 @@ fn signing_key(secret: &SecretString) -> Option<hmac::Key> {
     (24..=64).contains(&bytes.len()).then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
-/// What an answer means.
+/// Hears an answer out.
 async fn judge(mut answer: Response) -> Performance {
     let status = answer.status();
     let after = retry_after(answer.headers());
     let hint = beginning(&mut answer).await;
     let error = if hint.is_empty() { status.to_string() } else { format!("{status}: {hint}") };
+    meaning(status, after, error)
+}
+
+/// What an answer means.
+fn meaning(status: StatusCode, after: Option<Duration>, error: String) -> Performance {
     match status {
         _ if status.is_success() => Performance::Sent,
         // A proxy's word that it does not know what became of the request: 502 and 504 of RFC 9110, 520 to 527 of
         // Cloudflare (<https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/>),
         // 598 and 599 of some others.
         _ if matches!(status.as_u16(), 502 | 504 | 520..=527 | 598 | 599) => Performance::Unknown(error),
-        StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
-            later(after, error)
+        // Of this request alone (RFC 9110, sections 15.5.9 and 15.5.10; RFC 8470, section 5.2).
+        StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_EARLY => {
+            Performance::Declined { after, error }
         }
+        StatusCode::TOO_MANY_REQUESTS => later(after, error),
         _ if status.is_server_error() => later(after, error),
         // A redirect is refused like any 4xx: it could lead anywhere.
         _ => Performance::Refused(error),
@@ -247,7 +255,47 @@ fn why(error: reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::registry::Registry;
+    use shared::config::AmbiguousPolicy;
+
+    use super::super::Word;
     use super::*;
+
+    #[test]
+    fn what_is_said_of_one_call_is_no_word_on_its_destination() {
+        let word = |status: u16| Word::of(&meaning(StatusCode::from_u16(status).unwrap(), None, String::new()));
+        let all = |statuses: &[u16], expected| statuses.iter().all(|status| word(*status) == expected);
+        assert!(all(&[200, 204], Word::Takes));
+        assert!(all(&[429, 500, 502, 503, 504, 520, 599], Word::Away));
+        assert!(all(&[400, 401, 404, 408, 409, 425], Word::Nothing));
+        let after = Some(Duration::from_secs(7));
+        let declined = meaning(StatusCode::CONFLICT, after, "409".to_owned());
+        assert_eq!(declined, Performance::Declined { after, error: "409".to_owned() });
+    }
+
+    #[tokio::test]
+    async fn an_effect_that_is_not_configured_has_no_destination_to_be_away() {
+        let certificates = PeerCertificates::register(&mut Registry::default());
+        let performer = HttpPerformer::new(std::iter::empty(), Duration::from_secs(1), certificates).unwrap();
+        let row = Lease {
+            id: 1,
+            dedupe_key: "gone/shop/1".to_owned(),
+            effect: "gone".to_owned(),
+            kind: "http".to_owned(),
+            webhook_id: None,
+            intent: "{}".to_owned(),
+            on_ambiguous: AmbiguousPolicy::Resend,
+            attempts: 1,
+            fence: 1,
+            traceparent: None,
+        };
+        let performance = performer.perform(&row).await;
+        assert!(
+            matches!(&performance, Performance::Declined { error, .. } if error.contains("gone")),
+            "{performance:?}"
+        );
+        assert_eq!(Word::of(&performance), Word::Nothing);
+    }
 
     #[test]
     fn a_call_is_signed_as_the_specification_shows() {

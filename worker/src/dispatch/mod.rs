@@ -12,10 +12,12 @@ mod destinations;
 mod email;
 mod group_commit;
 mod http;
+mod leasing;
 mod mail_probe;
 mod peer_certificates;
 mod places;
 mod resolver;
+mod rows;
 mod smtp;
 
 #[cfg(test)]
@@ -28,13 +30,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Client, Pool};
 use futures_util::FutureExt;
 use shared::backoff::Backoff;
 use shared::config::DispatchConfig;
-use shared::db;
-use shared::db::outbox::{self, Among, Lease, Settled, Settlement, Settling};
-use shared::error_chain::error_chain;
+use shared::db::outbox::{Lease, Settled, Settlement, Settling};
 use shared::failpoint;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +49,7 @@ pub(crate) use self::http::HttpPerformer;
 pub(crate) use self::mail_probe::MailProbe;
 pub(crate) use self::peer_certificates::PeerCertificates;
 use self::places::{Place, Places};
+pub(crate) use self::rows::{Rows, Table};
 pub(crate) use self::smtp::SmtpPool;
 use crate::metrics::{Metrics, PanicPlace};
 use crate::panics::panic_text;
@@ -63,11 +63,9 @@ pub(crate) trait Perform: Send + Sync {
 
 /// Leases, performs and settles.
 pub(crate) struct Dispatcher {
-    pub(crate) pool: Pool,
+    pub(crate) table: Table,
     pub(crate) config: DispatchConfig,
     pub(crate) rules: AttemptRules,
-    /// How long the database may take for a statement.
-    pub(crate) patience: Duration,
     /// Who performs each kind.
     pub(crate) performers: HashMap<&'static str, Arc<dyn Perform>>,
     /// What is known of where effects go.
@@ -107,7 +105,7 @@ impl Dispatcher {
         let mut taken = vec![place];
         taken.extend(std::iter::from_fn(|| places.another()));
         let leased_at = Instant::now();
-        let leases = match self.lease(taken.len()).await {
+        let leases = match leasing::lease(&self.table, &self.destinations, taken.len(), leased_at).await {
             Ok(leases) => leases,
             Err(error) => {
                 tracing::warn!(error, "cannot lease from the outbox; trying again");
@@ -121,42 +119,6 @@ impl Dispatcher {
         count
     }
 
-    /// One row of each effect that may be probed, and then of those that nothing is known against.
-    async fn lease(&self, limit: usize) -> Result<Vec<Lease>, String> {
-        let mut leases = Vec::new();
-        for effect in self.destinations.to_probe(Instant::now()) {
-            if leases.len() < limit {
-                let probe = self.lease_among(1, Among::Only(&effect)).await?;
-                match probe.is_empty() {
-                    true => self.destinations.finds_no_probe(&effect, Instant::now()),
-                    false => self.destinations.probe_begins(&effect, Instant::now()),
-                }
-                leases.extend(probe);
-            }
-        }
-        let free = limit - leases.len();
-        if free > 0 {
-            let shut = self.destinations.shut();
-            let shut: Vec<&str> = shut.iter().map(String::as_str).collect();
-            match self.lease_among(free, Among::AllBut(&shut)).await {
-                Ok(others) => leases.extend(others),
-                // The probes are leased, and their attempts count.
-                Err(error) if leases.is_empty() => return Err(error),
-                Err(error) => tracing::warn!(error, "cannot lease from the outbox; trying again"),
-            }
-        }
-        Ok(leases)
-    }
-
-    async fn lease_among(&self, limit: usize, among: Among<'_>) -> Result<Vec<Lease>, String> {
-        let client = self.pool.get().await.map_err(|error| error_chain(&error))?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let lease = Duration::from_millis(self.config.lease_ms);
-        // What another worker can perform and this one cannot is left to the other.
-        let kinds: Vec<&str> = self.performers.keys().copied().collect();
-        self.ask(client, async |client| outbox::lease(client, limit, lease, &kinds, among).await).await
-    }
-
     async fn perform(self: Arc<Self>, lease: Lease, leased_at: Instant, place: Place) {
         let _sending = Sending::begin(&self.metrics);
         let began = Instant::now();
@@ -166,7 +128,7 @@ impl Dispatcher {
             Some(span) => span.during(self.attempt(&lease)).await,
             None => self.attempt(&lease).await,
         };
-        self.destinations.hear(&lease.effect, Word::of(&performance), Instant::now());
+        self.destinations.hear(&lease, Word::of(&performance), Instant::now());
         let settlement = self.rules.settlement(lease.attempts, lease.on_ambiguous, performance);
         self.metrics.effect(&lease.effect, outcome(&settlement), began.elapsed());
         if let Some(span) = span {
@@ -203,7 +165,7 @@ impl Dispatcher {
     /// nobody else has taken the row. What cannot be settled together is settled alone, so that none holds up another.
     async fn settle(&self, lease: &Lease, settlement: Settlement) {
         let settling = Settling { id: lease.id, fence: lease.fence, settlement };
-        let together = async |group: &[Settling]| match self.settle_once(group).await {
+        let together = async |group: &[Settling]| match self.table.settle(group).await {
             Ok(settled) => Some(settled),
             Err(error) => {
                 tracing::warn!(sends = group.len(), error, "cannot settle sends together; trying one by one");
@@ -214,8 +176,8 @@ impl Dispatcher {
         let mut backoff = Backoff::new();
         while settled.is_none() {
             backoff.pause().await;
-            match self.settle_once(std::slice::from_ref(&settling)).await {
-                Ok(alone) => settled = alone.first().copied(),
+            match self.table.settle_again(&settling).await {
+                Ok(alone) => settled = Some(alone),
                 Err(error) => tracing::warn!(effect = lease.effect, error, "cannot settle a send; trying again"),
             }
         }
@@ -229,20 +191,6 @@ impl Dispatcher {
                 "the lease ran out before the send was settled; the row counts as ambiguous"
             );
         }
-    }
-
-    async fn settle_once(&self, settlings: &[Settling]) -> Result<Vec<Settled>, String> {
-        let client = self.pool.get().await.map_err(|error| error_chain(&error))?;
-        self.ask(client, async |client| outbox::settle(client, settlings).await).await
-    }
-
-    async fn ask<T>(
-        &self,
-        client: Client,
-        question: impl AsyncFnOnce(&mut Client) -> Result<T, tokio_postgres::Error>,
-    ) -> Result<T, String> {
-        let answer = db::answer_within(self.patience, client, question).await;
-        answer.map_err(|silent| silent.to_string())?.map_err(|error| error_chain(&error))
     }
 }
 

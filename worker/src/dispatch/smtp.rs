@@ -12,6 +12,7 @@ use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
+use lettre::transport::smtp::response::Category;
 use shared::error_chain::error_chain;
 use shared::smtp::{SmtpConfig, SmtpConnectError, SmtpTls};
 use shared::traces;
@@ -48,6 +49,9 @@ impl SmtpPool {
         match tokio::time::timeout(self.begin_timeout, self.begin(mail)).await {
             Ok(Ok(session)) => self.finish(session, mail).await,
             Ok(Err(BeginError::Recipient(error))) if error.is_permanent() => Performance::Refused(error_chain(&error)),
+            Ok(Err(BeginError::Recipient(error))) if is_of_the_recipient(&error) => {
+                Performance::Declined { after: None, error: error_chain(&error) }
+            }
             Ok(Err(BeginError::Recipient(error) | BeginError::Session(error))) => {
                 Performance::NotSent(error_chain(&error))
             }
@@ -114,6 +118,12 @@ impl SmtpPool {
     fn keep(&self, session: AsyncSmtpConnection) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((session, Instant::now()));
     }
+}
+
+/// Whether a server that refuses a recipient for now means this one (a greylist, a full mailbox) and not the session, as
+/// 421 does: its second digit is about the channel (RFC 5321, section 4.2.1).
+fn is_of_the_recipient(error: &SmtpError) -> bool {
+    error.is_transient() && error.status().is_some_and(|code| code.category != Category::Connections)
 }
 
 /// Why the server has no mail.

@@ -1,4 +1,5 @@
-//! A destination that is away: its rows wait and keep their attempts, others go on, and all are sent when it is back.
+//! A destination that is away: its rows wait and keep their attempts, others go on, and all are sent when it is back. What
+//! a server says of one recipient keeps nobody else waiting.
 
 use testing::gate::Gate;
 use testing::mail::received;
@@ -59,6 +60,30 @@ async fn rows_wait_while_their_destination_is_away_and_are_sent_when_it_is_back_
         says(&second, "webhook_destination_up{effect=\"order-confirmation\"} 1").await;
         says(&second, "webhook_effect_breaker{effect=\"order-confirmation\"} 0").await;
         assert!(second.terminate().await.success());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn recipients_that_a_server_does_not_take_yet_open_no_breaker() {
+    run(async |stack| {
+        stock(&stack, &["MUG"]).await;
+        // One that opened would keep all of them waiting for longer than this test does.
+        let patient = |text: &str| {
+            let text = replace(&quicken(text), "breaker_min_ms = 50 ", "breaker_min_ms = 600000 ");
+            replace(&text, "breaker_max_ms = 500", "breaker_max_ms = 600000")
+        };
+        let worker = Service::worker(&stack, &options(&stack.configure(patient))).await;
+        for order in 1..=8 {
+            let address = format!("reject-temporary-{order}@{}", stack.mail_domain);
+            stack.publish(&Order::of(order, &address, &["MUG"]).webhook(&format!("w{order}"))).await;
+        }
+        number(&stack, "SELECT count(*) FROM outbox WHERE attempts > 2 AND last_error LIKE '%451%'", 8).await;
+        let address = format!("fine@{}", stack.mail_domain);
+        stack.publish(&Order::of(9, &address, &["MUG"]).webhook("w9")).await;
+        number(&stack, "SELECT count(*) FROM outbox WHERE state = 'sent'", 1).await;
+        says(&worker, "webhook_effect_breaker{effect=\"order-confirmation\"} 0").await;
+        assert!(worker.terminate().await.success());
     })
     .await;
 }

@@ -53,6 +53,7 @@ async fn the_command_migrates_and_a_second_time_finds_nothing_to_do() {
 async fn indexes_are_built_beside_open_transactions_and_hold_nobody_up() {
     run(async |stack| {
         stack.database.execute("DROP INDEX outbox_ambiguous; CREATE INDEX outbox_attention ON outbox (id)").await;
+        stack.database.execute("DROP INDEX outbox_due_by_effect; CREATE INDEX outbox_due ON outbox (id)").await;
         // As a build that was cut off leaves it.
         stack
             .database
@@ -70,10 +71,12 @@ async fn indexes_are_built_beside_open_transactions_and_hold_nobody_up() {
         other.execute(plan, &[&"meanwhile"]).await.unwrap();
         assert_eq!(indexes::build(&stack.database.pool).await.unwrap(), Built::ByAnother);
         transaction.commit().await.unwrap();
-        assert_eq!(building.await.unwrap(), Built::All(vec!["outbox_by_state", "outbox_ambiguous"]));
+        let built = vec!["outbox_due_by_effect", "outbox_by_state", "outbox_ambiguous"];
+        assert_eq!(building.await.unwrap(), Built::All(built));
         assert_eq!(indexes::missing(&other).await.unwrap(), Vec::<&str>::new());
         assert_eq!(indexes::build(&stack.database.pool).await.unwrap(), Built::All(Vec::new()));
-        let old = "SELECT count(*) FROM pg_class WHERE relname IN ('outbox_attention', 'parked_webhooks_open')";
+        let old = "SELECT count(*) FROM pg_class
+                   WHERE relname IN ('outbox_due', 'outbox_attention', 'parked_webhooks_open')";
         assert_eq!(stack.database.number(old).await, 0);
     })
     .await;

@@ -1,6 +1,8 @@
 //! The worker's promises, shown on real services with real processes. One program for all of them: it links once.
 
 #[cfg(test)]
+mod attempts;
+#[cfg(test)]
 mod backlog;
 #[cfg(test)]
 mod breakers;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use shared::config::AmbiguousPolicy;
-use shared::db::outbox::{self, Among, Lease, NewEffect, Settlement, Settling};
+use shared::db::outbox::{self, Lease, NewEffect, Settled, Settlement, Settling, probe};
 use shared::db::paused_effects;
 use testing::outbox::{Outbox, Row, State};
 use testing::simulation::{Random, only_seed};
@@ -47,6 +47,7 @@ impl Pair<'_> {
         match self.random.below(10) {
             0 if self.random.once_in(4) => self.pause_or_resume().await,
             0..2 => self.insert().await,
+            2 if self.random.once_in(2) => self.lease_probe().await,
             2..5 => self.lease().await,
             5..8 => self.settle().await,
             8 => self.expire().await,
@@ -99,16 +100,15 @@ impl Pair<'_> {
         let limit = 1 + self.random.index(4);
         let kinds: &[&str] = if self.random.once_in(10) { &["another"] } else { &["email", "another"] };
         let shut = if self.random.once_in(3) { &EFFECTS[self.random.index(3)..] } else { &[][..] };
-        let among = if self.random.once_in(5) { Among::Only(EFFECTS[0]) } else { Among::AllBut(shut) };
         let mut other = self.database.client().await;
         let locking = other.transaction().await.unwrap();
         let locked = if self.random.once_in(3) { self.lock_some(&locking).await } else { BTreeSet::new() };
         let client = self.database.client().await;
-        let leased = outbox::lease(&client, i64::try_from(limit).unwrap(), LEASE, kinds, among).await.unwrap();
+        let leased = outbox::lease(&client, i64::try_from(limit).unwrap(), LEASE, kinds, shut).await.unwrap();
         locking.rollback().await.unwrap();
 
         let due: Vec<i64> =
-            self.model.due(kinds, among, self.now).into_iter().filter(|id| !locked.contains(&self.ids[id])).collect();
+            self.model.due(kinds, shut, self.now).into_iter().filter(|id| !locked.contains(&self.ids[id])).collect();
         let chosen: Vec<i64> =
             due.iter().copied().filter(|id| leased.iter().any(|one| one.id == self.ids[id])).collect();
         assert_eq!(leased.len(), chosen.len(), "{leased:?} of {due:?}");
@@ -118,12 +118,37 @@ impl Pair<'_> {
         let passed_over = due.iter().filter(|id| !chosen.contains(id)).map(next).min();
         assert!(passed_over.is_none() || latest <= passed_over, "those that are due longest go first");
         for id in &chosen {
-            let modelled = self.model.lease(*id, LEASE, self.now);
-            let modelled = Lease { id: self.ids[id], ..modelled };
-            assert_eq!(leased.iter().find(|one| one.id == modelled.id), Some(&modelled));
-            self.leases.push(modelled);
+            self.lease_modelled(*id, leased.iter().find(|one| one.id == self.ids[id]));
         }
-        format!("lease {limit} among {among:?}: {chosen:?}, locked: {locked:?}")
+        format!("lease {limit}, none of {shut:?}: {chosen:?}, locked: {locked:?}")
+    }
+
+    fn lease_modelled(&mut self, id: i64, leased: Option<&Lease>) {
+        let modelled = Lease { id: self.ids[&id], ..self.model.lease(id, LEASE, self.now) };
+        assert_eq!(leased, Some(&modelled));
+        self.leases.push(modelled);
+    }
+
+    /// Which of those that were tried as often and are due as long is Postgres' choice, too.
+    async fn lease_probe(&mut self) -> String {
+        let effect = EFFECTS[self.random.index(3)];
+        let mut other = self.database.client().await;
+        let locking = other.transaction().await.unwrap();
+        let locked = if self.random.once_in(3) { self.lock_some(&locking).await } else { BTreeSet::new() };
+        let client = self.database.client().await;
+        assert_eq!(probe::is_under_way(&client, effect).await.unwrap(), self.model.is_under_way(effect));
+        let leased = probe::lease(&client, effect, LEASE, &["email"]).await.unwrap();
+        locking.rollback().await.unwrap();
+
+        let mut due = self.model.probes(&["email"], effect, self.now);
+        due.retain(|id| !locked.contains(&self.ids[id]));
+        let chosen = due.iter().copied().find(|id| leased.as_ref().is_some_and(|one| one.id == self.ids[id]));
+        let rank = |id: &i64| (self.model.rows[id].attempts, self.model.rows[id].next_attempt_at);
+        assert_eq!(chosen.as_ref().map(rank), due.first().map(rank), "those that were tried least go first");
+        if let Some(id) = chosen {
+            self.lease_modelled(id, leased.as_ref());
+        }
+        format!("probe {effect}: {chosen:?}, locked: {locked:?}")
     }
 
     async fn lock_some(&mut self, locking: &Transaction<'_>) -> BTreeSet<i64> {
@@ -149,7 +174,16 @@ impl Pair<'_> {
             self.model.settle(id, *fence, settlement, self.now)
         });
         assert_eq!(settled, modelled.collect::<Vec<_>>(), "{settlings:?}");
+        for (settling, _lost) in settlings.iter().zip(&settled).filter(|(_, settled)| **settled == Settled::LeaseLost) {
+            let was_settled = outbox::was_settled(&client, settling).await.unwrap();
+            assert_eq!(was_settled, self.model_was_settled(settling), "{settling:?}");
+        }
         format!("settle {settlings:?}: {settled:?}")
+    }
+
+    fn model_was_settled(&self, settling: &Settling) -> bool {
+        let id = *self.ids.iter().find(|(_, number)| **number == settling.id).unwrap().0;
+        self.model.was_settled(&Settling { id, ..settling.clone() })
     }
 
     fn settling(&mut self) -> Option<Settling> {
@@ -289,9 +323,38 @@ async fn a_lease_takes_no_more_rows_than_it_may_whatever_the_planner_believes() 
     database.execute(&format!("{}; ANALYZE outbox", rows(0, 0))).await;
     database.execute(&rows(1, 20)).await;
     let client = database.client().await;
-    let leases = outbox::lease(&client, 8, LEASE, &["email"], Among::AllBut(&[])).await.unwrap();
+    let leases = outbox::lease(&client, 8, LEASE, &["email"], &[]).await.unwrap();
     assert_eq!(leases.len(), 8);
     assert_eq!(database.number("SELECT count(*) FROM outbox WHERE state = 'sending'").await, 8);
+    drop(client);
+    database.drop().await;
+}
+
+/// However many rows of the effect have failed before, and are due for longer.
+#[tokio::test]
+async fn a_probe_is_a_row_that_was_tried_least() {
+    let database = Database::migrated().await;
+    let rows = |key: &str, count: u32, attempts: u32, due_for: &str| {
+        format!(
+            "INSERT INTO outbox (dedupe_key, effect, kind, intent, attempts, next_attempt_at)
+             SELECT '{key} ' || n, 'effect', 'email', '{{}}', {attempts}, now() - interval '{due_for}'
+             FROM generate_series(1, {count}) AS n"
+        )
+    };
+    database.execute(&rows("bad", 3_000, 7, "1 hour")).await;
+    database.execute(&rows("fresh", 2, 0, "1 second")).await;
+    database.execute(&rows("fresh, and not due", 1, 0, "-1 hour")).await;
+    let client = database.client().await;
+    let mut probed = Vec::new();
+    for _ in 0..3 {
+        probed.push(probe::lease(&client, "effect", LEASE, &["email"]).await.unwrap().unwrap().dedupe_key);
+    }
+    probed.sort();
+    assert_eq!(&probed[1..], ["fresh 1", "fresh 2"], "{probed:?}");
+    assert!(probed[0].starts_with("bad"), "{probed:?}");
+    assert_eq!(database.number("SELECT count(*) FROM outbox WHERE state = 'sending'").await, 3);
+    assert!(probe::lease(&client, "another", LEASE, &["email"]).await.unwrap().is_none());
+    assert!(!probe::is_under_way(&client, "another").await.unwrap());
     drop(client);
     database.drop().await;
 }

@@ -33,6 +33,7 @@ async fn written_down(stack: &Stack) -> String {
     let query = "SELECT string_agg(line, E'\\n') FROM (
         SELECT row_to_json(t)::text AS line FROM outbox AS t
         UNION ALL SELECT row_to_json(t)::text FROM webhook_failures AS t
+        UNION ALL SELECT row_to_json(t)::text FROM outbox_attempts AS t
         UNION ALL SELECT row_to_json(t)::text FROM parked_webhooks AS t) AS lines";
     stack.database.client().await.query_one(query, &[]).await.unwrap().get(0)
 }

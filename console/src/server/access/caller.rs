@@ -20,7 +20,7 @@ pub(crate) const COOKIE: &str = "oncehook_session";
 /// How the API's callers may name themselves in the audit.
 const ACTOR_HEADER: &str = "x-oncehook-actor";
 /// Where scripts of ours repeat the token that forms repeat in a field.
-const CSRF_HEADER: &str = "x-csrf-token";
+pub(crate) const CSRF_HEADER: &str = "x-csrf-token";
 /// The longest name of a person, in characters.
 pub(crate) const MAX_PERSON_CHARS: usize = 64;
 

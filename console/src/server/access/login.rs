@@ -6,10 +6,11 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use serde::Deserialize;
-use shared::db::console_audit::{self, Actor, Outcome};
+use shared::db::console_audit::{self, Actor, Doing, Outcome};
 use shared::db::console_sessions::{self, Session};
 use shared::message::sha256;
 
+use super::Caller;
 use super::caller::{COOKIE, cookie, named, peer};
 use super::csrf::is_from_elsewhere;
 use super::tokens::random_text;
@@ -84,7 +85,7 @@ pub(crate) async fn login(
     }
     let cookie = random_text().map_err(|_no_randomness| Problem::Unavailable)?;
     let client = console.database().await?;
-    let audit = console_audit::begin(&client, &actor, "login", "").await?;
+    let audit = console_audit::begin(&client, &actor, &doing("login")).await?;
     let session = Session { token_sha256: sha256(token.as_bytes()).to_vec(), person: actor.person };
     console_sessions::begin(&client, &sha256(cookie.as_bytes()), &session).await?;
     console_audit::finish(&client, audit, Outcome::Done, "").await?;
@@ -113,17 +114,30 @@ async fn refuse(console: &Console, actor: &Actor, address: IpAddr) -> Result<Pro
 
 async fn tell(console: &Console, actor: &Actor) -> Result<(), Problem> {
     let client = console.database().await?;
-    let audit = console_audit::begin(&client, actor, "login", "").await?;
+    let audit = console_audit::begin(&client, actor, &doing("login")).await?;
     Ok(console_audit::finish(&client, audit, Outcome::Refused, "the token is not valid").await?)
 }
 
-/// `POST /logout`. A viewer may log out, too, so this is no `Submitted`.
-pub(crate) async fn logout(request: HttpRequest, console: Shared) -> Result<HttpResponse, Problem> {
+/// `POST /logout`. A viewer may log out, too, so this is no `Submitted`; and so may whose session has ended by itself, which
+/// is nobody's doing.
+pub(crate) async fn logout(
+    request: HttpRequest,
+    console: Shared,
+    caller: Result<Caller, Problem>,
+) -> Result<HttpResponse, Problem> {
     if is_from_elsewhere(&request) {
         return Err(Problem::CrossSite);
     }
     if let Some(cookie) = cookie(&request) {
-        end(&console, &cookie).await?;
+        let client = console.database().await?;
+        let audit = match &caller {
+            Ok(caller) => Some(console_audit::begin(&client, &caller.actor(), &doing("logout")).await?),
+            Err(_nobody) => None,
+        };
+        console_sessions::end(&client, &sha256(cookie.as_bytes())).await?;
+        if let Some(audit) = audit {
+            console_audit::finish(&client, audit, Outcome::Done, "").await?;
+        }
     }
     Ok(HttpResponse::SeeOther()
         .insert_header((header::SET_COOKIE, set_cookie(&request, "", 0)))
@@ -131,8 +145,9 @@ pub(crate) async fn logout(request: HttpRequest, console: Shared) -> Result<Http
         .finish())
 }
 
-async fn end(console: &Console, cookie: &str) -> Result<(), Problem> {
-    Ok(console_sessions::end(&console.database().await?, &sha256(cookie.as_bytes())).await?)
+/// A login or a logout, for the audit.
+fn doing(action: &'static str) -> Doing<'static> {
+    Doing { action, subject: "", request: &serde_json::Value::Null }
 }
 
 fn again(form: &LoginForm, problem: &Problem) -> Result<HttpResponse, Problem> {

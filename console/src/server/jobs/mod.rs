@@ -1,4 +1,5 @@
-//! What takes longer than an answer: redriving, discarding and replaying, with dry run and progress.
+//! What takes longer than an answer: redriving, discarding and replaying webhooks, and steering many effects, with dry run
+//! and progress.
 //!
 //! A job is begun, has a number, and is looked at until it has ended; its report is the command line's. Jobs live in
 //! memory: a console that ends stops them between two groups of webhooks, and what is unfinished is to be seen where the
@@ -13,7 +14,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use shared::db::console_audit::Outcome;
+use shared::db::console_audit::{Doing, Outcome};
 use shared::error_chain::error_chain;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -23,8 +24,7 @@ use super::access::Caller;
 use super::audit::Entry;
 use super::problem::Problem;
 use super::state::Shared;
-use crate::output::Shown;
-use crate::steering::Report;
+use crate::steering::{Reported, outcome};
 
 /// The most jobs that run at once.
 pub(crate) const MAX_RUNNING: usize = 4;
@@ -53,6 +53,8 @@ pub(crate) struct Job {
     pub(crate) again: Vec<(String, String)>,
     /// Where that form goes.
     pub(crate) again_to: &'static str,
+    /// What it is done to: `webhooks` or `effects`.
+    pub(crate) unit: &'static str,
     total: AtomicU64,
     done: AtomicU64,
     end: Mutex<Option<End>>,
@@ -72,9 +74,13 @@ pub(crate) struct Order {
     /// For the audit, such as `parked.redrive`.
     pub(crate) action: &'static str,
     pub(crate) subject: String,
+    /// What was asked for, in full; for the audit.
+    pub(crate) request: serde_json::Value,
     pub(crate) is_dry: bool,
     pub(crate) again: Vec<(String, String)>,
     pub(crate) again_to: &'static str,
+    /// What it is done to: `webhooks` or `effects`.
+    pub(crate) unit: &'static str,
 }
 
 impl Jobs {
@@ -82,7 +88,7 @@ impl Jobs {
     ///
     /// # Errors
     /// When too many run already, or the console stops.
-    pub(crate) fn begin<F>(
+    pub(crate) fn begin<F, R>(
         &self,
         console: &Shared,
         caller: &Caller,
@@ -90,7 +96,8 @@ impl Jobs {
         work: impl FnOnce(Shared, Arc<Job>, CancellationToken) -> F,
     ) -> Result<Arc<Job>, Problem>
     where
-        F: Future<Output = anyhow::Result<Report>> + Send + 'static,
+        F: Future<Output = anyhow::Result<R>> + Send + 'static,
+        R: Reported,
     {
         if self.running.len() >= MAX_RUNNING || self.stop.is_cancelled() {
             return Err(Problem::Busy);
@@ -102,6 +109,7 @@ impl Jobs {
             is_dry: order.is_dry,
             again: order.again,
             again_to: order.again_to,
+            unit: order.unit,
             total: AtomicU64::new(0),
             done: AtomicU64::new(0),
             end: Mutex::new(None),
@@ -114,17 +122,22 @@ impl Jobs {
         drop(kept);
         let runtime = console.runtime.clone();
         let work = work(console.clone(), Arc::clone(&job), self.stop.clone());
-        let (console, caller, ended) = (console.clone(), caller.clone(), Arc::clone(&job));
-        let (action, subject, is_dry) = (order.action, order.subject, order.is_dry);
+        let (console, caller, done) = (console.clone(), caller.clone(), Arc::clone(&job));
+        let (action, subject, request, is_dry) = (order.action, order.subject, order.request, order.is_dry);
         console.metrics.running.inc();
         let task = async move {
-            let end =
-                if is_dry { outcome(work.await).0 } else { audited(&console, &caller, (action, &subject), work).await };
+            let doing = Doing { action, subject: &subject, request: &request };
+            let end = if is_dry { ended(work.await).0 } else { audited(&console, &caller, &doing, work).await };
             console.metrics.running.dec();
-            *ended.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+            *done.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
         };
         self.running.spawn_on(task, &runtime);
         Ok(job)
+    }
+
+    /// How many run now.
+    pub(crate) fn running(&self) -> usize {
+        self.running.len()
     }
 
     /// A job, while it is remembered.
@@ -142,14 +155,14 @@ impl Jobs {
 }
 
 impl Job {
-    /// So many webhooks are to be dealt with.
-    pub(crate) fn expect(&self, webhooks: u64) {
-        self.total.store(webhooks, Ordering::Relaxed);
+    /// So many are to be dealt with.
+    pub(crate) fn expect(&self, many: u64) {
+        self.total.store(many, Ordering::Relaxed);
     }
 
     /// So many more have been dealt with.
-    pub(crate) fn advance(&self, webhooks: usize) {
-        self.done.fetch_add(webhooks as u64, Ordering::Relaxed);
+    pub(crate) fn advance(&self, more: usize) {
+        self.done.fetch_add(more as u64, Ordering::Relaxed);
     }
 
     /// Dealt with, of how many.
@@ -166,41 +179,40 @@ impl Job {
 async fn audited(
     console: &Shared,
     caller: &Caller,
-    (action, subject): (&'static str, &str),
-    work: impl Future<Output = anyhow::Result<Report>>,
+    doing: &Doing<'_>,
+    work: impl Future<Output = anyhow::Result<impl Reported>>,
 ) -> End {
-    let entry = match begun(console, caller, (action, subject)).await {
+    let entry = match begun(console, caller, doing).await {
         Ok(entry) => entry,
         Err(problem) => return End::Failed(problem.to_string()),
     };
-    let (end, outcome) = outcome(work.await);
-    console.metrics.job_ended(action, outcome.as_str());
+    let (end, outcome) = ended(work.await);
+    console.metrics.job_ended(doing.action, outcome.as_str());
     let detail = match &end {
         End::Reported { text, .. } | End::Failed(text) => text,
     };
     match console.database().await {
         Ok(client) => entry.finish(&client, outcome, detail).await,
-        Err(problem) => tracing::error!(%problem, action, subject, "cannot note a job's outcome in the audit"),
+        Err(problem) => {
+            let Doing { action, subject, .. } = doing;
+            tracing::error!(%problem, action, subject, "cannot note a job's outcome in the audit");
+        }
     }
     end
 }
 
 /// The connection goes back at once: a job may take hours.
-async fn begun(console: &Shared, caller: &Caller, (action, subject): (&str, &str)) -> Result<Entry, Problem> {
-    Entry::begin(&console.database().await?, caller, action, subject).await
+async fn begun(console: &Shared, caller: &Caller, doing: &Doing<'_>) -> Result<Entry, Problem> {
+    Entry::begin(&console.database().await?, caller, doing).await
 }
 
-fn outcome(worked: anyhow::Result<Report>) -> (End, Outcome) {
+fn ended(worked: anyhow::Result<impl Reported>) -> (End, Outcome) {
+    let outcome = outcome(&worked);
     match worked {
         Ok(report) => {
-            let outcome = match &report {
-                stopped if stopped.is_stopped() => Outcome::Failed,
-                idle if idle.total() == 0 => Outcome::Refused,
-                _ => Outcome::Done,
-            };
             let json = serde_json::to_value(&report).unwrap_or_default();
             (End::Reported { text: report.text(), json }, outcome)
         }
-        Err(error) => (End::Failed(error_chain(error.as_ref())), Outcome::Failed),
+        Err(error) => (End::Failed(error_chain(error.as_ref())), outcome),
     }
 }

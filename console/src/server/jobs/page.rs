@@ -8,10 +8,12 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::{End, Job};
+use crate::outbox::steer::Steered;
 use crate::server::access::Caller;
 use crate::server::page::{self, Frame, moment};
-use crate::server::problem::{Problem, ProblemDocument};
+use crate::server::problem::Problem;
 use crate::server::state::Shared;
+use crate::steering::Report;
 
 /// Where a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -35,14 +37,27 @@ pub(crate) struct JobView {
     pub(crate) dry_run: bool,
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) begun_at: OffsetDateTime,
-    /// Webhooks dealt with, of how many.
+    /// Dealt with, of how many.
     pub(crate) done: u64,
     pub(crate) total: u64,
+    /// What it is done to: `webhooks` or `effects`.
+    pub(crate) unit: &'static str,
     /// What was done, or would be: as `oncehook … --output json` says it.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<JobReport>)]
     pub(crate) report: Option<serde_json::Value>,
     /// The same for a person, or why it could not be begun.
     pub(crate) text: String,
+}
+
+/// What a job says in the end, for the API's description.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what is written as JSON")]
+enum JobReport {
+    /// Of webhooks.
+    Webhooks(Report),
+    /// Of effects.
+    Effects(Steered),
 }
 
 impl JobView {
@@ -53,8 +68,8 @@ impl JobView {
             Some(End::Reported { text, json }) => (JobState::Ended, Some(json), text),
             Some(End::Failed(why)) => (JobState::Failed, None, why),
         };
-        let (title, begun_at) = (job.title.clone(), job.begun_at);
-        Self { id: job.id, title, state, dry_run: job.is_dry, begun_at, done, total, report, text }
+        let (title, begun_at, unit) = (job.title.clone(), job.begun_at, job.unit);
+        Self { id: job.id, title, state, dry_run: job.is_dry, begun_at, done, total, unit, report, text }
     }
 }
 
@@ -109,7 +124,7 @@ pub(crate) async fn now(caller: Caller, console: Shared, id: Path<u64>) -> Resul
 
 /// How far a job is, and what came of it. Jobs are remembered until the console ends, at most a hundred.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = u64, Path, description = "Its number")),
-    responses((status = 200, body = JobView), (status = 404, body = ProblemDocument)))]
+    responses((status = 200, body = JobView)))]
 pub(crate) async fn api(_caller: Caller, console: Shared, id: Path<u64>) -> Result<Json<JobView>, Problem> {
     let job = console.jobs.find(*id).ok_or(Problem::NotFound)?;
     Ok(Json(JobView::of(&job)))

@@ -1,4 +1,4 @@
-//! What one instance has counted since it started, and what a fleet counted between two looks.
+//! What one instance has counted since it started, and what a fleet counted between two looks ([`super::flow`]).
 //!
 //! Counters begin at zero when a process does. An instance that is seen for the first time adds nothing: what it counted
 //! before is not of this moment. One whose counters went back has started anew: all of it is new.
@@ -17,8 +17,6 @@ pub(crate) struct Counts {
     pub(crate) received: f64,
     /// Of these, what was refused or not taken.
     pub(crate) refused: f64,
-    /// Of these, what was not genuine.
-    pub(crate) forged: f64,
     /// Webhooks that took effect or were skipped.
     pub(crate) processed: f64,
     pub(crate) duplicates: f64,
@@ -30,10 +28,6 @@ pub(crate) struct Counts {
     pub(crate) unsent: f64,
     /// Webhooks that went to the spool.
     pub(crate) spooled: f64,
-    /// Transactions.
-    pub(crate) batches: f64,
-    /// Webhooks in them.
-    pub(crate) batched: f64,
     /// End-to-end latencies, by bucket; cumulative as they are published.
     pub(crate) latencies: [f64; BUCKETS],
 }
@@ -56,9 +50,6 @@ impl Counts {
                 if outcome != "accepted" {
                     self.refused += sample.value;
                 }
-                if outcome == "signature_refused" {
-                    self.forged += sample.value;
-                }
                 &mut self.received
             }
             ("webhook_processed_total", "completed" | "skipped") => &mut self.processed,
@@ -68,8 +59,6 @@ impl Counts {
             ("webhook_effects_total", "sent") => &mut self.sent,
             ("webhook_effects_total", _) => &mut self.unsent,
             ("webhook_spool_written_total", _) => &mut self.spooled,
-            ("worker_batch_size_count", _) => &mut self.batches,
-            ("worker_batch_size_sum", _) => &mut self.batched,
             ("webhook_end_to_end_seconds_bucket", _) => {
                 match bucket(sample.label("le")).and_then(|at| self.latencies.get_mut(at)) {
                     Some(bucket) => bucket,
@@ -105,7 +94,6 @@ impl Counts {
         Self {
             received: make(self.received, other.received),
             refused: make(self.refused, other.refused),
-            forged: make(self.forged, other.forged),
             processed: make(self.processed, other.processed),
             duplicates: make(self.duplicates, other.duplicates),
             retried: make(self.retried, other.retried),
@@ -113,8 +101,6 @@ impl Counts {
             sent: make(self.sent, other.sent),
             unsent: make(self.unsent, other.unsent),
             spooled: make(self.spooled, other.spooled),
-            batches: make(self.batches, other.batches),
-            batched: make(self.batched, other.batched),
             latencies,
         }
     }
@@ -162,7 +148,7 @@ mod tests {
             webhook_processed_total{source=\"a\",outcome=\"duplicate-changed-body\"} 1\n\
             webhook_effects_total{effect=\"mail\",outcome=\"ambiguous\"} 1\n";
         let counts = Counts::of(&read(text));
-        assert_eq!((counts.received, counts.refused, counts.forged, counts.processed), (7.0, 2.0, 2.0, 3.0));
+        assert_eq!((counts.received, counts.refused, counts.processed), (7.0, 2.0, 3.0));
         assert_eq!((counts.duplicates, counts.unsent, counts.sent), (1.0, 1.0, 0.0));
     }
 

@@ -1,7 +1,8 @@
 //! The broker's queues: how many messages wait, and how many workers take them.
 //!
 //! By passive declarations on a connection of its own, which touch no message. (The management API counts unacknowledged
-//! messages too, and is not everywhere; reading a message to learn its age would raise its delivery count.)
+//! messages too, and is not everywhere; reading a message to learn its age would raise its delivery count.) AMQP tells no
+//! bytes: those are asked elsewhere ([`super::bytes`]).
 
 use shared::amqp::{Broker, Topology};
 use shared::error_chain::error_chain;
@@ -21,13 +22,13 @@ pub(super) async fn watch(monitor: Monitor, broker: Broker, topology: Topology) 
                     Err(_elapsed) => Err("the broker does not answer".to_owned()),
                 };
                 let failed = depths.is_err();
-                monitor.known().queues = Some(depths);
+                monitor.known().set_queues(depths);
                 if failed {
                     break;
                 }
                 tokio::time::sleep(INTERVAL).await;
             },
-            Err(error) => monitor.known().queues = Some(Err(error_chain(&error))),
+            Err(error) => monitor.known().set_queues(Err(error_chain(&error))),
         }
         tokio::time::sleep(INTERVAL).await;
     }

@@ -4,6 +4,7 @@ use deadpool_postgres::Pool;
 use shared::db::outbox::rows::{self as outbox, BoundedCount, Waiting};
 use shared::db::parked_webhooks::rows::{self as parked, BoundedReason};
 use shared::db::paused_effects::{self, PausedEffect};
+use shared::db::server::{self, Connections};
 use shared::error_chain::error_chain;
 use time::OffsetDateTime;
 
@@ -15,7 +16,7 @@ pub(crate) const BOUND: i64 = 10_000;
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What Postgres says.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Rows {
     pub(crate) outbox: Vec<BoundedCount>,
     pub(crate) waiting: Vec<Waiting>,
@@ -23,6 +24,8 @@ pub(crate) struct Rows {
     pub(crate) parked: Vec<BoundedReason>,
     /// The last webhook of each source.
     pub(crate) latest: Vec<(String, OffsetDateTime)>,
+    /// The server's connections, of anybody.
+    pub(crate) connections: Connections,
 }
 
 /// Looks for ever.
@@ -32,7 +35,7 @@ pub(super) async fn watch(monitor: Monitor, pool: Pool) {
             Ok(rows) => rows,
             Err(_elapsed) => Err("Postgres does not answer in time".to_owned()),
         };
-        monitor.known().rows = Some(rows);
+        monitor.known().set_rows(rows);
         tokio::time::sleep(INTERVAL).await;
     }
 }
@@ -46,6 +49,7 @@ async fn read(pool: &Pool) -> Result<Rows, String> {
             paused: paused_effects::list(&client).await?,
             parked: parked::bounded_counts(&client, BOUND).await?,
             latest: shared::db::processed_webhooks::search::latest(&client).await?,
+            connections: server::connections(&client).await?,
         })
     };
     read.await.map_err(|error| error_chain(&error))

@@ -2,16 +2,16 @@
 //!
 //! A name that has several addresses (Compose gives each replica one) is asked for all of them, each time anew.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use utoipa::ToSchema;
 
-use super::counts::Counts;
+use super::flow::Meter;
 use super::openmetrics::{self, Sample};
 use super::ring::Tick;
 use super::{INTERVAL, Monitor};
@@ -19,7 +19,7 @@ use super::{INTERVAL, Monitor};
 /// How long an ops port may take to answer.
 const TIMEOUT: Duration = Duration::from_millis(1_500);
 /// The most instances of one service that are watched.
-const MAX_INSTANCES: usize = 64;
+pub(super) const MAX_INSTANCES: usize = 64;
 
 /// Which service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
@@ -27,6 +27,16 @@ const MAX_INSTANCES: usize = 64;
 pub(crate) enum Service {
     Ingest,
     Worker,
+}
+
+impl Service {
+    /// By its name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Worker => "worker",
+        }
+    }
 }
 
 /// One process, at the last look.
@@ -37,6 +47,8 @@ pub(crate) struct Instance {
     pub(crate) address: String,
     /// What it says, or why it says nothing.
     pub(crate) said: Result<Said, String>,
+    /// When it last answered; `None` when it never did since this console looks at it.
+    pub(crate) answered_at: Option<OffsetDateTime>,
 }
 
 /// What an instance says.
@@ -45,9 +57,23 @@ pub(crate) struct Said {
     pub(crate) samples: Vec<Sample>,
     /// What it misses, in its own words; empty when it is ready.
     pub(crate) misses: Vec<String>,
+    /// How far its clock and this machine's are apart, by the `Date` of its answer; `None` when it gives none.
+    pub(crate) clocks_apart: Option<time::Duration>,
 }
 
 impl Instance {
+    fn new(service: Service, address: String, said: Result<Said, String>) -> Self {
+        let answered_at = said.is_ok().then(OffsetDateTime::now_utc);
+        Self { service, address, said, answered_at }
+    }
+
+    /// One that says this, or does not answer since.
+    #[cfg(test)]
+    pub(crate) fn that_says(service: Service, address: &str, metrics: Result<&str, &str>) -> Self {
+        let said = metrics.map(|text| Said { samples: openmetrics::read(text), ..Said::default() });
+        Self::new(service, address.to_owned(), said.map_err(str::to_owned))
+    }
+
     /// The sum of a metric's samples; `None` when it has none.
     pub(crate) fn sum(&self, name: &str) -> Option<f64> {
         let samples = &self.said.as_ref().ok()?.samples;
@@ -65,53 +91,52 @@ pub(super) async fn watch(monitor: Monitor, ingest: Option<String>, worker: Opti
             return;
         }
     };
-    let mut before: HashMap<(Service, String), Counts> = HashMap::new();
+    let mut meter = Meter::default();
     let mut turns = tokio::time::interval(INTERVAL);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         turns.tick().await;
         let targets = [(Service::Ingest, ingest.as_deref()), (Service::Worker, worker.as_deref())];
         let looks = join_all(targets.map(|(service, urls)| look(&client, service, urls.unwrap_or_default()))).await;
-        let services: Vec<Instance> = looks.into_iter().flatten().collect();
-        let counts = flow(&services, &mut before);
+        let mut services: Vec<Instance> = looks.into_iter().flatten().collect();
+        let flow = meter.flowed(&services);
         let spool_files = services.iter().filter_map(|one| one.sum("webhook_spool_files")).sum::<f64>() as u64;
         let mut known = monitor.known();
-        let work = known.queues.as_ref().and_then(|queues| queues.as_ref().ok()).and_then(|queues| queues.first());
-        let ready = work.and_then(|queue| queue.ready);
-        known.ring.push(Tick { at: OffsetDateTime::now_utc(), counts, ready, spool_files });
+        remember_answers(&mut services, &known.services);
+        let queues = known.queues.as_ref().and_then(|queues| queues.as_ref().ok());
+        let ready = queues.map(|queues| queues.iter().map(|queue| queue.ready).collect()).unwrap_or_default();
+        known.ring.push(Tick { at: OffsetDateTime::now_utc(), flow, ready, spool_files });
         known.services = services;
     }
 }
 
-fn client() -> reqwest::Result<reqwest::Client> {
+pub(super) fn client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder().timeout(TIMEOUT).no_proxy().redirect(reqwest::redirect::Policy::none()).build()
 }
 
-/// One look at the workers, for a command.
-///
-/// # Errors
-/// When this machine can ask nobody.
-pub(crate) async fn workers(urls: &str) -> reqwest::Result<Vec<Instance>> {
-    Ok(look(&client()?, Service::Worker, urls).await)
+/// Who does not answer keeps the time of the last answer.
+fn remember_answers(services: &mut [Instance], before: &[Instance]) {
+    for instance in services.iter_mut().filter(|one| one.said.is_err()) {
+        let it = before.iter().find(|one| (one.service, &one.address) == (instance.service, &instance.address));
+        instance.answered_at = it.and_then(|one| one.answered_at);
+    }
 }
 
-/// What all of them counted since the last look. One that does not answer keeps its place.
-fn flow(services: &[Instance], before: &mut HashMap<(Service, String), Counts>) -> Counts {
-    let mut sum = Counts::default();
-    for instance in services {
-        let Ok(said) = &instance.said else { continue };
-        let now = Counts::of(&said.samples);
-        if let Some(before) = before.insert((instance.service, instance.address.clone()), now) {
-            sum = sum.plus(&now.since(&before));
-        }
+/// Looks for a command.
+#[derive(Debug)]
+pub(crate) struct Asker(reqwest::Client);
+
+impl Asker {
+    /// # Errors
+    /// When this machine can ask nobody.
+    pub(crate) fn new() -> reqwest::Result<Self> {
+        client().map(Self)
     }
-    // Addresses come and go with replicas; what is gone for long is not worth its memory.
-    if before.len() > 4 * MAX_INSTANCES {
-        let is_there =
-            |key: &(Service, String)| services.iter().any(|one| (one.service, &one.address) == (key.0, &key.1));
-        before.retain(|key, _counts| is_there(key));
+
+    /// One look; empty where nobody is named.
+    pub(crate) async fn ask(&self, service: Service, urls: Option<&str>) -> Vec<Instance> {
+        look(&self.0, service, urls.unwrap_or_default()).await
     }
-    sum
 }
 
 async fn look(client: &reqwest::Client, service: Service, urls: &str) -> Vec<Instance> {
@@ -129,9 +154,9 @@ async fn look(client: &reqwest::Client, service: Service, urls: &str) -> Vec<Ins
         match address {
             Ok(address) => {
                 let said = ask(client, address).await.map_err(|error| told(&error));
-                Instance { service, address: address.to_string(), said }
+                Instance::new(service, address.to_string(), said)
             }
-            Err((address, error)) => Instance { service, address, said: Err(error) },
+            Err((address, error)) => Instance::new(service, address, Err(error)),
         }
     }))
     .await
@@ -144,11 +169,24 @@ async fn ask(client: &reqwest::Client, address: SocketAddr) -> reqwest::Result<S
         reasons: Vec<String>,
     }
     let metrics = client.get(format!("http://{address}/metrics")).send().await?.text().await?;
-    let readiness = client.get(format!("http://{address}/readyz")).send().await?.json::<Readiness>().await?;
-    Ok(Said { samples: openmetrics::read(&metrics), misses: readiness.reasons })
+    let before = OffsetDateTime::now_utc();
+    let answer = client.get(format!("http://{address}/readyz")).send().await?;
+    let clocks_apart = date(&answer).map(|theirs| apart(theirs, before, OffsetDateTime::now_utc()));
+    let readiness = answer.json::<Readiness>().await?;
+    Ok(Said { samples: openmetrics::read(&metrics), misses: readiness.reasons, clocks_apart })
 }
 
-fn told(error: &reqwest::Error) -> String {
+fn date(answer: &reqwest::Response) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(answer.headers().get(reqwest::header::DATE)?.to_str().ok()?, &Rfc2822).ok()
+}
+
+/// A `Date` is a whole second, and was written at some moment between asking and hearing.
+fn apart(theirs: OffsetDateTime, asked: OffsetDateTime, heard: OffsetDateTime) -> time::Duration {
+    let (earliest, latest) = (theirs, theirs + time::Duration::SECOND);
+    (asked - latest).max(earliest - heard).max(time::Duration::ZERO)
+}
+
+pub(super) fn told(error: &reqwest::Error) -> String {
     match error {
         error if error.is_timeout() => "it does not answer in time".to_owned(),
         error if error.is_connect() => "it is not there".to_owned(),
@@ -160,19 +198,25 @@ fn told(error: &reqwest::Error) -> String {
 mod tests {
     use super::*;
 
-    fn instance(address: &str, received: Option<u32>) -> Instance {
-        let metrics = received.map(|received| format!("webhook_requests_total{{outcome=\"accepted\"}} {received}\n"));
-        let said = metrics.map(|text| Said { samples: openmetrics::read(&text), misses: Vec::new() });
-        Instance { service: Service::Ingest, address: address.to_owned(), said: said.ok_or_else(String::new) }
+    #[test]
+    fn who_does_not_answer_keeps_the_time_of_the_last_answer() {
+        let before = [
+            Instance::that_says(Service::Worker, "w:1", Ok("")),
+            Instance::that_says(Service::Ingest, "w:1", Err("gone")),
+        ];
+        let mut now = ["w:1", "w:2"].map(|address| Instance::that_says(Service::Worker, address, Err("gone")));
+        remember_answers(&mut now, &before);
+        assert!(before[0].answered_at.is_some());
+        assert_eq!(now.map(|one| one.answered_at), [before[0].answered_at, None]);
     }
 
     #[test]
-    fn a_fleet_adds_up_while_instances_come_go_and_start_anew() {
-        let mut before = HashMap::new();
-        let mut flowed = |fleet: &[Instance]| flow(fleet, &mut before).received;
-        assert_eq!(flowed(&[instance("a", Some(100)), instance("b", Some(50))]), 0.0, "what was before is no flow");
-        assert_eq!(flowed(&[instance("a", Some(110)), instance("b", None)]), 10.0);
-        assert_eq!(flowed(&[instance("a", Some(110)), instance("b", Some(55))]), 5.0, "it was counted meanwhile");
-        assert_eq!(flowed(&[instance("a", Some(3)), instance("b", Some(55))]), 3.0, "it has started anew");
+    fn clocks_are_apart_by_no_more_than_an_answer_shows() {
+        let at = |seconds: i64| OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(seconds);
+        let half = time::Duration::milliseconds(500);
+        assert_eq!(apart(at(100), at(100) + half, at(100) + half), time::Duration::ZERO);
+        assert_eq!(apart(at(99), at(100), at(101)), time::Duration::ZERO);
+        assert_eq!(apart(at(110), at(100), at(101)).whole_seconds(), 9);
+        assert_eq!(apart(at(90), at(100), at(101)).whole_seconds(), 9);
     }
 }

@@ -9,6 +9,7 @@ use super::view::{Overview, Rates};
 use crate::server::access::Caller;
 use crate::server::monitor::INTERVAL;
 use crate::server::monitor::counts::Counts;
+use crate::server::monitor::ring::WORK;
 use crate::server::problem::{Problem, ProblemDocument};
 use crate::server::state::Shared;
 
@@ -54,7 +55,7 @@ fn quarter_of_an_hour() -> usize {
 #[utoipa::path(get, path = "/api/v1/overview", tag = "overview",
     responses((status = 200, body = Overview), (status = 401, body = ProblemDocument)))]
 pub(crate) async fn overview(_caller: Caller, console: Shared) -> Json<Overview> {
-    Json(Overview::of(&console.monitor.known(), &console.config, OffsetDateTime::now_utc()))
+    Json(Overview::of(&console, OffsetDateTime::now_utc()))
 }
 
 /// What flowed within the last hour, for charts.
@@ -72,9 +73,9 @@ pub(crate) async fn series(
     let mut series = Series::empty();
     for point in newest.chunks(TICKS_A_POINT) {
         let Some(last) = point.last() else { continue };
-        let counts = point.iter().fold(Counts::default(), |sum, tick| sum.plus(&tick.counts));
+        let counts = point.iter().fold(Counts::default(), |sum, tick| sum.plus(&tick.flow.counts));
         series.push(last.at, &counts, point.len() as f64 * INTERVAL.as_secs_f64());
-        series.ready.push(last.ready);
+        series.ready.push(last.ready(WORK));
         series.spool_files.push(last.spool_files);
     }
     Ok(Json(series))

@@ -1,33 +1,34 @@
 //! What is wrong, in a sentence each. Pure: decided from the monitor's latest look.
 //!
 //! A fault is told within two looks of the moment that something shows it: a worker that has ended, a mail that could
-//! not be sent, a webhook that was spooled.
+//! not be sent, a webhook that was spooled. Where an alert says the same, it is reckoned as the alert does.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use shared::amqp::Topology;
 use shared::config::Config;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::view::LimitView;
+use super::limits::LimitView;
+use crate::queues::Role;
 use crate::server::monitor::destinations::{self, Reach};
+use crate::server::monitor::flow::Requests;
+use crate::server::monitor::ring::{Bound, HeadAge, WORK};
 use crate::server::monitor::rows::{BOUND, Rows};
-use crate::server::monitor::services::{Instance, Service};
+use crate::server::monitor::services::Instance;
+use crate::server::monitor::standing::{self, Standing};
 use crate::server::monitor::{INTERVAL, Known};
 use crate::server::page::span;
 
-/// From this share of a limit on, it is near.
-const NEAR: f64 = 0.8;
 /// How long the head of the work queue may wait, in seconds.
 const SLOW_HEAD_S: i64 = 60;
-/// How far back requests that were not genuine are counted, in seconds, from how many on they are told, and from which
-/// share of all requests on: strangers' requests fail as they should. As the alert has it.
+/// How far back requests of a source that were not genuine are counted, in seconds, from how many on they are told, and from
+/// which share of the source's requests on: strangers' requests fail as they should. As `OncehookVerificationFails` has it.
 const FORGED_WINDOW_S: i64 = 900;
 const FORGED: f64 = 3.0;
 const FORGED_SHARE: f64 = 0.1;
-/// How many genuine webhooks in a row may be answered with an error before it is told.
-const FAILED_IN_A_ROW: f64 = 3.0;
 /// From this often the space that is left free on the spool's disk on, it is low.
 const DISK_LOW: f64 = 2.0;
 /// How long before its end a certificate is told, in days.
@@ -59,14 +60,15 @@ pub(crate) struct Concern {
 pub(super) fn judge(known: &Known, config: &Config, limits: &[LimitView], now: OffsetDateTime) -> Vec<Concern> {
     let mut concerns = Concerns(Vec::new());
     concerns.services(known, now);
-    concerns.queues(known);
+    concerns.sources(known, now);
+    concerns.queues(known, &Topology::new(&config.queue), now);
     concerns.destinations(known);
     match &known.rows {
         Some(Ok(rows)) => concerns.rows(rows, now),
-        Some(Err(error)) => concerns.fault(format!("Postgres: {error}"), "/"),
+        Some(Err(error)) => concerns.fault(format!("Postgres: {error} ({})", answered(known.rows_at, now)), "/"),
         None => {}
     }
-    for limit in limits.iter().filter(|limit| limit.share() >= NEAR && limit.setting != "worker.prefetch") {
+    for limit in limits.iter().filter(|limit| limit.is_near()) {
         concerns.warn(format!("{} of {} is {} % used", limit.setting, limit.of, limit.percent()), "/");
     }
     if config.sources.is_empty() {
@@ -74,6 +76,14 @@ pub(super) fn judge(known: &Known, config: &Config, limits: &[LimitView], now: O
     }
     concerns.0.sort_by_key(|concern| concern.severity);
     concerns.0
+}
+
+/// When something that does not answer last did.
+fn answered(at: Option<OffsetDateTime>, now: OffsetDateTime) -> String {
+    match at {
+        Some(at) => format!("last answer {} ago", span((now - at).whole_seconds())),
+        None => "no answer yet".to_owned(),
+    }
 }
 
 struct Concerns(Vec<Concern>);
@@ -94,12 +104,12 @@ impl Concerns {
             self.fault("the console itself does not get to look at the services".to_owned(), "/");
         }
         for instance in &known.services {
-            let name = match instance.service {
-                Service::Ingest => "ingest",
-                Service::Worker => "worker",
-            };
+            let name = instance.service.as_str();
             match &instance.said {
-                Err(error) => self.fault(format!("{name} at {}: {error}", instance.address), "/"),
+                Err(error) => {
+                    let answered = answered(instance.answered_at, now);
+                    self.fault(format!("{name} at {}: {error} ({answered})", instance.address), "/");
+                }
                 Ok(said) => {
                     for miss in &said.misses {
                         self.fault(format!("{name} at {}: {miss}", instance.address), "/");
@@ -109,44 +119,23 @@ impl Concerns {
             self.spool(instance);
             self.certificates(instance, now);
         }
-        self.subscriptions(known);
-        let (counts, _seconds) = known.ring.last(FORGED_WINDOW_S);
-        if counts.forged >= FORGED && counts.forged > FORGED_SHARE * counts.received {
-            let text = format!(
-                "{:.0} of {:.0} requests within {} were not genuine: a secret may be wrong",
-                counts.forged,
-                counts.received,
-                span(FORGED_WINDOW_S)
-            );
-            self.warn(text, "/sources");
-        }
     }
 
-    /// Providers that may end a subscription, since we fail to take what they send.
-    fn subscriptions(&mut self, known: &Known) {
-        let mut worst: BTreeMap<&str, (f64, Option<f64>)> = BTreeMap::new();
-        for sample in known.services.iter().filter_map(|one| one.said.as_ref().ok()).flat_map(|said| &said.samples) {
-            match sample.name.as_str() {
-                "webhook_failed_answers_in_a_row" => {
-                    let (failed, _tolerated) = worst.entry(sample.label("source")).or_default();
-                    *failed = failed.max(sample.value);
-                }
-                "webhook_failed_answers_tolerated" => {
-                    worst.entry(sample.label("source")).or_default().1 = Some(sample.value);
-                }
-                _ => {}
+    /// Each by itself: what is a fair part of a quiet source's requests is lost among a busy one's.
+    fn sources(&mut self, known: &Known, now: OffsetDateTime) {
+        for source in standing::sources(&known.services) {
+            if let Some(risk) = Standing::of(&known.services, source).risk(now) {
+                self.fault(risk.told(source), "/sources");
             }
         }
-        for (source, (failed, tolerated)) in worst {
-            match tolerated {
-                Some(tolerated) if failed >= tolerated => self.fault(
-                    format!("the subscription of {source} is at risk: {failed} webhooks in a row were not answered 2xx, and its provider takes {tolerated}"),
-                    "/sources",
-                ),
-                _ if failed >= FAILED_IN_A_ROW => {
-                    self.fault(format!("the last {failed} webhooks of {source} were not answered 2xx"), "/sources");
-                }
-                _ => {}
+        for (source, requests) in known.ring.requests(FORGED_WINDOW_S) {
+            let Requests { received, forged } = requests;
+            if forged >= FORGED && forged > FORGED_SHARE * received {
+                let window = span(FORGED_WINDOW_S);
+                let text = format!(
+                    "{forged:.0} of {received:.0} requests of {source} within {window} were not genuine: a secret may be wrong"
+                );
+                self.warn(text, "/sources");
             }
         }
     }
@@ -189,6 +178,14 @@ impl Concerns {
             );
             self.fault(text, "/");
         }
+        let deferred = number("webhook_spool_deferred_files") + number("webhook_spool_adopted_deferred_files");
+        if deferred > 0.0 {
+            let text = format!(
+                "ingest at {} cannot read, publish or remove {deferred} files of its spool, and tries again",
+                instance.address
+            );
+            self.fault(text, "/");
+        }
         if number("webhook_spool_corrupt_files") > 0.0 {
             self.fault(format!("ingest at {} has damaged files in its spool", instance.address), "/");
         }
@@ -216,20 +213,36 @@ impl Concerns {
         }
     }
 
-    fn queues(&mut self, known: &Known) {
+    fn queues(&mut self, known: &Known, topology: &Topology, now: OffsetDateTime) {
+        if let Some(Err(error)) = &known.work_bytes {
+            self.warn(format!("RabbitMQ's metrics: {error} ({})", answered(known.work_bytes_at, now)), "/");
+        }
         let queues = match &known.queues {
             Some(Ok(queues)) => queues,
-            Some(Err(error)) => return self.fault(format!("RabbitMQ: {error}"), "/"),
+            Some(Err(error)) => {
+                return self.fault(format!("RabbitMQ: {error} ({})", answered(known.queues_at, now)), "/");
+            }
             None => return,
         };
-        for queue in queues.iter().filter(|queue| queue.ready.is_none()) {
-            self.fault(format!("the queue {} is not there; a service declares it when it starts", queue.queue), "/");
+        for queue in queues {
+            let (name, role) = (&queue.queue, Role::of(&queue.queue, topology));
+            match (role, queue.ready, queue.consumers) {
+                (_, None, _) => {
+                    self.fault(format!("the queue {name} is not there; a service declares it when it starts"), "/");
+                }
+                (Role::Work, _, Some(0)) => self.fault("no worker takes from the queue".to_owned(), "/"),
+                (Role::Dead, Some(ready @ 1..), _) => {
+                    self.warn(format!("given up by the broker, and not parked yet: {ready} in {name}"), "/");
+                }
+                (Role::Suspect, Some(ready @ 1..), _) => {
+                    self.warn(format!("delivered too often, and to be run alone: {ready} in {name}"), "/");
+                }
+                _ => {}
+            }
         }
-        if queues.first().is_some_and(|work| work.consumers == Some(0)) {
-            self.fault("no worker takes from the queue".to_owned(), "/");
-        }
-        if let Some(age) = known.ring.head_age_s().filter(|age| *age >= SLOW_HEAD_S) {
-            self.warn(format!("webhooks wait in the queue for {}", span(age)), "/");
+        if let Some(HeadAge { seconds, bound }) = known.ring.head_age(WORK).filter(|age| age.seconds >= SLOW_HEAD_S) {
+            let at_least = if bound == Bound::AtLeast { "at least " } else { "" };
+            self.warn(format!("webhooks wait in the queue for {at_least}{}", span(seconds)), "/");
         }
     }
 
@@ -267,10 +280,9 @@ mod tests {
     use shared::db::paused_effects::PausedEffect;
 
     use super::*;
-    use crate::server::monitor::counts::Counts;
-    use crate::server::monitor::openmetrics::read;
+    use crate::server::monitor::flow::Flow;
     use crate::server::monitor::ring::Tick;
-    use crate::server::monitor::services::Said;
+    use crate::server::monitor::services::Service;
 
     fn texts(known: &Known) -> Vec<String> {
         let config =
@@ -279,7 +291,11 @@ mod tests {
     }
 
     fn work_queue(consumers: u32) -> Option<Result<Vec<QueueDepth>, String>> {
-        Some(Ok(vec![QueueDepth { queue: "webhooks".to_owned(), ready: Some(0), consumers: Some(consumers) }]))
+        Some(Ok(vec![queue("webhooks", 0, consumers)]))
+    }
+
+    fn queue(name: &str, ready: u32, consumers: u32) -> QueueDepth {
+        QueueDepth { queue: name.to_owned(), ready: Some(ready), consumers: Some(consumers) }
     }
 
     #[test]
@@ -288,8 +304,7 @@ mod tests {
     }
 
     fn worker(metrics: &str) -> Instance {
-        let said = Said { samples: read(metrics), misses: Vec::new() };
-        Instance { service: Service::Worker, address: "w:1".to_owned(), said: Ok(said) }
+        Instance::that_says(Service::Worker, "w:1", Ok(metrics))
     }
 
     #[test]
@@ -309,8 +324,7 @@ mod tests {
             because: "it moves".to_owned(),
             paused_at: OffsetDateTime::now_utc(),
         };
-        let (outbox, waiting, parked, latest) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let rows = Rows { outbox, waiting, paused: vec![paused], parked, latest };
+        let rows = Rows { paused: vec![paused], ..Rows::default() };
         assert_eq!(
             told(vec![worker(&down)], Some(Ok(rows))),
             ["alert: no worker reaches where it goes", "mail is paused by ada; 0 wait"]
@@ -321,10 +335,10 @@ mod tests {
     fn workers_that_have_gone_a_spool_that_fills_and_a_broker_that_is_away_are_told() {
         assert_eq!(texts(&Known { queues: work_queue(0), ..Known::default() }), ["no worker takes from the queue"]);
         let away = Known { queues: Some(Err("it is away".to_owned())), ..Known::default() };
-        assert_eq!(texts(&away), ["RabbitMQ: it is away"]);
+        assert_eq!(texts(&away), ["RabbitMQ: it is away (no answer yet)"]);
         let metrics = "webhook_spool_files 2\nwebhook_spool_bytes 4000000\nwebhook_spool_oldest_age_seconds 61\n";
-        let said = Said { samples: read(metrics), misses: vec!["no connection to the broker".to_owned()] };
-        let ingest = Instance { service: Service::Ingest, address: "a:1".to_owned(), said: Ok(said) };
+        let mut ingest = instance(Service::Ingest, metrics);
+        ingest.said.as_mut().unwrap().misses.push("no connection to the broker".to_owned());
         assert_eq!(
             texts(&Known { services: vec![ingest], ..Known::default() }),
             [
@@ -335,7 +349,7 @@ mod tests {
     }
 
     fn instance(service: Service, metrics: &str) -> Instance {
-        Instance { service, address: "a:1".to_owned(), said: Ok(Said { samples: read(metrics), misses: Vec::new() }) }
+        Instance::that_says(service, "a:1", Ok(metrics))
     }
 
     #[test]
@@ -351,8 +365,11 @@ mod tests {
             texts(&Known { services, ..Known::default() })
         };
         assert_eq!(told(&[&failed(2)]), Vec::<String>::new());
-        assert_eq!(told(&[&failed(1), &failed(5)]), ["the last 5 webhooks of shop were not answered 2xx"]);
-        let at_risk = told(&[&failed(8)]);
+        assert_eq!(
+            told(&[&failed(1), &failed(5)]),
+            ["the last 5 webhooks of shop at one ingest were not answered 2xx"]
+        );
+        let at_risk = told(&[&failed(3), &failed(5)]);
         assert!(
             at_risk.len() == 1 && at_risk[0].starts_with("the subscription of shop is at risk: 8 webhooks"),
             "{at_risk:?}"
@@ -376,15 +393,80 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_are_not_genuine_are_told_where_they_are_a_fair_part() {
-        let told = |received: f64, forged: f64| {
+    fn what_lies_among_suspects_and_dead_letters_is_told() {
+        let queues = |suspect, dead| {
+            let queues = vec![
+                queue("webhooks", 0, 2),
+                queue("webhooks.suspect", suspect, 2),
+                queue("webhooks.dead", dead, 2),
+                queue("webhooks.retry.5s", 3, 0),
+            ];
+            texts(&Known { queues: Some(Ok(queues)), ..Known::default() })
+        };
+        assert_eq!(queues(0, 0), Vec::<String>::new());
+        assert_eq!(
+            queues(2, 1),
+            [
+                "delivered too often, and to be run alone: 2 in webhooks.suspect",
+                "given up by the broker, and not parked yet: 1 in webhooks.dead"
+            ]
+        );
+    }
+
+    #[test]
+    fn files_of_the_spool_that_cannot_be_published_are_told() {
+        let told = |own: u32, adopted: u32| {
+            let metrics =
+                format!("webhook_spool_deferred_files {own}\nwebhook_spool_adopted_deferred_files {adopted}\n");
+            texts(&Known { services: vec![instance(Service::Ingest, &metrics)], ..Known::default() })
+        };
+        assert_eq!(told(0, 0), Vec::<String>::new());
+        let text = "ingest at a:1 cannot read, publish or remove 3 files of its spool, and tries again";
+        assert_eq!(told(1, 2), [text]);
+    }
+
+    #[test]
+    fn what_does_not_answer_is_told_with_the_time_of_its_last_answer() {
+        let ago = |seconds: i64| Some(OffsetDateTime::now_utc() - time::Duration::seconds(seconds));
+        let mut worker = Instance::that_says(Service::Worker, "w:1", Err("it is not there"));
+        worker.answered_at = ago(500);
+        let away = Known {
+            services: vec![worker],
+            queues: Some(Err("it is away".to_owned())),
+            queues_at: ago(30),
+            rows: Some(Err("it is slow".to_owned())),
+            rows_at: ago(7_300),
+            work_bytes: Some(Err("it is not there".to_owned())),
+            ..Known::default()
+        };
+        assert_eq!(
+            texts(&away),
+            [
+                "worker at w:1: it is not there (last answer 8 min ago)",
+                "RabbitMQ: it is away (last answer 30 s ago)",
+                "Postgres: it is slow (last answer 2 h ago)",
+                "RabbitMQ's metrics: it is not there (no answer yet)"
+            ]
+        );
+    }
+
+    #[test]
+    fn requests_that_are_not_genuine_are_told_where_they_are_a_fair_part_of_a_sources_own() {
+        let told = |requests: &[(&str, f64, f64)]| {
             let mut known = Known::default();
-            let counts = Counts { received, forged, ..Counts::default() };
-            known.ring.push(Tick { at: OffsetDateTime::now_utc(), counts, ready: None, spool_files: 0 });
+            let requests = requests.iter().map(|(source, received, forged)| {
+                ((*source).to_owned(), Requests { received: *received, forged: *forged })
+            });
+            let flow = Flow { requests: requests.collect(), ..Flow::default() };
+            known.ring.push(Tick { at: OffsetDateTime::now_utc(), flow, ready: Vec::new(), spool_files: 0 });
             texts(&known)
         };
-        assert_eq!(told(100.0, 5.0), Vec::<String>::new());
-        assert_eq!(told(2.0, 2.0), Vec::<String>::new());
-        assert_eq!(told(20.0, 5.0), ["5 of 20 requests within 15 min were not genuine: a secret may be wrong"]);
+        assert_eq!(told(&[("shop", 100.0, 5.0)]), Vec::<String>::new());
+        assert_eq!(told(&[("shop", 2.0, 2.0)]), Vec::<String>::new());
+        // A busy source hides no quiet one.
+        assert_eq!(
+            told(&[("busy", 100_000.0, 50.0), ("quiet", 20.0, 5.0)]),
+            ["5 of 20 requests of quiet within 15 min were not genuine: a secret may be wrong"]
+        );
     }
 }

@@ -2,5 +2,6 @@
 
 pub(crate) mod api;
 pub(crate) mod judge;
+pub(crate) mod limits;
 pub(crate) mod page;
 pub(crate) mod view;

@@ -1,15 +1,21 @@
 //! `/`, and the part of it that is fetched anew every two seconds.
 
+use std::collections::BTreeMap;
+
 use actix_web::HttpResponse;
 use askama::Template;
 use time::OffsetDateTime;
 
-use super::judge::Severity;
+use super::judge::{Concern, Severity};
 use super::view::Overview;
 use crate::server::access::Caller;
+use crate::server::monitor::ring::Bound;
 use crate::server::page::{self, Frame, age};
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
+
+/// Concerns that are listed; of more, how many there are.
+const CONCERNS: usize = 12;
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -35,7 +41,7 @@ pub(crate) async fn now_part(_caller: Caller, console: Shared) -> Result<HttpRes
 }
 
 fn now(console: &Shared) -> Overview {
-    Overview::of(&console.monitor.known(), &console.config, OffsetDateTime::now_utc())
+    Overview::of(console, OffsetDateTime::now_utc())
 }
 
 impl Overview {
@@ -56,6 +62,22 @@ impl Overview {
     fn latencies(&self) -> [(&'static str, String); 3] {
         let text = |seconds: Option<f64>| seconds.map_or_else(|| "–".to_owned(), duration);
         [("p50", text(self.latency.p50_s)), ("p95", text(self.latency.p95_s)), ("p99", text(self.latency.p99_s))]
+    }
+
+    /// The first of them, each with an id for its link: a page that is swapped keeps the focus on what has one. It names
+    /// where the link leads, so that the focus stays on a link to there, whatever comes before it.
+    fn first_concerns(&self) -> Vec<(String, &Concern)> {
+        let (mut shown, mut links) = (Vec::new(), BTreeMap::new());
+        for concern in self.concerns.iter().take(CONCERNS) {
+            let links = links.entry(concern.page).or_insert(0);
+            *links += 1;
+            shown.push((format!("concern-{}-{links}", concern.page.trim_start_matches('/')), concern));
+        }
+        shown
+    }
+
+    fn further_concerns(&self) -> usize {
+        self.concerns.len().saturating_sub(CONCERNS)
     }
 
     fn has_fault(&self) -> bool {

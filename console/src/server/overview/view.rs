@@ -1,18 +1,21 @@
 //! What the overview shows, made from the monitor's latest look: numbers, and what they mean.
 
 use serde::Serialize;
-use shared::config::Config;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::judge::{Concern, judge};
+use super::limits::{self, LimitView};
 use crate::server::monitor::Known;
 use crate::server::monitor::counts::Counts;
+use crate::server::monitor::flow::Batches;
+use crate::server::monitor::ring::Bound;
 use crate::server::monitor::services::{Instance, Service};
+use crate::server::state::Console;
 
 /// Seconds that rates are taken over.
 const RATE_WINDOW_S: i64 = 60;
-/// Seconds that latencies are taken over.
+/// Seconds that latencies and batches are taken over.
 const LATENCY_WINDOW_S: i64 = 300;
 
 /// The state of an installation.
@@ -66,8 +69,10 @@ pub(crate) struct QueueView {
     /// Messages that wait; `null` when there is no such queue.
     pub(crate) ready: Option<u32>,
     pub(crate) consumers: Option<u32>,
-    /// How long the first message has waited at most, where that can be told, in seconds.
+    /// How long the first message has waited, in seconds; `null` when none waits, or that is not known.
     pub(crate) oldest_age_s: Option<i64>,
+    /// Whether it has waited for that long at most or at least.
+    pub(crate) oldest_age_is: Option<Bound>,
 }
 
 /// An ingest's spool.
@@ -99,7 +104,10 @@ pub(crate) struct WorkerView {
     pub(crate) address: String,
     /// Why it does not answer, or what it misses; empty when it is ready.
     pub(crate) misses: Vec<String>,
-    /// Webhooks in a transaction, on the average since it started.
+    /// When it last answered; `null` when it never did.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(crate) answered_at: Option<OffsetDateTime>,
+    /// Webhooks in a transaction, on the average over the last five minutes; `null` when there was none.
     pub(crate) batch_size: Option<f64>,
     /// Deliveries taken and not yet settled.
     pub(crate) in_flight: Option<f64>,
@@ -107,32 +115,21 @@ pub(crate) struct WorkerView {
     pub(crate) sending: Option<f64>,
 }
 
-/// How near something is to its limit.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct LimitView {
-    /// What is limited, by the setting's name.
-    pub(crate) setting: &'static str,
-    /// Of which process.
-    pub(crate) of: String,
-    pub(crate) used: f64,
-    pub(crate) limit: f64,
-}
-
 impl Overview {
-    pub(crate) fn of(known: &Known, config: &Config, now: OffsetDateTime) -> Self {
+    /// As the monitor saw it last.
+    pub(crate) fn of(console: &Console, now: OffsetDateTime) -> Self {
+        let (known, config) = (&*console.monitor.known(), &console.config);
         let (counts, seconds) = known.ring.last(RATE_WINDOW_S);
         let (latencies, _seconds) = known.ring.last(LATENCY_WINDOW_S);
-        let latency =
-            Latency { p50_s: latencies.latency(0.5), p95_s: latencies.latency(0.95), p99_s: latencies.latency(0.99) };
-        let limits = limits(&known.services);
+        let limits = limits::read(known, config, console.jobs.running());
         Self {
             concerns: judge(known, config, &limits, now),
             per_minute: Rates::of(&counts, seconds),
-            latency,
+            latency: Latency::of(&latencies),
             queues: queues(known),
             spools: known.services.iter().filter_map(spool).collect(),
             outbox: outbox(known, now),
-            workers: known.services.iter().filter(|one| one.service == Service::Worker).map(worker).collect(),
+            workers: workers(known),
             limits,
         }
     }
@@ -157,12 +154,15 @@ impl Rates {
 
 fn queues(known: &Known) -> Vec<QueueView> {
     let Some(Ok(queues)) = &known.queues else { return Vec::new() };
-    let view = |(position, depth): (usize, &shared::amqp::QueueDepth)| QueueView {
-        queue: depth.queue.clone(),
-        ready: depth.ready,
-        consumers: depth.consumers,
-        // The work queue is the first. What waits on a rung of the ladder is as old as the rung says.
-        oldest_age_s: (position == 0).then(|| known.ring.head_age_s()).flatten(),
+    let view = |(position, depth): (usize, &shared::amqp::QueueDepth)| {
+        let age = known.ring.head_age(position);
+        QueueView {
+            queue: depth.queue.clone(),
+            ready: depth.ready,
+            consumers: depth.consumers,
+            oldest_age_s: age.map(|age| age.seconds),
+            oldest_age_is: age.map(|age| age.bound),
+        }
     };
     queues.iter().enumerate().map(view).collect()
 }
@@ -179,17 +179,32 @@ fn spool(instance: &Instance) -> Option<SpoolView> {
     })
 }
 
-fn worker(instance: &Instance) -> WorkerView {
-    let mean = instance.sum("worker_batch_size_sum").zip(instance.sum("worker_batch_size_count"));
-    WorkerView {
-        address: instance.address.clone(),
-        misses: match &instance.said {
-            Ok(said) => said.misses.clone(),
-            Err(error) => vec![error.clone()],
-        },
-        batch_size: mean.filter(|(_sum, count)| *count > 0.0).map(|(sum, count)| sum / count),
-        in_flight: instance.sum("worker_in_flight"),
-        sending: instance.sum("worker_effects_sending"),
+fn workers(known: &Known) -> Vec<WorkerView> {
+    let workers = known.services.iter().filter(|one| one.service == Service::Worker);
+    workers.map(|one| WorkerView::of(one, known.ring.batches(&one.address, LATENCY_WINDOW_S))).collect()
+}
+
+impl WorkerView {
+    /// What a worker says, and the batches that it committed of late.
+    pub(crate) fn of(instance: &Instance, batches: Batches) -> Self {
+        Self {
+            address: instance.address.clone(),
+            misses: match &instance.said {
+                Ok(said) => said.misses.clone(),
+                Err(error) => vec![error.clone()],
+            },
+            answered_at: instance.answered_at,
+            batch_size: batches.mean(),
+            in_flight: instance.sum("worker_in_flight"),
+            sending: instance.sum("worker_effects_sending"),
+        }
+    }
+}
+
+impl Latency {
+    /// Of what was counted.
+    pub(crate) fn of(counts: &Counts) -> Self {
+        Self { p50_s: counts.latency(0.5), p95_s: counts.latency(0.95), p99_s: counts.latency(0.99) }
     }
 }
 
@@ -207,51 +222,4 @@ fn outbox(known: &Known, now: OffsetDateTime) -> Vec<StateView> {
         }
     };
     order.into_iter().map(view).collect()
-}
-
-fn limits(services: &[Instance]) -> Vec<LimitView> {
-    let mut limits: Vec<LimitView> = services.iter().flat_map(limits_of).filter(|limit| limit.limit > 0.0).collect();
-    limits.sort_by(|one, other| other.share().total_cmp(&one.share()));
-    limits
-}
-
-fn limits_of(instance: &Instance) -> Vec<LimitView> {
-    let pairs: &[(&'static str, &str, &str)] = match instance.service {
-        Service::Ingest => &[
-            ("ingest.max_in_flight", "webhook_requests_in_flight", "webhook_requests_in_flight_limit"),
-            (
-                "ingest.max_in_flight_bytes",
-                "webhook_requests_in_flight_bytes",
-                "webhook_requests_in_flight_bytes_limit",
-            ),
-            ("ingest.max_connections", "webhook_connections", "webhook_connections_limit"),
-            ("spool.max_bytes", "webhook_spool_bytes", "webhook_spool_bytes_limit"),
-        ],
-        Service::Worker => &[
-            ("worker.prefetch", "worker_in_flight", "prefetch"),
-            ("dispatch.concurrency", "worker_effects_sending", "effects_sending"),
-        ],
-    };
-    let limit = |name: &str| match instance.service {
-        Service::Ingest => instance.sum(name),
-        Service::Worker => {
-            let samples = &instance.said.as_ref().ok()?.samples;
-            samples.iter().find(|one| one.name == "worker_limit" && one.label("limit") == name).map(|one| one.value)
-        }
-    };
-    let view = |(setting, used, of): &(&'static str, &str, &str)| {
-        Some(LimitView { setting, of: instance.address.clone(), used: instance.sum(used)?, limit: limit(of)? })
-    };
-    pairs.iter().filter_map(view).collect()
-}
-
-impl LimitView {
-    /// 1 at the limit.
-    pub(crate) fn share(&self) -> f64 {
-        if self.limit > 0.0 { self.used / self.limit } else { 0.0 }
-    }
-
-    pub(crate) fn percent(&self) -> String {
-        format!("{:.0}", self.share() * 100.0)
-    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use shared::db::processed_webhooks::WebhookKey;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
@@ -16,7 +17,7 @@ use crate::server::access::Caller;
 use crate::server::jobs::{Job, Order};
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
-use crate::steering::{DEFAULT_RATE, Outlet, Pace, Report};
+use crate::steering::{DEFAULT_RATE, Outlet, Pace, Report, Reported};
 
 /// The most webhooks that are picked out by hand.
 const MAX_CHOSEN: usize = 1_000;
@@ -39,7 +40,6 @@ pub(crate) struct ParkedAction {
     pub(crate) rate: Option<u32>,
     /// Redrive what is refused otherwise, having looked at it: `too-old`, `changed-body`, `unreadable`.
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
     pub(crate) accept: Vec<Accept>,
     /// Discard: why; kept beside the webhook.
     #[serde(default)]
@@ -62,7 +62,7 @@ pub(crate) enum What {
 }
 
 impl ParkedAction {
-    fn selection(&self) -> Result<(Selection, String), Problem> {
+    fn selection(&self) -> Result<Selection, Problem> {
         match (self.webhooks.as_slice(), &self.filter) {
             ([], None) => Err(Problem::Malformed("select webhooks, or give a filter".to_owned())),
             ([_, ..], Some(_)) => Err(Problem::Malformed("give webhooks or a filter, not both".to_owned())),
@@ -72,31 +72,11 @@ impl ParkedAction {
             (chosen, None) => {
                 let key = |key: &Key| WebhookKey { source: key.source.clone(), webhook_id: key.webhook_id.clone() };
                 let standing = ParkedQuery::default().filter()?.standing;
-                let some = chosen.iter().take(3).map(|key| format!("{} {}", key.source, key.webhook_id));
-                let more = if chosen.len() > 3 { format!(" and {} more", chosen.len() - 3) } else { String::new() };
-                let subject = some.collect::<Vec<_>>().join(", ") + &more;
-                Ok((Selection::Chosen(chosen.iter().map(key).collect(), standing), subject))
+                Ok(Selection::Chosen(chosen.iter().map(key).collect(), standing))
             }
-            ([], Some(filter)) => {
-                let subject = if filter.takes_all() { "all that wait".to_owned() } else { described(filter) };
-                Ok((Selection::Matching(filter.filter()?), subject))
-            }
+            ([], Some(filter)) => Ok(Selection::Matching(filter.filter()?)),
         }
     }
-}
-
-fn described(filter: &ParkedQuery) -> String {
-    let ParkedQuery { state, source, reason, topic, since, until, after: _ } = filter;
-    let fields = [
-        ("state", state),
-        ("source", source),
-        ("reason", reason),
-        ("topic", topic),
-        ("since", since),
-        ("until", until),
-    ];
-    let given = fields.into_iter().filter(|(_name, value)| !value.trim().is_empty());
-    given.map(|(name, value)| format!("{name}={}", value.trim())).collect::<Vec<_>>().join(" ")
 }
 
 /// Begins to do it.
@@ -110,15 +90,26 @@ pub(crate) fn begin(
     action: ParkedAction,
     again: Vec<(String, String)>,
 ) -> Result<Arc<Job>, Problem> {
-    let (selection, subject) = action.selection()?;
+    let selection = action.selection()?;
     if what == What::Discard && (action.because.trim().is_empty() || action.because.chars().count() > MAX_BECAUSE) {
         return Err(Problem::Malformed(format!("say why, in 1 to {MAX_BECAUSE} characters")));
     }
-    let name = match what {
-        What::Redrive => "parked.redrive",
-        What::Discard => "parked.discard",
+    let (name, how) = match what {
+        What::Redrive => {
+            ("parked.redrive", json!({ "accept": action.accept, "rate": action.rate.unwrap_or(DEFAULT_RATE) }))
+        }
+        What::Discard => ("parked.discard", json!({ "because": action.because.trim() })),
     };
-    let order = Order { action: name, subject, is_dry: action.dry_run, again, again_to: "/parked/act" };
+    let (subject, request) = selection.told(how);
+    let order = Order {
+        action: name,
+        subject,
+        request,
+        is_dry: action.dry_run,
+        again,
+        again_to: "/parked/act",
+        unit: "webhooks",
+    };
     console.jobs.begin(console, caller, order, |console, job, stop| async move {
         match what {
             What::Redrive => redrive(console, selection, action, job, stop).await,
@@ -156,7 +147,5 @@ async fn discard(console: Shared, selection: Selection, action: ParkedAction, jo
     if let Some(report) = survey.concluded(action.dry_run) {
         return Ok(report);
     }
-    let report = discard::discard(&client, &selection, action.because.trim()).await?;
-    job.advance(usize::try_from(report.total()).unwrap_or(usize::MAX));
-    Ok(report)
+    discard::discard(&client, &selection, action.because.trim(), &|webhooks| job.advance(webhooks)).await
 }

@@ -7,12 +7,12 @@ use super::act::{self, ParkedAction, What};
 use super::list::{self, ParkedPage, ParkedQuery};
 use crate::server::access::Caller;
 use crate::server::jobs::page::JobView;
-use crate::server::problem::{Problem, ProblemDocument};
+use crate::server::problem::Problem;
 use crate::server::state::Shared;
 
 /// Parked webhooks, the longest parked first, and what waits by reason.
 #[utoipa::path(get, path = "/api/v1/parked", tag = "parked", params(ParkedQuery),
-    responses((status = 200, body = ParkedPage), (status = 400, body = ProblemDocument)))]
+    responses((status = 200, body = ParkedPage)))]
 pub(crate) async fn list(
     _caller: Caller,
     console: Shared,
@@ -23,7 +23,7 @@ pub(crate) async fn list(
 
 /// Puts parked webhooks back on the queue: begins a job.
 #[utoipa::path(post, path = "/api/v1/parked/redrive", tag = "parked", request_body = ParkedAction,
-    responses((status = 202, body = JobView), (status = 403, body = ProblemDocument), (status = 503, body = ProblemDocument)))]
+    responses((status = 202, body = JobView)))]
 pub(crate) async fn redrive(
     request: HttpRequest,
     caller: Caller,
@@ -35,7 +35,7 @@ pub(crate) async fn redrive(
 
 /// Gives parked webhooks up: begins a job. Nothing is deleted.
 #[utoipa::path(post, path = "/api/v1/parked/discard", tag = "parked", request_body = ParkedAction,
-    responses((status = 202, body = JobView), (status = 403, body = ProblemDocument), (status = 503, body = ProblemDocument)))]
+    responses((status = 202, body = JobView)))]
 pub(crate) async fn discard(
     request: HttpRequest,
     caller: Caller,

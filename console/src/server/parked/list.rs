@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::parked::list::After;
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
+use crate::server::when;
 use crate::steering::moment;
 
 /// Webhooks on a page.
@@ -31,6 +32,13 @@ pub(crate) struct ParkedQuery {
     pub(crate) since: String,
     /// First parked before.
     pub(crate) until: String,
+    /// The same as a date and a time of UTC; for the page alone, where there are no scripts.
+    #[param(ignore)]
+    #[schema(ignore)]
+    pub(crate) since_at: String,
+    #[param(ignore)]
+    #[schema(ignore)]
+    pub(crate) until_at: String,
     /// The next page: what the one before said.
     pub(crate) after: String,
 }
@@ -39,15 +47,20 @@ pub(crate) struct ParkedQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ParkedPage {
     /// What waits for a person, by reason; not only of this page.
-    #[schema(value_type = Vec<Object>)]
     pub(crate) reasons: Vec<BoundedReason>,
-    #[schema(value_type = Vec<Object>)]
     pub(crate) parked: Vec<ParkedRow>,
     /// `after` of the next page; `null` when this was the last one.
     pub(crate) next: Option<String>,
 }
 
 impl ParkedQuery {
+    /// With dates where times are.
+    pub(crate) fn settled(mut self) -> Self {
+        when::settle(&mut self.since, &mut self.since_at);
+        when::settle(&mut self.until, &mut self.until_at);
+        self
+    }
+
     /// As the database is asked.
     ///
     /// # Errors
@@ -70,13 +83,6 @@ impl ParkedQuery {
             since: time(&self.since)?,
             until: time(&self.until)?,
         })
-    }
-
-    /// Whether it takes everything that waits.
-    pub(crate) fn takes_all(&self) -> bool {
-        let Self { state, source, reason, topic, since, until, after: _ } = self;
-        matches!(state.as_str(), "" | "waiting" | "parked")
-            && [source, reason, topic, since, until].into_iter().all(|field| field.trim().is_empty())
     }
 }
 

@@ -13,6 +13,7 @@ use crate::server::jobs::page::go_to;
 use crate::server::page::{self, Frame, moment, segment};
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
+use crate::server::when::{since, until};
 
 /// The fields of the form that are kept for a second time.
 const KEPT: [&str; 11] =
@@ -66,14 +67,10 @@ impl ParkedHtml {
 
 /// `GET /parked`.
 pub(crate) async fn list(caller: Caller, console: Shared, query: Query<ParkedQuery>) -> Result<HttpResponse, Problem> {
+    let query = query.into_inner().settled();
     let page = list::read(&console, &query).await?;
     let sources = console.config.sources.keys().map(ToString::to_string).collect();
-    page::html(&ParkedHtml {
-        frame: Frame::new(&caller, "Parked", "/parked"),
-        query: query.into_inner(),
-        page,
-        sources,
-    })
+    page::html(&ParkedHtml { frame: Frame::new(&caller, "Parked", "/parked"), query, page, sources })
 }
 
 /// `POST /parked/act`: redrive or discard what is selected, or all that match the filter.
@@ -93,7 +90,7 @@ pub(crate) async fn act(form: Submitted, console: Shared) -> Result<HttpResponse
                 topic: text("topic"),
                 since: text("since"),
                 until: text("until"),
-                after: String::new(),
+                ..ParkedQuery::default()
             };
             (Vec::new(), Some(filter))
         }

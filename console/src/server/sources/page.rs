@@ -6,7 +6,7 @@ use askama::Template;
 
 use super::list::{self, SourceView};
 use crate::server::access::Caller;
-use crate::server::page::{self, Frame, moment, segment};
+use crate::server::page::{self, Frame, age, moment, segment};
 use crate::server::problem::{Problem, ProblemDocument};
 use crate::server::state::Shared;
 

@@ -1,9 +1,11 @@
 //! `/webhooks`, a page for each, and its body byte for byte.
 
 use actix_web::HttpResponse;
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use actix_web::web::{Path, Query};
 use askama::Template;
+use serde::Deserialize;
+use shared::db::outbox::rows::{OutboxRow, Show};
 use shared::db::processed_webhooks::WebhookKey;
 use shared::name::Name;
 
@@ -12,10 +14,13 @@ use super::search::{self, WebhookPage, WebhookQuery};
 use super::story::{self, Story};
 use crate::server::access::{Caller, Submitted};
 use crate::server::jobs::page::go_to;
+use crate::server::outbox::page as outbox;
 use crate::server::page::{self, Frame, moment, segment};
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
+use crate::server::when::{since, until};
 use crate::webhooks::again;
+use crate::webhooks::search::Note;
 
 /// The fields of the replay's form that are kept for a second time.
 const KEPT: [&str; 4] = ["source", "webhook_id", "resend", "name"];
@@ -26,6 +31,8 @@ struct WebhooksHtml {
     frame: Frame,
     query: WebhookQuery,
     page: WebhookPage,
+    /// Why nothing could be looked for.
+    problem: Option<String>,
     sources: Vec<String>,
     /// The names of the keys that sources extract.
     keys: Vec<String>,
@@ -35,7 +42,8 @@ impl WebhooksHtml {
     fn next(&self, after: &str) -> String {
         let query = &self.query;
         let fields = [
-            ("text", query.text.as_str()),
+            ("q", query.q.as_str()),
+            ("text", &query.text),
             ("source", &query.source),
             ("topic", &query.topic),
             ("status", &query.status),
@@ -46,33 +54,91 @@ impl WebhooksHtml {
         format!("/webhooks{}", page::query(&fields))
     }
 
+    /// How far the search came.
+    fn note(&self) -> Noted {
+        Noted(self.page.noted)
+    }
+
     fn statuses(&self) -> [&'static str; 7] {
         ["completed", "skipped", "duplicated", "parked", "redriving", "discarded", "retrying"]
     }
 }
+
+/// A note as a page says it: its moment is the viewer's.
+struct Noted(Option<Note>);
+
+impl std::fmt::Display for Noted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some((before, at, behind)) = self.0.map(Note::words) else { return Ok(()) };
+        f.write_str(before)?;
+        if let Some(at) = at {
+            page::Moment(at).fmt(f)?;
+        }
+        f.write_str(behind)
+    }
+}
+
+/// Our own words, and a moment.
+impl askama::filters::HtmlSafe for Noted {}
 
 #[derive(Template)]
 #[template(path = "webhook.html")]
 struct WebhookHtml {
     frame: Frame,
     story: Story,
+    /// What was done before this page was shown.
+    told: Option<String>,
     /// The replay's run, unless somebody names another: a form that is submitted twice runs once.
     run: Name,
 }
 
+impl WebhookHtml {
+    /// Whether there is an effect that a person can do anything with.
+    fn can_be_steered(&self) -> bool {
+        self.story.effects.iter().any(OutboxRow::can_be_steered)
+    }
+
+    /// What needs a person is selected from the beginning.
+    fn is_chosen(effect: &OutboxRow) -> bool {
+        Show::Attention.takes(effect)
+    }
+
+    fn chosen(&self) -> usize {
+        self.story.effects.iter().filter(|effect| Self::is_chosen(effect)).count()
+    }
+}
+
+/// What was done before a webhook's page was shown.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Told {
+    told: String,
+    rows: usize,
+}
+
 /// `GET /webhooks`.
 pub(crate) async fn list(caller: Caller, console: Shared, query: Query<WebhookQuery>) -> Result<HttpResponse, Problem> {
-    let page = search::find(&console, &query).await?;
+    let query = query.into_inner().settled();
+    let (page, problem) = match search::find(&console, &query).await {
+        Ok(page) => (page, None),
+        // What was entered stays, to be mended.
+        Err(problem @ Problem::Malformed(_)) => (WebhookPage::default(), Some(problem.to_string())),
+        Err(problem) => return Err(problem),
+    };
+    let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let sources = console.config.sources.keys().map(ToString::to_string).collect();
     let keys = console.config.sources.values().flat_map(|source| source.search_keys.keys().map(ToString::to_string));
     let keys: std::collections::BTreeSet<String> = keys.collect();
-    page::html(&WebhooksHtml {
+    let mut answer = page::html(&WebhooksHtml {
         frame: Frame::new(&caller, "Webhooks", "/webhooks"),
-        query: query.into_inner(),
+        query,
         page,
+        problem,
         sources,
         keys: keys.into_iter().collect(),
-    })
+    })?;
+    *answer.status_mut() = status;
+    Ok(answer)
 }
 
 /// `GET /webhooks/{source}/{id}`.
@@ -80,10 +146,12 @@ pub(crate) async fn show(
     caller: Caller,
     console: Shared,
     path: Path<(String, String)>,
+    told: Query<Told>,
 ) -> Result<HttpResponse, Problem> {
     let story = story::tell(&console, &key(path)).await?;
     let (frame, run) = (Frame::new(&caller, "Webhook", "/webhooks"), replay::made_up_run()?);
-    page::html(&WebhookHtml { frame, story, run })
+    let told = outbox::told(&told.told, told.rows);
+    page::html(&WebhookHtml { frame, story, told, run })
 }
 
 /// `GET /bodies/{source}/{id}`: the body, byte for byte, to be saved. Never shown: it is a stranger's.

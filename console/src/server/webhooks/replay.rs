@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::json;
 use shared::db::processed_webhooks::WebhookKey;
 use shared::message::ReplayMode;
 use shared::name::Name;
@@ -15,7 +16,7 @@ use crate::server::access::Caller;
 use crate::server::jobs::{Job, Order};
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
-use crate::steering::{Outlet, Pace, Report};
+use crate::steering::{Outlet, Pace, Report, Reported};
 
 /// What to replay.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -59,8 +60,18 @@ pub(crate) fn begin(
     };
     let mode = if action.resend { ", everything sent again" } else { "" };
     let subject = format!("{} {} in the run {name}{mode}", action.source, action.webhook_id);
-    let order =
-        Order { action: "webhooks.replay", subject, is_dry: action.dry_run, again, again_to: "/webhooks/replay" };
+    let request = json!({
+        "source": action.source, "webhook_id": action.webhook_id, "run": name.as_str(), "resend": action.resend
+    });
+    let order = Order {
+        action: "webhooks.replay",
+        subject,
+        request,
+        is_dry: action.dry_run,
+        again,
+        again_to: "/webhooks/replay",
+        unit: "webhooks",
+    };
     console.jobs.begin(console, caller, order, |console, job, stop| replay(console, (action, name), job, stop))
 }
 

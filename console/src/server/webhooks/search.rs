@@ -11,8 +11,10 @@ use crate::parked::list::After;
 use crate::server::parked::list::time;
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
+use crate::server::when;
 use crate::webhooks::entry::{Entry, Standing};
-use crate::webhooks::search::{self, SearchError, Wanted};
+use crate::webhooks::search::{self, Note, SearchError, Wanted};
+use crate::webhooks::waiting::StillWaiting;
 use crate::webhooks::walk::{Behind, Measure, Sieve};
 
 /// What a page shows, and how long it may look for it.
@@ -22,7 +24,7 @@ const PAGE: Measure = Measure { entries: 50, patience: Duration::from_millis(100
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct WebhookQuery {
-    /// An id, or the value of a key that the source extracts (`search_keys`), whole.
+    /// An id, or the value of a key that the source extracts (`search_keys`), whole; not together with a text.
     pub(crate) q: String,
     /// Any text of the body, as it stands there. Bodies are read one by one: a page looks for a tenth of a second, and
     /// the next goes on from there. Give a time or a source to be through sooner.
@@ -35,6 +37,11 @@ pub(crate) struct WebhookQuery {
     pub(crate) since: String,
     /// Processed or parked before.
     pub(crate) until: String,
+    /// The same as a date and a time of UTC; for the page alone, where there are no scripts.
+    #[param(ignore)]
+    pub(crate) since_at: String,
+    #[param(ignore)]
+    pub(crate) until_at: String,
     /// The next page: what the one before said.
     pub(crate) after: String,
 }
@@ -47,9 +54,21 @@ pub(crate) struct WebhookPage {
     pub(crate) next: Option<String>,
     /// How far the search came, where it ended before it was through: in a sentence.
     pub(crate) note: Option<String>,
+    /// Where nothing was found: how many are still on their way, and so may be what was looked for.
+    pub(crate) still_waiting: Option<StillWaiting>,
+    /// The same as `note`, for a page.
+    #[serde(skip)]
+    pub(crate) noted: Option<Note>,
 }
 
 impl WebhookQuery {
+    /// With dates where times are.
+    pub(crate) fn settled(mut self) -> Self {
+        when::settle(&mut self.since, &mut self.since_at);
+        when::settle(&mut self.until, &mut self.until_at);
+        self
+    }
+
     fn wanted(&self) -> Result<Wanted, Problem> {
         let text = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
         let status = match self.status.as_str() {
@@ -82,8 +101,15 @@ impl WebhookQuery {
 
     /// Whether anything is asked but for the newest.
     pub(crate) fn asks(&self) -> bool {
-        let Self { q, text, source, topic, status, since, until, after: _ } = self;
+        let Self { q, text, source, topic, status, since, until, since_at: _, until_at: _, after: _ } = self;
         [q, text, source, topic, status, since, until].into_iter().any(|field| !field.trim().is_empty())
+    }
+}
+
+impl WebhookPage {
+    /// Whether the search ended only because a page may not look for longer.
+    pub(crate) fn goes_on_by_itself(&self) -> bool {
+        matches!(self.noted, Some(Note::LookedBackTo(_) | Note::ParkedReadBackTo(_)))
     }
 }
 
@@ -97,9 +123,12 @@ pub(crate) async fn find(console: &Shared, query: &WebhookQuery) -> Result<Webho
     let found = match search::find(&client, &console.config, &wanted, PAGE).await {
         Ok(found) => found,
         Err(SearchError::Database(error)) => return Err(error.into()),
-        Err(short @ SearchError::ShortText) => return Err(Problem::Malformed(short.to_string())),
+        Err(wrong @ (SearchError::ShortText | SearchError::KeyAndText)) => {
+            return Err(Problem::Malformed(wrong.to_string()));
+        }
     };
-    let note = search::note(&wanted, &found);
+    let noted = Note::of(&wanted, &found);
     let next = found.next.map(|Behind { at, key }| String::from(After(ParkedCursor { parked_at: at, key })));
-    Ok(WebhookPage { webhooks: found.entries, next, note })
+    let still_waiting = found.entries.is_empty().then(|| StillWaiting::seen(&console.monitor.known(), &console.config));
+    Ok(WebhookPage { webhooks: found.entries, next, note: noted.map(Note::sentence), still_waiting, noted })
 }

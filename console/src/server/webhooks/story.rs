@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use deadpool_postgres::Client;
 use serde::Serialize;
 use shared::db::Content;
+use shared::db::outbox::attempts::AttemptRow;
 use shared::db::outbox::rows::OutboxRow;
 use shared::db::parked_webhooks::rows::ParkedRow;
 use shared::db::processed_webhooks::WebhookKey;
@@ -23,22 +24,20 @@ use crate::webhooks::{Known, Moment, timeline};
 pub(crate) struct Story {
     pub(crate) source: String,
     pub(crate) webhook_id: String,
-    /// Where it is now; `null` while it is on the retry ladder for the first time.
+    /// Where it is now; `null` when it was parked and resolved, and what was processed of it is purged.
     pub(crate) now: Option<Entry>,
     /// What is parked of it, whatever became of that.
-    #[schema(value_type = Object)]
     pub(crate) parked: Option<ParkedRow>,
     /// What effects left out.
-    #[schema(value_type = Vec<Object>)]
     pub(crate) skips: Vec<Skip>,
     /// How many of the duplicates had another body.
     pub(crate) changed_bodies: i32,
     /// Every failed attempt that is on record.
-    #[schema(value_type = Vec<Object>)]
     pub(crate) failures: Vec<FailureRow>,
     /// What it brought about, its replays included.
-    #[schema(value_type = Vec<Object>)]
     pub(crate) effects: Vec<OutboxRow>,
+    /// Every attempt to send them that did not succeed and is on record.
+    pub(crate) effect_attempts: Vec<AttemptRow>,
     pub(crate) replays: Vec<Entry>,
     /// The W3C trace id that it came with or was given.
     pub(crate) trace_id: Option<String>,
@@ -65,8 +64,9 @@ pub(crate) async fn tell(console: &Shared, key: &WebhookKey) -> Result<Story, Pr
     let client = console.database().await?;
     let known = Known::read(&client, key).await?.ok_or(Problem::NotFound)?;
     let content = known.content(&client, key).await?;
-    let timeline = timeline(&known);
-    let Known { processed, parked, failures, replays, effects } = known;
+    let (timeline, trace_id) = (timeline(&known), known.trace_id(key, content.as_ref()));
+    let retrying = known.retrying(key);
+    let Known { processed, parked, failures, replays, effects, attempts } = known;
     let body_sha256 = processed.as_ref().map(|row| row.body_sha256.clone());
     let body_sha256 = body_sha256.or_else(|| parked.as_ref().map(|row| row.body_sha256.clone())).unwrap_or_default();
     let mut story = Story {
@@ -74,12 +74,13 @@ pub(crate) async fn tell(console: &Shared, key: &WebhookKey) -> Result<Story, Pr
         webhook_id: key.webhook_id.clone(),
         skips: processed.as_ref().map(|row| row.skips.clone()).unwrap_or_default(),
         changed_bodies: processed.as_ref().map_or(0, |row| row.changed_bodies),
-        now: processed.map(Entry::from).or_else(|| parked.clone().and_then(Entry::parked)),
+        now: processed.map(Entry::from).or_else(|| parked.clone().and_then(Entry::parked)).or(retrying),
         parked,
         failures,
         effects,
+        effect_attempts: attempts,
         replays: replays.into_iter().map(Entry::from).collect(),
-        trace_id: None,
+        trace_id,
         content_type: None,
         headers: BTreeMap::new(),
         body_sha256,
@@ -95,10 +96,9 @@ pub(crate) async fn tell(console: &Shared, key: &WebhookKey) -> Result<Story, Pr
 
 impl Story {
     fn show(&mut self, content: Content) {
-        let Content { content_type, headers, body, trace_id } = content;
+        let Content { content_type, headers, body, .. } = content;
         self.content_type = content_type;
         self.headers = masked(headers);
-        self.trace_id = trace_id;
         self.body_bytes = Some(body.len());
         if body.len() <= MAX_SHOWN_BYTES {
             self.body = Some(ShownBody::from(body).text());

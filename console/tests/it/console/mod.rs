@@ -1,6 +1,9 @@
 //! `oncehook console` by HTTP, on real services: pages, API, access, and what is done.
 
 mod access;
+mod audit;
+mod effects;
+mod ladder;
 mod outbox;
 mod overview;
 mod parked;

@@ -7,7 +7,7 @@ use testing::state::{number, processed, stock};
 use testing::wait::until;
 
 use super::{Console, OPERATOR};
-use crate::scene::{Worker, worker_that_says};
+use crate::scene::{Worker, service_that_says};
 
 /// One row of each state, numbered from 1: pending, sending, sent, held, failed, cancelled.
 const ROWS: &str = "
@@ -92,7 +92,7 @@ async fn a_destination_that_is_away_is_told_with_its_breaker() {
     run(async |stack| {
         let away = "webhook_destination_up{effect=\"order-confirmation\"} 0\n\
                     webhook_effect_breaker{effect=\"order-confirmation\"} 2\n";
-        let url = worker_that_says(away).await;
+        let url = service_that_says(away).await;
         let environment = [("CONSOLE_OPERATOR_TOKEN", OPERATOR), ("WORKER_OPS_URL", url.as_str())];
         let console = Console::start_with(&stack, &environment).await;
         until("the worker has been asked", || async {

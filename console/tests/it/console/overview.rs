@@ -5,7 +5,7 @@ use testing::run;
 use testing::wait::until;
 
 use super::{Console, OPERATOR};
-use crate::scene::{Worker, orders, park};
+use crate::scene::{Worker, orders, park, service_that_says};
 
 /// Waits until the overview tells of this, or no longer does.
 async fn told(console: &Console, concern: &str, expected: bool) {
@@ -48,19 +48,67 @@ async fn workers_that_come_and_go_what_is_parked_and_what_waits_are_told() {
 #[tokio::test]
 async fn an_ingest_that_does_not_answer_and_a_spool_that_fills_are_told() {
     run(async |stack| {
+        let full = service_that_says(
+            "webhook_spool_files 3\nwebhook_spool_bytes 4000000\nwebhook_spool_bytes_limit 4100000\n\
+             webhook_spool_oldest_age_seconds 61\nwebhook_spool_deferred_files 1\n",
+        )
+        .await;
         let console = Console::start_with(
             &stack,
             &[
                 ("CONSOLE_OPERATOR_TOKEN", OPERATOR),
-                ("INGEST_OPS_URL", "http://127.0.0.1:1"),
+                ("INGEST_OPS_URL", &format!("http://127.0.0.1:1,{full}")),
                 ("WORKER_OPS_URL", "http://localhost:1"),
             ],
         )
         .await;
-        told(&console, "ingest at 127.0.0.1:1: it is not there", true).await;
+        told(&console, "ingest at 127.0.0.1:1: it is not there (no answer yet)", true).await;
         told(&console, "worker at", true).await;
+        let address = full.trim_start_matches("http://");
+        let fills = format!("ingest at {address} keeps webhooks in its spool: 3 files, 4.0 MB, the oldest for 61 s");
+        told(&console, &fills, true).await;
+        told(&console, &format!("ingest at {address} cannot read, publish or remove 1 files of its spool"), true).await;
+        told(&console, &format!("spool.max_bytes of {address} is 98 % used"), true).await;
         let series = console.api("/overview/series?minutes=1").await;
         assert_eq!(series["at"].as_array().unwrap().len(), series["p99_ms"].as_array().unwrap().len());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_has_gone_is_told_with_the_time_of_its_last_answer() {
+    run(async |stack| {
+        let console = Console::start(&stack).await;
+        told(&console, "Postgres", false).await;
+        stack.database.take_away().await;
+        until("the time of Postgres' last answer is told", || async {
+            let overview = console.api("/overview").await["concerns"].to_string();
+            (overview.contains("Postgres: ") && overview.contains("(last answer ")).then_some(())
+        })
+        .await;
+        stack.database.bring_back().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_bytes_that_wait_are_told_beside_the_limit() {
+    run(async |stack| {
+        stack.publish(&orders(&stack, 1).remove(0)).await;
+        let metrics_url = testing::services::setting("RABBITMQ_METRICS_URL");
+        let environment = [("CONSOLE_OPERATOR_TOKEN", OPERATOR), ("RABBITMQ_METRICS_URL", metrics_url.as_str())];
+        let console = Console::start_with(&stack, &environment).await;
+        until("RabbitMQ has counted the bytes, and the console has asked", || async {
+            let overview = console.api("/overview").await;
+            let limits = overview["limits"].as_array().unwrap().clone();
+            let bytes = limits.into_iter().find(|limit| limit["setting"] == "queue.max_bytes")?;
+            (bytes["used"].as_f64().unwrap() > 100.0).then_some(())
+        })
+        .await;
+        let overview = console.api("/overview").await;
+        let settings: Vec<_> =
+            overview["limits"].as_array().unwrap().iter().map(|limit| limit["setting"].as_str().unwrap()).collect();
+        assert!(settings.contains(&"max_connections") && settings.contains(&"jobs"), "{settings:?}");
     })
     .await;
 }
@@ -105,20 +153,22 @@ async fn the_console_counts_its_pages_and_who_is_refused() {
         let console = Console::start(&stack).await;
         console.api("/webhooks").await;
         for path in ["/no/such", "/../etc"] {
-            console.get(path).send().await.unwrap();
+            assert_eq!(console.get(path).send().await.unwrap().status(), 404);
         }
         let refused = console.get("/api/v1/outbox").bearer_auth("guessed").send().await.unwrap();
         assert_eq!(refused.status(), 401);
         let metrics = console.metrics().await;
         for line in [
             "http_server_request_duration_seconds_count{http_route=\"/api/v1/outbox\",http_response_status_code=\"401\"} 1",
+            "http_server_request_duration_seconds_count{http_route=\"none\",http_response_status_code=\"404\"} 2",
             "console_login_refusals_total{reason=\"wrong_token\"} 1",
             "console_jobs_running 0",
+            "oncehook_spans_total{outcome=\"dropped\"} 0",
             "oncehook_build_info{service=\"console\"",
         ] {
             assert!(metrics.contains(line), "{line}: {metrics}");
         }
-        assert!(!metrics.contains("etc") && !metrics.contains("gone"), "a path is no label: {metrics}");
+        assert!(!metrics.contains("etc") && !metrics.contains("such"), "a path is no label: {metrics}");
     })
     .await;
 }

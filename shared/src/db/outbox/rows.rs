@@ -10,7 +10,7 @@ use tokio_postgres::{Error, Row};
 macro_rules! columns {
     () => {
         "id, dedupe_key, effect, kind, source, webhook_id, on_ambiguous, state, ambiguous, attempts, next_attempt_at,
-         created_at, settled_at, last_error"
+         created_at, settled_at, last_error, substr(traceparent, 4, 32) AS trace_id"
     };
 }
 
@@ -49,6 +49,14 @@ const AMBIGUOUS: &str = newest_of!(
     "SELECT id FROM outbox WHERE ambiguous AND ($1::text IS NULL OR effect = $1) AND ($2::int8 IS NULL OR id < $2)"
 );
 
+/// What was tried in vain and is tried again: what is simply fresh is not among it.
+const FAILING: &str = newest_of!(
+    "SELECT id FROM outbox
+     WHERE state = 'pending' AND attempts > 0 AND ($1::text IS NULL OR effect = $1) AND ($2::int8 IS NULL OR id < $2)
+     ORDER BY id DESC
+     LIMIT $3"
+);
+
 /// What is due first, of one effect or of each.
 const DUE: &str = concat!(
     waiting_effects!(),
@@ -79,6 +87,12 @@ const OF_WEBHOOKS: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM outbox WHERE source = $1 AND webhook_id = ANY ($2::text[]) ORDER BY id LIMIT 200"
+);
+
+const OF_ID: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM outbox WHERE source = ANY ($1::text[]) AND webhook_id = $2 ORDER BY id DESC LIMIT 200"
 );
 
 const FIND: &str = concat!("SELECT ", columns!(), " FROM outbox WHERE id = $1");
@@ -125,7 +139,7 @@ const WAITING: &str = concat!(
 );
 
 /// A row of the outbox, without what it sends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct OutboxRow {
     /// The row's number.
     pub id: i64,
@@ -158,6 +172,8 @@ pub struct OutboxRow {
     pub settled_at: Option<OffsetDateTime>,
     /// Why the last attempt did not succeed.
     pub last_error: Option<String>,
+    /// The W3C trace id of what planned it: its webhook's.
+    pub trace_id: Option<String>,
 }
 
 /// Which rows a page shows.
@@ -169,6 +185,8 @@ pub enum Show {
     Ambiguous,
     /// Due, or waiting to be tried again.
     Pending,
+    /// Those of them that were tried before, in vain.
+    Failing,
     /// Held.
     Held,
     /// Given up.
@@ -254,6 +272,7 @@ pub async fn page(
         Show::Attention => ATTENTION,
         Show::Ambiguous => AMBIGUOUS,
         Show::Pending => PENDING,
+        Show::Failing => FAILING,
         Show::Held => HELD,
         Show::Failed => FAILED,
         Show::Cancelled => CANCELLED,
@@ -268,6 +287,15 @@ pub async fn page(
 /// When the statement fails.
 pub async fn of_webhooks(client: &Client, source: &str, ids: &[&str]) -> Result<Vec<OutboxRow>, Error> {
     let rows = client.query(&client.prepare_cached(OF_WEBHOOKS).await?, &[&source, &ids]).await?;
+    rows.iter().map(OutboxRow::read).collect()
+}
+
+/// What webhooks with one id, of any of these sources, brought about, the newest first; at most 200.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn of_id(client: &Client, sources: &[&str], id: &str) -> Result<Vec<OutboxRow>, Error> {
+    let rows = client.query(&client.prepare_cached(OF_ID).await?, &[&sources, &id]).await?;
     rows.iter().map(OutboxRow::read).collect()
 }
 
@@ -317,7 +345,49 @@ pub async fn waiting(client: &Client, bound: i64) -> Result<Vec<Waiting>, Error>
         .collect()
 }
 
+impl Show {
+    /// As a person says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attention => "attention",
+            Self::Ambiguous => "ambiguous",
+            Self::Pending => "pending",
+            Self::Failing => "failing",
+            Self::Held => "held",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether a row is among what it shows.
+    #[must_use]
+    pub fn takes(self, row: &OutboxRow) -> bool {
+        match self {
+            Self::Attention => matches!(row.state.as_str(), "held" | "failed"),
+            Self::Ambiguous => row.ambiguous,
+            Self::Pending => row.state == "pending",
+            Self::Failing => row.state == "pending" && row.attempts > 0,
+            Self::Held => row.state == "held",
+            Self::Failed => row.state == "failed",
+            Self::Cancelled => row.state == "cancelled",
+        }
+    }
+}
+
 impl OutboxRow {
+    /// When it is sent next, if it waits for that.
+    #[must_use]
+    pub fn due_at(&self) -> Option<OffsetDateTime> {
+        (self.state == "pending").then_some(self.next_attempt_at)
+    }
+
+    /// Whether a person can send it again, hold or cancel it.
+    #[must_use]
+    pub fn can_be_steered(&self) -> bool {
+        matches!(self.state.as_str(), "pending" | "held" | "failed" | "cancelled")
+    }
+
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {
             id: row.try_get("id")?,
@@ -334,6 +404,7 @@ impl OutboxRow {
             created_at: row.try_get("created_at")?,
             settled_at: row.try_get("settled_at")?,
             last_error: row.try_get("last_error")?,
+            trace_id: row.try_get("trace_id")?,
         })
     }
 }

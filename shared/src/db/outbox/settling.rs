@@ -8,16 +8,18 @@ use crate::config::AmbiguousPolicy;
 use crate::db::storable;
 
 /// Rows are locked in one order, so that two workers that settle the same ones never wait for each other in a circle.
-const SETTLE: &str = "
-    WITH settling AS (
+const SETTLE: &str = concat!(
+    "WITH settling AS (
         SELECT * FROM unnest($1::int8[], $2::int8[], $3::text[], $4::bool[], $5::text[], $6::float8[])
             AS row (id, fence, state, ambiguous, error, delay_s)
     ), locked AS (
-        SELECT outbox.id, outbox.fence FROM outbox JOIN settling ON settling.id = outbox.id
+        SELECT outbox.id, outbox.fence, outbox.attempts FROM outbox JOIN settling ON settling.id = outbox.id
         WHERE outbox.fence = settling.fence AND outbox.state = 'sending'
         ORDER BY outbox.id
         FOR UPDATE OF outbox
-    )
+    ), noted AS (",
+    super::attempts::note_settled!(),
+    ")
     UPDATE outbox
     SET state = settling.state, ambiguous = outbox.ambiguous OR settling.ambiguous, lease_until = NULL,
         overdue_since = NULL, last_error = settling.error,
@@ -25,7 +27,14 @@ const SETTLE: &str = "
         settled_at = CASE WHEN settling.state IN ('sent', 'failed', 'cancelled') THEN now() END
     FROM settling JOIN locked ON locked.id = settling.id AND locked.fence = settling.fence
     WHERE outbox.id = settling.id
-    RETURNING outbox.id, outbox.fence";
+    RETURNING outbox.id, outbox.fence"
+);
+
+/// A row is taken from who sends it by a settlement, or by its lease's end, and that marks it as ambiguous for ever.
+const WAS_SETTLED: &str = "
+    SELECT (state <> 'sending' OR fence <> $2)
+       AND (NOT ambiguous OR (fence = $2 AND state = $3 AND last_error IS NOT DISTINCT FROM $4)) AS was_settled
+    FROM outbox WHERE id = $1";
 
 /// An attempt that has ended, under a lease that is settled once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +104,19 @@ pub async fn settle(client: &deadpool_postgres::Client, settlings: &[Settling]) 
         if done.contains(&(settling.id, settling.fence)) { Settled::Done } else { Settled::LeaseLost }
     };
     Ok(settlings.iter().map(settled).collect())
+}
+
+/// Whether an attempt was settled by a try that nobody heard of. Of a row that is ambiguous this is known only until
+/// somebody changes it.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn was_settled(client: &deadpool_postgres::Client, settling: &Settling) -> Result<bool, Error> {
+    let Settling { id, fence, settlement } = settling;
+    let Columns { state, error, .. } = Columns::of(settlement);
+    let statement = client.prepare_cached(WAS_SETTLED).await?;
+    let row = client.query_one(&statement, &[id, fence, &state, &error.map(storable)]).await?;
+    row.try_get("was_settled")
 }
 
 /// A settlement as the row says it.

@@ -61,6 +61,12 @@ const ANY: &str = page!("true");
 
 const FIND: &str = concat!("SELECT ", columns!(), " FROM parked_webhooks WHERE source = $1 AND webhook_id = $2");
 
+const WITH_KEYS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM parked_webhooks JOIN unnest($1::text[], $2::text[]) AS wanted (source, webhook_id) USING (source, webhook_id)"
+);
+
 /// The newest first, what was processed meanwhile left out.
 const NEWEST: &str = concat!(
     "SELECT ",
@@ -97,7 +103,7 @@ const CONTENT: &str = "
 const AHEAD: time::Duration = time::Duration::days(366);
 
 /// Where a parked webhook is, as the column's CHECK says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ParkState {
     /// Waits for a person.
@@ -150,7 +156,7 @@ pub struct ParkedCursor {
 }
 
 /// What waits for a person for one reason, counted up to a bound.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct BoundedReason {
     /// The reason.
     pub reason: ParkReason,
@@ -162,7 +168,7 @@ pub struct BoundedReason {
 }
 
 /// What is known of a parked webhook, without its body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ParkedRow {
     /// What it is known by.
     #[serde(flatten)]
@@ -208,7 +214,7 @@ pub struct ParkedRow {
 }
 
 /// What a parked replay was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ParkedReplay {
     /// The id under which the webhook was processed first.
     pub of: String,
@@ -290,6 +296,17 @@ pub async fn bounded_counts(client: &Client, bound: i64) -> Result<Vec<BoundedRe
 pub async fn find(client: &Client, key: &WebhookKey) -> Result<Option<ParkedRow>, Error> {
     let row = client.query_opt(&client.prepare_cached(FIND).await?, &[&key.source, &key.webhook_id]).await?;
     row.as_ref().map(ParkedRow::read).transpose()
+}
+
+/// Those of these webhooks that are or were parked, whatever their state.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn with_keys(client: &Client, keys: &[WebhookKey]) -> Result<Vec<ParkedRow>, Error> {
+    let sources: Vec<&str> = keys.iter().map(|key| key.source.as_str()).collect();
+    let ids: Vec<&str> = keys.iter().map(|key| key.webhook_id.as_str()).collect();
+    let rows = client.query(&client.prepare_cached(WITH_KEYS).await?, &[&sources, &ids]).await?;
+    rows.iter().map(ParkedRow::read).collect()
 }
 
 /// What the provider sent; `None` when the row has gone.

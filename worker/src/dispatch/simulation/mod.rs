@@ -1,12 +1,14 @@
 //! Dispatchers, run to death: leases, sends and settlements of several workers on one outbox, which
 //! freeze past their leases, crash anywhere, and speak with peers that lose their answers and go away.
 //!
-//! What decides are the dispatcher's own [`AttemptRules`](super::attempt::AttemptRules) and
-//! [`Destinations`](super::Destinations) with their breakers; the table is a model
-//! ([`testing::outbox`]) that a conformance test holds to Postgres. The law: one row a dedupe key; a
+//! What decides are the dispatcher's own [`AttemptRules`](super::attempt::AttemptRules), [`leasing`](super::leasing),
+//! steps of settling ([`Rows`](super::Rows)) and [`Destinations`](super::Destinations) with their breakers; the table is a
+//! model ([`testing::outbox`]) that a conformance test holds to Postgres. The law: one row a dedupe key; a
 //! row is sent once, or it is listed as ambiguous; one that is to be held is never sent twice; no
-//! settlement counts under a lease that is over; every row comes to an end.
+//! settlement counts under a lease that is over, and none is told so that is not; what is leased is performed; probes go one
+//! at a time, and none where nothing waits; rows that always fail keep no fresh one waiting; every row comes to an end.
 
+mod desk;
 mod world;
 
 use std::collections::BTreeMap;
@@ -34,6 +36,16 @@ enum Bug {
     NeverProbed,
     /// What a probe is leased for is leased beside it, too.
     ProbedTwice,
+    /// The probe is the row that is due longest.
+    OldestProbed,
+    /// Any attempt's end is taken for the probe's.
+    AnyEndIsTheProbes,
+    /// A breaker stays open when nothing waits any more.
+    NeverClosed,
+    /// What was leased before a lease failed is forgotten.
+    LeasedAndDropped,
+    /// A settlement whose answer was lost counts as a lease that was.
+    LostAnswerIsLostLease,
 }
 
 /// One row a key, and what is true of each.
@@ -68,6 +80,12 @@ fn live(seed: u64, bug: Option<Bug>, log: Log) -> Life {
     Life { log: world.log, broken }
 }
 
+fn live_beside_bad_rows(seed: u64, bug: Option<Bug>, log: Log) -> Life {
+    let mut world = World::new(seed, bug, log);
+    let broken = world.live_beside_bad_rows().and_then(|()| law(&world)).err();
+    Life { log: world.log, broken }
+}
+
 #[test]
 fn every_effect_is_sent_once_or_listed_wherever_workers_stand_still() {
     let test = "dispatch::simulation::every_effect_is_sent_once_or_listed_wherever_workers_stand_still";
@@ -76,6 +94,8 @@ fn every_effect_is_sent_once_or_listed_wherever_workers_stand_still() {
         200_000,
         &[
             "a lease nobody hears of",
+            "a settlement nobody hears of",
+            "an attempt was settled already",
             "a lease runs out",
             "a settlement after the lease",
             "an attempt is too late to begin",
@@ -84,13 +104,22 @@ fn every_effect_is_sent_once_or_listed_wherever_workers_stand_still() {
             "the peer accepts and its answer is lost",
             "the peer is silent and has nothing",
             "the peer refuses for good",
+            "the peer declines",
             "the peer is away",
             "a probe is leased",
             "a probe finds no row that is due",
             "a destination's rows wait",
             "a destination is back",
+            "nothing waits for a destination",
         ],
     );
+}
+
+#[test]
+fn a_fresh_row_is_sent_soon_beside_rows_that_always_fail() {
+    let test = "dispatch::simulation::a_fresh_row_is_sent_soon_beside_rows_that_always_fail";
+    let Some(lived) = hold("worker", test, 0..50, |seed, log| live_beside_bad_rows(seed, None, log)) else { return };
+    lived.assert_seen(30_000, &["a bad row", "a probe is leased", "a fresh row is sent", "a destination is back"]);
 }
 
 #[test]
@@ -105,4 +134,11 @@ fn every_planted_bug_is_found() {
     found(Bug::PlannedTwice, "have one key");
     found(Bug::NeverProbed, "still under way long after the healing");
     found(Bug::ProbedTwice, "is begun beside a probe");
+    found(Bug::AnyEndIsTheProbes, "two probes at once");
+    found(Bug::NeverClosed, "though nothing waits for it");
+    found(Bug::LeasedAndDropped, "some are dropped");
+    found(Bug::LostAnswerIsLostLease, "is told as ambiguous, and is not");
+    find(Bug::OldestProbed, "behind rows that always fail", 0..10, |seed, bug| {
+        live_beside_bad_rows(seed, Some(bug), Log::default())
+    });
 }

@@ -4,22 +4,29 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use shared::config::{AmbiguousPolicy, DispatchConfig};
-use shared::db::outbox::{Among, Lease, Settled, Settlement};
+use shared::db::outbox::{Lease, Settled, Settlement, Settling};
 use testing::outbox::{Outbox, State};
 use testing::simulation::{Log, Random};
 
 use super::Bug;
+use super::desk::Desk;
 use crate::dispatch::attempt::{AttemptRules, Performance};
-use crate::dispatch::{Destinations, Word};
+use crate::dispatch::{Destinations, Rows, Word, leasing};
 
 const WORKERS: usize = 3;
-const SLOTS: usize = 2;
-const LEASE: Duration = Duration::from_millis(1_000);
+const SLOTS: usize = 3;
+pub(super) const LEASE: Duration = Duration::from_millis(1_000);
 const MAX_ATTEMPTS: i32 = 5;
 const GRACE: Duration = Duration::from_millis(100);
 const EXPIRED_DELAY: Duration = Duration::from_millis(50);
-const EFFECTS: [&str; 2] = ["call", "mail"];
+/// So many rows have failed before, and always will.
+const BAD_ROWS: u32 = 150;
+const ALWAYS: i32 = 1_000_000;
+/// How long a fresh row may wait beside them: some of the longest pauses of a breaker (400 ms), and not one a bad row.
+const FRESH_WITHIN: Duration = Duration::from_secs(4);
+pub(super) const EFFECTS: [&str; 2] = ["call", "mail"];
 
 /// Where a send is.
 #[derive(Debug)]
@@ -28,6 +35,8 @@ enum Stage {
     /// The peer is being spoken to.
     Begun,
     Performed(Settlement),
+    /// It was settled, and nobody has heard how that went.
+    Unheard(Settlement),
 }
 
 /// One send of one worker.
@@ -47,8 +56,8 @@ struct Worker {
 }
 
 pub(super) struct World {
-    random: Random,
-    bug: Option<Bug>,
+    pub(super) random: Random,
+    pub(super) bug: Option<Bug>,
     config: DispatchConfig,
     rules: AttemptRules,
     pub(super) outbox: Outbox,
@@ -57,10 +66,12 @@ pub(super) struct World {
     pub(super) accepted: BTreeMap<String, u32>,
     /// Until when each destination is away.
     away_until: BTreeMap<&'static str, Duration>,
+    /// Each worker's probes, by effect: row, fence, and when its lease ends.
+    pub(super) probes: BTreeMap<usize, BTreeMap<String, (i64, i64, Duration)>>,
     began: Instant,
-    now: Duration,
-    chaos: bool,
-    broken: Option<String>,
+    pub(super) now: Duration,
+    pub(super) chaos: bool,
+    pub(super) broken: Option<String>,
     pub(super) log: Log,
 }
 
@@ -87,6 +98,7 @@ impl World {
             config,
             accepted: BTreeMap::new(),
             away_until: BTreeMap::new(),
+            probes: BTreeMap::new(),
             began: Instant::now(),
             now: Duration::from_secs(1),
             chaos: true,
@@ -115,6 +127,46 @@ impl World {
             }
             self.step();
         }
+        self.rest();
+        self.broken.take().map_or(Ok(()), Err)
+    }
+
+    /// Nothing waits any more, and workers have looked.
+    fn rest(&mut self) {
+        self.now += 4 * LEASE;
+        for worker in 0..WORKERS {
+            self.lease(worker);
+            if let Some(effect) = self.workers[worker].destinations.shut().first() {
+                self.broken.get_or_insert_with(|| format!("{effect} counts as away, though nothing waits for it"));
+            }
+        }
+    }
+
+    /// Fresh rows now and then, among many that always fail.
+    pub(super) fn live_beside_bad_rows(&mut self) -> Result<(), String> {
+        self.rules = AttemptRules::new(&DispatchConfig { max_attempts: ALWAYS, ..self.config.clone() });
+        self.chaos = false;
+        let plan = |world: &mut Self, key: &str| {
+            world.outbox.insert(key, (EFFECTS[1], "email"), AmbiguousPolicy::Resend, world.now).unwrap()
+        };
+        for number in 0..BAD_ROWS {
+            let id = plan(self, &format!("bad {number}"));
+            self.outbox.rows.get_mut(&id).unwrap().attempts = 1;
+        }
+        for number in 0..10 {
+            for _ in 0..self.random.below(500) {
+                self.step();
+            }
+            let (key, planned_at) = (format!("fresh {number}"), self.now);
+            plan(self, &key);
+            while !self.accepted.contains_key(&key) {
+                self.step();
+                if self.now > planned_at + FRESH_WITHIN {
+                    return Err(format!("{key} waits for {FRESH_WITHIN:?} behind rows that always fail"));
+                }
+            }
+            self.log.note("a fresh row is sent", || format!("{key}, after {:?}", self.now - planned_at));
+        }
         self.broken.take().map_or(Ok(()), Err)
     }
 
@@ -133,7 +185,7 @@ impl World {
 
     /// A webhook asks for an effect; several may ask for the same.
     fn plan(&mut self) {
-        let number = self.random.below(12);
+        let number = self.random.below(24);
         let mut key = format!("k{number}");
         if self.bug == Some(Bug::PlannedTwice) && self.outbox.rows.len() > 5 {
             key.push(' ');
@@ -166,6 +218,7 @@ impl World {
             self.log.note("a destination goes away", || effect.to_owned());
         } else if self.random.once_in(2) {
             self.workers[worker] = Worker::start(&self.config);
+            self.probes.remove(&worker);
             self.log.note("a worker ends", || format!("worker {worker}"));
         } else {
             self.workers[worker].still_until = self.now + Duration::from_millis(self.random.below(3_000));
@@ -177,58 +230,26 @@ impl World {
         self.began + self.now
     }
 
-    /// Leases as many rows as there are free slots: probes first, as the dispatcher does.
+    /// Leases as many rows as there are free slots, as the dispatcher does.
     fn lease(&mut self, worker: usize) {
-        let mut free = SLOTS - self.workers[worker].sends.len();
-        let destinations = self.workers[worker].destinations.clone();
-        for effect in destinations.to_probe(self.instant()) {
-            if free == 0 || self.bug == Some(Bug::NeverProbed) {
-                break;
-            }
-            match self.lease_among(worker, 1, Among::Only(&effect)) {
-                0 => {
-                    destinations.finds_no_probe(&effect, self.instant());
-                    self.log.note("a probe finds no row that is due", || effect);
-                }
-                _ => {
-                    destinations.probe_begins(&effect, self.instant());
-                    self.log.note("a probe is leased", || effect);
-                    free -= 1;
-                }
-            }
+        let free = SLOTS - self.workers[worker].sends.len();
+        if free == 0 {
+            return;
         }
-        let shut = destinations.shut();
-        let shut: Vec<&str> = match self.bug {
-            Some(Bug::ProbedTwice) => Vec::new(),
-            _ => shut.iter().map(String::as_str).collect(),
+        let (destinations, now) = (self.workers[worker].destinations.clone(), self.instant());
+        let desk = Desk::of(worker, self);
+        let leased = leasing::lease(&desk, &destinations, free, now).now_or_never().expect("it waits for nothing");
+        let (heard, failed) = desk.heard();
+        let leases = match leased {
+            Ok(_leased_before) if failed && self.bug == Some(Bug::LeasedAndDropped) => Vec::new(),
+            Ok(leases) => leases,
+            Err(_nothing_was_leased) => Vec::new(),
         };
-        if !shut.is_empty() {
-            self.log.note("a destination's rows wait", || format!("{shut:?}"));
+        if heard != leases.iter().map(|lease| (lease.id, lease.fence)).collect::<Vec<_>>() {
+            self.broken = Some(format!("of the leases {heard:?}, some are dropped"));
         }
-        self.lease_among(worker, free, Among::AllBut(&shut));
-    }
-
-    /// The answer may be lost, and the rows with it. Returns how many rows were leased.
-    fn lease_among(&mut self, worker: usize, limit: usize, among: Among<'_>) -> usize {
-        let due: Vec<i64> = self.outbox.due(&["email"], among, self.now).into_iter().take(limit).collect();
-        let is_lost = self.chaos && self.random.once_in(30);
-        for id in due.iter().copied() {
-            let lease = match self.bug {
-                Some(Bug::SentBeforeLeased) => self.outbox.clone().lease(id, LEASE, self.now),
-                _ => self.outbox.lease(id, LEASE, self.now),
-            };
-            if is_lost {
-                self.log.note("a lease nobody hears of", || format!("row {id}"));
-                continue;
-            }
-            self.log.note("a lease", || format!("row {id} by worker {worker}, fence {}", lease.fence));
-            let shut = self.workers[worker].destinations.shut();
-            if shut.contains(&lease.effect) && !matches!(among, Among::Only(_)) {
-                self.broken = Some(format!("row {id} is begun beside a probe"));
-            }
-            self.workers[worker].sends.push(Send { lease, leased_at: self.now, stage: Stage::Leased });
-        }
-        if is_lost { 0 } else { due.len() }
+        let send = |lease| Send { lease, leased_at: self.now, stage: Stage::Leased };
+        self.workers[worker].sends.extend(leases.into_iter().map(send));
     }
 
     /// One of a worker's sends goes on.
@@ -252,21 +273,38 @@ impl World {
                 let performance = self.perform(&send);
                 send.stage = Stage::Performed(self.ended(worker, &send, performance));
             }
-            Stage::Performed(ref settlement) => {
-                if self.settle(&send, &settlement.clone()) {
-                    return;
-                }
+            Stage::Performed(settlement) => {
+                let settling = Settling { id: send.lease.id, fence: send.lease.fence, settlement };
+                let settled = Desk::of(worker, self).settle(std::slice::from_ref(&settling)).now_or_never();
+                let Err(_unheard) = settled.unwrap().map(|settled| self.told(&settling, settled[0])) else { return };
+                send.stage = Stage::Unheard(settling.settlement);
+            }
+            Stage::Unheard(settlement) => {
+                let settling = Settling { id: send.lease.id, fence: send.lease.fence, settlement };
+                let settled = Desk::of(worker, self).settle_again(&settling).now_or_never();
+                let Err(_unheard) = settled.unwrap().map(|settled| self.told(&settling, settled)) else { return };
+                send.stage = Stage::Unheard(settling.settlement);
             }
         }
         self.workers[worker].sends.push(send);
     }
 
     fn ended(&mut self, worker: usize, send: &Send, performance: Performance) -> Settlement {
-        let destinations = &self.workers[worker].destinations;
-        let was_shut = destinations.shut().contains(&send.lease.effect);
-        destinations.hear(&send.lease.effect, Word::of(&performance), self.began + self.now);
-        if was_shut && !destinations.shut().contains(&send.lease.effect) {
-            self.log.note("a destination is back", || send.lease.effect.clone());
+        let (destinations, lease) = (self.workers[worker].destinations.clone(), &send.lease);
+        let was_shut = destinations.shut().contains(&lease.effect);
+        let probes = self.probes.entry(worker).or_default();
+        let mut heard_of = lease.clone();
+        if let Some((id, fence, _)) = probes.get(&lease.effect).filter(|_| self.bug == Some(Bug::AnyEndIsTheProbes)) {
+            (heard_of.id, heard_of.fence) = (*id, *fence);
+        }
+        destinations.hear(&heard_of, Word::of(&performance), self.began + self.now);
+        let is_shut = destinations.shut().contains(&lease.effect);
+        if !is_shut || probes.get(&lease.effect).is_some_and(|(id, fence, _)| (*id, *fence) == (lease.id, lease.fence))
+        {
+            probes.remove(&lease.effect);
+        }
+        if was_shut && !is_shut {
+            self.log.note("a destination is back", || lease.effect.clone());
         }
         match self.rules.settlement(send.lease.attempts, send.lease.on_ambiguous, performance) {
             Settlement::Ambiguous { after, error, .. } if self.bug == Some(Bug::AmbiguityForgotten) => {
@@ -281,9 +319,11 @@ impl World {
         let fate = if self.chaos { self.random.below(12) } else { 11 };
         let is_away = self.away_until.get(send.lease.effect.as_str()).is_some_and(|until| *until > self.now);
         let (accepts, what, performance) = match fate {
+            _ if send.lease.dedupe_key.starts_with("bad") => (false, "a bad row", Performance::NotSent(String::new())),
             4.. if is_away => (false, "the peer is away", Performance::NotSent(String::new())),
             0 => (false, "the peer refuses for good", Performance::Refused(String::new())),
-            1..3 => (false, "the peer refuses for now", Performance::NotSent(String::new())),
+            1 => (false, "the peer refuses for now", Performance::NotSent(String::new())),
+            2 => (false, "the peer declines", Performance::Declined { after: None, error: String::new() }),
             3 => (false, "the peer is silent and has nothing", Performance::Unknown(String::new())),
             4 => (true, "the peer accepts and its answer is lost", Performance::Unknown(String::new())),
             _ => (true, "the peer accepts", Performance::Sent),
@@ -295,28 +335,11 @@ impl World {
         performance
     }
 
-    /// Tells whether the worker has heard how its settlement went.
-    fn settle(&mut self, send: &Send, settlement: &Settlement) -> bool {
-        let Lease { id, fence, .. } = send.lease;
-        let holds = self.outbox.rows.get(&id).is_some_and(|row| row.fence == fence && row.state == State::Sending);
-        let is_heard = !self.chaos || !self.random.once_in(8);
-        if !is_heard && self.random.once_in(2) {
-            self.log.note("the database is away", || format!("row {id}"));
-            return false;
+    /// The worker has heard how its settlement went, and tells of a lease that was lost.
+    fn told(&mut self, settling: &Settling, settled: Settled) {
+        if settled == Settled::LeaseLost && !self.outbox.rows[&settling.id].ambiguous {
+            self.broken = Some(format!("row {} is told as ambiguous, and is not", settling.id));
         }
-        let settled = match self.bug {
-            Some(Bug::Unfenced | Bug::SentBeforeLeased) => {
-                self.outbox.rows.get_mut(&id).unwrap().settle(settlement, self.now);
-                Settled::Done
-            }
-            _ => self.outbox.settle(id, fence, settlement, self.now),
-        };
-        if settled == Settled::Done && !holds && self.bug != Some(Bug::SentBeforeLeased) {
-            self.broken = Some(format!("row {id} is settled under fence {fence}, which is over"));
-        }
-        let what = if settled == Settled::Done { "a settlement" } else { "a settlement after the lease" };
-        self.log.note(what, || format!("row {id}: {settlement:?}"));
-        is_heard || settled == Settled::LeaseLost
     }
 }
 

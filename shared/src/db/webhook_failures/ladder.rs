@@ -1,0 +1,112 @@
+//! What is on the retry ladder: webhooks whose last attempt failed, and which were neither processed nor parked since.
+//!
+//! No column says so, since whoever processes a webhook would have to clear it. So failures are walked, the last first, and
+//! those that do not stand any more are passed over: a page reads as many as it may, and says how far it came.
+//!
+//! Not promised: that the queue has it still. What a queue lost stays here until its failures are purged.
+
+use deadpool_postgres::Client;
+use time::OffsetDateTime;
+use tokio_postgres::{Error, Row};
+
+use crate::db::processed_webhooks::search::Stretch;
+use crate::db::processed_webhooks::{self, WebhookKey};
+
+/// Rows are chosen by time alone, so that a page costs the same whatever it looks for.
+const NEWEST: &str = "
+    WITH seen AS MATERIALIZED (
+        SELECT id, source, webhook_id, attempt, occurred_at, topic, received_at
+        FROM webhook_failures
+        WHERE outcome = 'retry' AND occurred_at >= $2 AND occurred_at <= $3
+          AND (occurred_at, source, webhook_id) < ($3, $4, $5)
+        ORDER BY occurred_at DESC, source DESC, webhook_id DESC
+        LIMIT $6)
+    SELECT source, webhook_id, attempt, occurred_at, topic, received_at,
+           (($1::text IS NULL OR source = $1)
+            AND NOT EXISTS (SELECT FROM webhook_failures AS later
+                            WHERE later.source = seen.source AND later.webhook_id = seen.webhook_id AND later.id > seen.id)
+            AND NOT EXISTS (SELECT FROM processed_webhooks AS processed
+                            WHERE processed.source = seen.source AND processed.webhook_id = seen.webhook_id)
+            AND NOT EXISTS (SELECT FROM parked_webhooks AS parked
+                            WHERE parked.source = seen.source AND parked.webhook_id = seen.webhook_id)) AS stands
+    FROM seen
+    ORDER BY occurred_at DESC, source DESC, webhook_id DESC";
+
+const LAST_OF: &str = "
+    SELECT wanted.source, wanted.webhook_id, last.attempt, last.occurred_at, last.topic, last.received_at
+    FROM unnest($1::text[], $2::text[]) AS wanted (source, webhook_id)
+    CROSS JOIN LATERAL (
+        SELECT attempt, outcome, occurred_at, topic, received_at FROM webhook_failures AS one
+        WHERE one.source = wanted.source AND one.webhook_id = wanted.webhook_id
+        ORDER BY id DESC LIMIT 1) AS last
+    WHERE last.outcome = 'retry'";
+
+/// A webhook that has failed and is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryingRow {
+    /// What it is known by.
+    pub key: WebhookKey,
+    /// How many attempts have failed.
+    pub attempts: i32,
+    /// When the last of them did.
+    pub last_failed_at: OffsetDateTime,
+    /// Its topic; `None` when an older worker wrote the failure down.
+    pub topic: Option<String>,
+    /// When ingest had received it; `None` as above.
+    pub received_at: Option<OffsetDateTime>,
+}
+
+/// A stretch of the ladder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rungs {
+    /// What is on it, the last to fail first.
+    pub rows: Vec<RetryingRow>,
+    /// The last failure that was looked at, where the next stretch begins; `None` when nothing lies behind this one.
+    pub looked_back_to: Option<(OffsetDateTime, WebhookKey)>,
+}
+
+/// What lies behind a webhook on the ladder, as far as `limit` failures tell.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn newest(client: &Client, stretch: &Stretch, limit: i64) -> Result<Rungs, Error> {
+    let Stretch { source, since, before, before_key } = stretch;
+    let statement = client.prepare_cached(NEWEST).await?;
+    let seen =
+        client.query(&statement, &[source, since, before, &before_key.source, &before_key.webhook_id, &limit]).await?;
+    let mut rungs = Rungs::default();
+    for row in &seen {
+        if row.try_get("stands")? {
+            rungs.rows.push(RetryingRow::read(row)?);
+        }
+    }
+    if let Some(last) = seen.last().filter(|_| i64::try_from(seen.len()).is_ok_and(|seen| seen >= limit)) {
+        rungs.looked_back_to = Some((last.try_get("occurred_at")?, processed_webhooks::key(last)?));
+    }
+    Ok(rungs)
+}
+
+/// Those of these webhooks whose last attempt failed and is to be followed by another. Whether they were processed or
+/// parked since is the caller's to know.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn last_of(client: &Client, keys: &[WebhookKey]) -> Result<Vec<RetryingRow>, Error> {
+    let sources: Vec<&str> = keys.iter().map(|key| key.source.as_str()).collect();
+    let ids: Vec<&str> = keys.iter().map(|key| key.webhook_id.as_str()).collect();
+    let rows = client.query(&client.prepare_cached(LAST_OF).await?, &[&sources, &ids]).await?;
+    rows.iter().map(RetryingRow::read).collect()
+}
+
+impl RetryingRow {
+    fn read(row: &Row) -> Result<Self, Error> {
+        let failed_before: i32 = row.try_get("attempt")?;
+        Ok(Self {
+            key: processed_webhooks::key(row)?,
+            attempts: failed_before.saturating_add(1),
+            last_failed_at: row.try_get("occurred_at")?,
+            topic: row.try_get("topic")?,
+            received_at: row.try_get("received_at")?,
+        })
+    }
+}
