@@ -58,19 +58,19 @@ pub(super) struct WindowLimits {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Room {
     /// Nothing is in flight.
-    ForAny,
+    Any,
     /// What may be in flight with others, up to so many bytes.
-    ForShared { bytes: usize },
+    Beside { bytes: usize },
     /// It is full, or what is in flight wants to be alone.
-    ForNone,
+    Full,
 }
 
 impl Room {
     pub(super) fn fits(self, request: &Request) -> bool {
         match self {
-            Self::ForAny => true,
-            Self::ForShared { bytes } => request.company == Company::Shared && request.message.body.len() <= bytes,
-            Self::ForNone => false,
+            Self::Any => true,
+            Self::Beside { bytes } => request.company == Company::Shared && request.message.body.len() <= bytes,
+            Self::Full => false,
         }
     }
 }
@@ -107,18 +107,18 @@ impl<'c, C: ConfirmChannel> Window<'c, C> {
     /// What there is room for now.
     pub(super) fn room(&self) -> Room {
         if self.is_empty() {
-            return Room::ForAny;
+            return Room::Any;
         }
         if self.alone || self.batches.len() == BATCHES {
-            return Room::ForNone;
+            return Room::Full;
         }
         self.room_beside()
     }
 
     fn room_beside(&self) -> Room {
         match self.messages < self.limits.messages {
-            true => Room::ForShared { bytes: self.limits.bytes.saturating_sub(self.bytes) },
-            false => Room::ForNone,
+            true => Room::Beside { bytes: self.limits.bytes.saturating_sub(self.bytes) },
+            false => Room::Full,
         }
     }
 

@@ -31,12 +31,12 @@ pub(super) enum Bug {
 
 /// [`publish_all`](super::publish_all), with a bug.
 pub(super) async fn publish_all(bug: Bug, channel: &ModelChannel, requests: &mut Requests) -> Result<(), SessionError> {
-    while let Some(first) = requests.take(Room::ForAny).await {
+    while let Some(first) = requests.take(Room::Any).await {
         let mut flight = Flight::default();
         let mut next = Some(first);
         while let Some(request) = next {
             flight.publish(channel, request);
-            next = requests.try_take(Room::ForShared { bytes: usize::MAX });
+            next = requests.try_take(Room::Beside { bytes: usize::MAX });
         }
         let ended = tokio::select! {
             biased;
