@@ -7,9 +7,6 @@ use lapin::uri::AMQPUri;
 
 /// How an address looks.
 const FORM: &str = "amqp://user:password@host:5672/%2f";
-/// The largest frame, in bytes. lapin keeps buffers of 32 frames each way, and walks round through them, so they are kept
-/// small; but a message's headers have to fit into one frame, and 16 kept headers of 1 KiB take 34 KiB at worst.
-const FRAME_MAX_BYTES: u32 = 48 * 1024;
 /// For whoever has one address and a comma in its password.
 const HINT: &str = " (commas separate addresses, one inside of an address is written %2C)";
 
@@ -50,13 +47,20 @@ impl Addresses {
         }
         for address in &mut addresses {
             address.query.heartbeat = Some(heartbeat_s);
-            address.query.frame_max = Some(FRAME_MAX_BYTES);
         }
         let mut addresses = addresses.into_iter();
         match addresses.next() {
             Some(first) if mistakes.is_empty() => Ok(Self { first, others: addresses.collect() }),
             _ => Err(AddressesError { mistakes, several }),
         }
+    }
+
+    /// The same, with frames of so many bytes at most, whatever the broker allows.
+    pub(super) fn with_frames_of(mut self, bytes: u32) -> Self {
+        for address in std::iter::once(&mut self.first).chain(&mut self.others) {
+            address.query.frame_max = Some(bytes);
+        }
+        self
     }
 
     pub(super) fn count(&self) -> usize {

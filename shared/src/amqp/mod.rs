@@ -58,6 +58,11 @@ impl Broker {
         Ok(Self { addresses: Addresses::parse(addresses, heartbeat_s)?, name: name.to_owned() })
     }
 
+    /// The same, to be spoken with in frames of so many bytes at most.
+    fn with_frames_of(self, bytes: u32) -> Self {
+        Self { addresses: self.addresses.with_frames_of(bytes), ..self }
+    }
+
     /// Where its queues are.
     #[must_use]
     pub fn virtual_host(&self) -> &str {

@@ -48,7 +48,7 @@ use crate::verification::Headers;
 pub const MAX_SHORT_STRING_BYTES: usize = 255;
 
 /// Longest value of a header in `keep_headers`, in bytes. With at most [`MAX_KEPT_HEADERS`] of them a
-/// message's properties stay far under AMQP's frame size (128 KiB), which they must fit into.
+/// message's properties stay under the 48 KiB of a publisher's frame, which they must fit into.
 pub const MAX_KEPT_HEADER_BYTES: usize = 1024;
 
 /// The topic of a body that holds several webhooks, until it is split. No element may have it.

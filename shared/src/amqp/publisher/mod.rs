@@ -30,6 +30,11 @@ use super::{Broker, LinkState, MessagingMetrics, Topology, supervise};
 use crate::config::QueueConfig;
 use crate::message::{self, Message};
 
+/// The largest frame that a publisher sends, in bytes. lapin keeps buffers of 32 frames each way and walks round through
+/// them, so small ones stay in the processor's caches; but a message's headers have to fit into one. Connections that take
+/// deliveries keep the broker's limit: what others put on a queue may have larger headers.
+const FRAME_MAX_BYTES: u32 = 48 * 1024;
+
 /// Why a message is not known to be on a quorum queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
@@ -128,6 +133,7 @@ impl Publisher {
         let (submissions, requests) = requests(config.window.messages);
         let (state, link) = watch::channel(LinkState::Down);
         let session = PublishSession { topology, config: config.clone(), requests };
+        let broker = broker.with_frames_of(FRAME_MAX_BYTES);
         let task = tokio::spawn(supervise(broker, "publish", state, stop, session));
         (Self { submissions, link, timeout: config.timeout, metrics: config.metrics.clone() }, task)
     }
@@ -178,5 +184,46 @@ impl Publisher {
     #[must_use]
     pub fn link(&self) -> watch::Receiver<LinkState> {
         self.link.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::types::AMQPValue;
+    use time::OffsetDateTime;
+    use webhook::provider::{MAX_KEPT_HEADER_BYTES, MAX_KEPT_HEADERS, MAX_SHORT_STRING_BYTES};
+
+    use super::*;
+    use crate::message::{Replay, ReplayMode, Steering, sha256};
+    use crate::name::{MAX_NAME_BYTES, Name};
+
+    #[test]
+    fn the_largest_headers_fit_into_a_frame() {
+        let name = |length: usize| Name::try_from("n".repeat(length).as_str()).unwrap();
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let replay =
+            Replay { of: "\"".repeat(MAX_SHORT_STRING_BYTES), run: name(MAX_NAME_BYTES), mode: ReplayMode::Resend };
+        let header = |_| ("x-".repeat(64), "\"".repeat(MAX_KEPT_HEADER_BYTES));
+        let message = Message {
+            source: name(MAX_NAME_BYTES),
+            provider: name(MAX_NAME_BYTES),
+            id: "i".repeat(MAX_SHORT_STRING_BYTES),
+            topic: "t".repeat(MAX_SHORT_STRING_BYTES - MAX_NAME_BYTES - 1),
+            received_at: at,
+            content_type: Some("c".repeat(MAX_SHORT_STRING_BYTES)),
+            headers: (0..MAX_KEPT_HEADERS).map(header).collect(),
+            body_sha256: sha256(b""),
+            attempt: u32::MAX,
+            traceparent: Some("t".repeat(55)),
+            steering: Some(Steering { at, replay: Some(replay) }),
+            body: bytes::Bytes::new(),
+        };
+        let properties = message::encode(&message).unwrap();
+        let headers = properties.headers().clone().unwrap_or_default();
+        let length =
+            |value: &AMQPValue| if let AMQPValue::LongString(text) = value { text.as_bytes().len() } else { 0 };
+        let headers: usize = headers.inner().iter().map(|(name, value)| name.as_str().len() + length(value)).sum();
+        // The other properties are short strings and numbers.
+        assert!(headers + 8 * MAX_SHORT_STRING_BYTES < FRAME_MAX_BYTES as usize, "{headers} bytes of headers");
     }
 }

@@ -129,7 +129,7 @@ fn read(confirmation: &Confirmation) -> Confirm {
     }
 }
 
-/// Told to stop, a group in hand is finished, unless the broker takes nothing for nobody knows how long.
+/// Told to stop, what is in flight is finished, unless the broker takes nothing for nobody knows how long.
 async fn stopped_while_blocked(stop: &CancellationToken, mut link: watch::Receiver<LinkState>) {
     stop.cancelled().await;
     if link.wait_for(|state| *state == LinkState::Blocked).await.is_err() {

@@ -31,7 +31,7 @@ pub(super) trait ConfirmChannel: Sync {
     /// Hands a message to the broker when it is first polled, and ends when the broker has said what became of it.
     fn publish(&self, message: Outgoing) -> impl Future<Output = Result<Confirm, SessionError>> + Send;
 
-    /// Ends when nothing was settled from now on for too long.
+    /// Ends when no batch was settled from now on for too long.
     fn too_late(&self) -> impl Future<Output = ()> + Send;
 }
 
