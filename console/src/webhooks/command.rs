@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use shared::config::Config;
 use shared::db::processed_webhooks::WebhookKey;
+use shared::db::retention::Purge;
 use time::OffsetDateTime;
 
 use super::entry::Standing;
@@ -102,12 +103,13 @@ pub(crate) async fn run(
         }
         WebhooksCommand::Replay(arguments) => return replay::command::run(arguments, settings, output, out).await,
         WebhooksCommand::Show { source, id, raw } => {
-            let client = connect::database(settings).await?;
+            let (config, client) = (Config::load(&settings.config)?, connect::database(settings).await?);
+            let days = Purge::Claims.days(&config.retention);
             let key = WebhookKey { source, webhook_id: id };
             if raw {
-                out.write_all(&story::raw(&client, &key).await?)?;
+                out.write_all(&story::raw(&client, days, &key).await?)?;
             } else {
-                show(&story::details(&client, &key).await?, output, out)?;
+                show(&story::details(&client, days, &key).await?, output, out)?;
             }
         }
     }

@@ -7,17 +7,17 @@ use shared::db::outbox::rows::{self as outbox, OutboxRow};
 use shared::db::parked_webhooks::rows::{self as parked, ParkedRow};
 use shared::db::processed_webhooks::WebhookKey;
 use shared::db::processed_webhooks::search::{self, FoundRow};
-use shared::db::webhook_failures::ladder::RetryingRow;
+use shared::db::webhook_failures::ladder::{self, RetryingRow};
 use shared::db::webhook_failures::{self, FailureRow};
 use shared::db::{Content, webhook_payloads};
-
-use super::entry::Entry;
 
 /// What the tables say of a webhook.
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) processed: Option<FoundRow>,
     pub(crate) parked: Option<ParkedRow>,
+    /// Its last failure, if it is on the retry ladder.
+    pub(crate) retrying: Option<RetryingRow>,
     /// Every failed attempt that is on record.
     pub(crate) failures: Vec<FailureRow>,
     pub(crate) replays: Vec<FoundRow>,
@@ -28,14 +28,18 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Reads it; `None` when nothing is known.
+    /// Reads it; `None` when nothing is known. `days` is for how long ids of processed webhooks are kept.
     ///
     /// # Errors
     /// When a statement fails.
-    pub(crate) async fn read(client: &Client, key: &WebhookKey) -> Result<Option<Self>, Error> {
+    pub(crate) async fn read(client: &Client, days: i32, key: &WebhookKey) -> Result<Option<Self>, Error> {
         let processed = search::with_keys(client, std::slice::from_ref(key)).await?.pop();
         let parked = parked::find(client, key).await?;
         let failures = webhook_failures::list(client, key).await?;
+        let retrying = match (&processed, &parked) {
+            (None, None) => ladder::last_of(client, days, std::slice::from_ref(key)).await?.pop(),
+            _ => None,
+        };
         if processed.is_none() && parked.is_none() && failures.is_empty() {
             return Ok(None);
         }
@@ -45,19 +49,7 @@ impl Known {
         let effects = outbox::of_webhooks(client, &key.source, &ids).await?;
         let rows: Vec<i64> = effects.iter().map(|row| row.id).collect();
         let attempts = if rows.is_empty() { Vec::new() } else { attempts::of(client, &rows).await? };
-        Ok(Some(Self { processed, parked, failures, replays, effects, attempts }))
-    }
-
-    /// Its line in a list while it is on the retry ladder.
-    pub(crate) fn retrying(&self, key: &WebhookKey) -> Option<Entry> {
-        let last = self.failures.last().filter(|_| self.processed.is_none() && self.parked.is_none())?;
-        Some(Entry::from(RetryingRow {
-            key: key.clone(),
-            attempts: last.attempt.saturating_add(1),
-            last_failed_at: last.occurred_at,
-            topic: last.topic.clone(),
-            received_at: last.received_at,
-        }))
+        Ok(Some(Self { processed, parked, retrying, failures, replays, effects, attempts }))
     }
 
     /// The W3C trace id that it came with or was given: kept with its body, and after that with what it brought about, or

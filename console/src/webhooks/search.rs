@@ -7,6 +7,7 @@ use deadpool_postgres::Client;
 use deadpool_postgres::tokio_postgres::Error;
 use shared::config::Config;
 use shared::db::processed_webhooks::{WebhookKey, search};
+use shared::db::retention::Purge;
 use shared::db::webhook_failures::ladder;
 use shared::db::{parked_webhooks, webhook_search_keys};
 use shared::plan::normal;
@@ -58,16 +59,17 @@ pub(crate) async fn find(
     measure: Measure,
 ) -> Result<Walked, SearchError> {
     let Wanted { query, sieve, behind } = wanted;
+    let days = Purge::Claims.days(&config.retention);
     match (query, &sieve.text) {
         (Some(_), Some(_)) => Err(SearchError::KeyAndText),
         (None, Some(text)) if text.len() < MIN_TEXT => Err(SearchError::ShortText),
-        (None, _) => Ok(walk(client, sieve, behind.clone(), measure).await?),
+        (None, _) => Ok(walk(client, days, sieve, behind.clone(), measure).await?),
         (Some(query), None) => match known_by(client, config, query, wanted).await? {
             Some(known) => Ok(page(known, wanted, measure)),
             // What was parked by an older version has no keys: it is found by having it somewhere in its body.
             None => {
                 let parked = Sieve { parked: true, text: Some(query.clone()), ..sieve.clone() };
-                Ok(walk(client, &parked, behind.clone(), measure).await?)
+                Ok(walk(client, days, &parked, behind.clone(), measure).await?)
             }
         },
     }
@@ -96,7 +98,8 @@ async fn known_by(client: &Client, config: &Config, query: &str, wanted: &Wanted
     found.extend(search::with_keys(client, &keys).await?.into_iter().map(Entry::from));
     let parked = parked_webhooks::rows::with_keys(client, &keys).await?;
     found.extend(parked.into_iter().filter_map(Entry::parked));
-    found.extend(ladder::last_of(client, &keys).await?.into_iter().map(Entry::from));
+    let days = Purge::Claims.days(&config.retention);
+    found.extend(ladder::last_of(client, days, &keys).await?.into_iter().map(Entry::from));
     // What was processed has failed before, and is not retried any more.
     let mut seen = HashSet::new();
     found.retain(|entry| seen.insert(entry.key()));

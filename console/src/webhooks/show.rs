@@ -12,6 +12,7 @@ use shared::db::webhook_failures::FailureRow;
 use time::format_description::well_known::Rfc3339;
 
 use super::Known;
+use super::entry::Standing;
 use super::timeline::{Moment, timeline};
 use crate::output::{Shown, printable, table};
 use crate::parked::body::{ShownBody, masked};
@@ -22,7 +23,7 @@ pub(crate) struct Details {
     #[serde(flatten)]
     key: WebhookKey,
     topic: Option<String>,
-    /// `completed`, `skipped`, a parked one's state, or `retrying`.
+    /// `completed`, `skipped`, a parked one's state, `retrying`, or `forgotten`: it has failed, and what it came to is purged.
     status: String,
     duplicates: i32,
     /// How many of the duplicates had another body.
@@ -45,12 +46,12 @@ pub(crate) struct Details {
     body: Option<ShownBody>,
 }
 
-/// All that is known of a webhook.
+/// All that is known of a webhook. `days` is for how long ids of processed ones are kept.
 ///
 /// # Errors
 /// When nothing is.
-pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result<Details> {
-    let known = known(client, key).await?;
+pub(crate) async fn details(client: &Client, days: i32, key: &WebhookKey) -> anyhow::Result<Details> {
+    let known = known(client, days, key).await?;
     let content = known.content(client, key).await.context("cannot read the body")?;
     let timeline = timeline(&known);
     let status = status(&known).to_owned();
@@ -87,15 +88,15 @@ pub(crate) async fn details(client: &Client, key: &WebhookKey) -> anyhow::Result
 ///
 /// # Errors
 /// When it is not there.
-pub(crate) async fn raw(client: &Client, key: &WebhookKey) -> anyhow::Result<Vec<u8>> {
-    let known = known(client, key).await?;
+pub(crate) async fn raw(client: &Client, days: i32, key: &WebhookKey) -> anyhow::Result<Vec<u8>> {
+    let known = known(client, days, key).await?;
     let content = known.content(client, key).await.context("cannot read the body")?;
     let content = content.context("its body is not there: it is purged, or the webhook waits in a retry queue")?;
     Ok(content.body)
 }
 
-async fn known(client: &Client, key: &WebhookKey) -> anyhow::Result<Known> {
-    let known = Known::read(client, key).await.context("cannot read what is known of the webhook")?;
+async fn known(client: &Client, days: i32, key: &WebhookKey) -> anyhow::Result<Known> {
+    let known = Known::read(client, days, key).await.context("cannot read what is known of the webhook")?;
     known.with_context(|| {
         let WebhookKey { source, webhook_id } = key;
         format!("nothing is known of a webhook {webhook_id} of source {source}: it may be purged, or still on its way")
@@ -103,10 +104,11 @@ async fn known(client: &Client, key: &WebhookKey) -> anyhow::Result<Known> {
 }
 
 fn status(known: &Known) -> &'static str {
-    match (&known.processed, &known.parked) {
-        (Some(row), _) => row.status.as_str(),
-        (None, Some(row)) => row.state.as_str(),
-        (None, None) => "retrying",
+    match (&known.processed, &known.parked, &known.retrying) {
+        (Some(row), ..) => row.status.as_str(),
+        (None, Some(row), _) => row.state.as_str(),
+        (None, None, Some(_row)) => Standing::Retrying.as_str(),
+        (None, None, None) => "forgotten",
     }
 }
 

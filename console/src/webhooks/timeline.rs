@@ -30,7 +30,7 @@ pub(crate) fn again(duplicates: &i32) -> String {
 
 /// All that happened, the first first. Of duplicates only the last has left its time.
 pub(crate) fn timeline(known: &Known) -> Vec<Moment> {
-    let Known { processed, parked, failures, replays, effects, attempts } = known;
+    let Known { processed, parked, retrying: _, failures, replays, effects, attempts } = known;
     let mut life = Life(Vec::new());
     for failure in failures {
         let fate = if failure.outcome == "park" { "parked" } else { "to be tried again" };

@@ -126,12 +126,13 @@ impl Sieve {
     }
 }
 
-/// Walks a page.
+/// Walks a page. `days` is for how long ids of processed webhooks are kept.
 ///
 /// # Errors
 /// When a statement fails.
 pub(crate) async fn walk(
     client: &Client,
+    days: i32,
     sieve: &Sieve,
     behind: Option<Behind>,
     measure: Measure,
@@ -146,7 +147,7 @@ pub(crate) async fn walk(
     let mut entries: Vec<Entry> = Vec::new();
     loop {
         let began_chunk = Instant::now();
-        let chunk = merged(client, sieve, &behind, rows).await?;
+        let chunk = merged(client, days, sieve, &behind, rows).await?;
         let passing = sieve.sift(client, &chunk.entries).await?;
         for entry in chunk.entries {
             let next = Behind { at: entry.at, key: entry.key() };
@@ -178,7 +179,13 @@ async fn beginning(client: &Client, sieve: &Sieve) -> Result<Behind, Error> {
 }
 
 /// The next rows of all walks, the newest first, at most `most`.
-async fn merged(client: &Client, sieve: &Sieve, behind: &Behind, most: usize) -> Result<Chunk, Error> {
+async fn merged(
+    client: &Client,
+    days: i32,
+    sieve: &Sieve,
+    behind: &Behind,
+    most: usize,
+) -> Result<Chunk, Error> {
     let since = sieve.since.unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let stretch = Stretch { source: sieve.source.clone(), since, before: behind.at, before_key: behind.key.clone() };
     let limit = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
@@ -192,7 +199,7 @@ async fn merged(client: &Client, sieve: &Sieve, behind: &Behind, most: usize) ->
     }
     let failures = if sides.processed || sides.parked { FAILURES } else { most.max(FAILURES) };
     let rungs = match sides.retrying {
-        true => ladder::newest(client, &stretch, limit(failures)).await?,
+        true => ladder::newest(client, days, &stretch, limit(failures)).await?,
         false => Rungs::default(),
     };
     entries.extend(rungs.rows.into_iter().map(Entry::from));

@@ -160,8 +160,7 @@ pub(crate) async fn raw(
     console: Shared,
     path: Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
-    let client = console.database().await?;
-    let content = story::content(&client, &key(path)).await?.ok_or(Problem::NotFound)?;
+    let content = story::content(&console, &key(path)).await?.ok_or(Problem::NotFound)?;
     Ok(HttpResponse::Ok()
         .content_type("application/octet-stream")
         .insert_header((header::CONTENT_DISPOSITION, "attachment; filename=\"body\""))

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use deadpool_postgres::Client;
 use serde::Serialize;
 use shared::db::Content;
 use shared::db::outbox::attempts::AttemptRow;
 use shared::db::outbox::rows::OutboxRow;
 use shared::db::parked_webhooks::rows::ParkedRow;
 use shared::db::processed_webhooks::WebhookKey;
+use shared::db::retention::Purge;
 use shared::db::webhook_failures::FailureRow;
 use shared::plan::Skip;
 use utoipa::ToSchema;
@@ -24,7 +24,7 @@ use crate::webhooks::{Known, Moment, timeline};
 pub(crate) struct Story {
     pub(crate) source: String,
     pub(crate) webhook_id: String,
-    /// Where it is now; `null` when it was parked and resolved, and what was processed of it is purged.
+    /// Where it is now; `null` when what was processed of it is purged, and only failures or a resolved row tell of it.
     pub(crate) now: Option<Entry>,
     /// What is parked of it, whatever became of that.
     pub(crate) parked: Option<ParkedRow>,
@@ -62,11 +62,10 @@ const MAX_SHOWN_BYTES: usize = 512 * 1024;
 /// [`Problem::NotFound`] when nothing is.
 pub(crate) async fn tell(console: &Shared, key: &WebhookKey) -> Result<Story, Problem> {
     let client = console.database().await?;
-    let known = Known::read(&client, key).await?.ok_or(Problem::NotFound)?;
+    let known = Known::read(&client, ids_kept(console), key).await?.ok_or(Problem::NotFound)?;
     let content = known.content(&client, key).await?;
     let (timeline, trace_id) = (timeline(&known), known.trace_id(key, content.as_ref()));
-    let retrying = known.retrying(key);
-    let Known { processed, parked, failures, replays, effects, attempts } = known;
+    let Known { processed, parked, retrying, failures, replays, effects, attempts } = known;
     let body_sha256 = processed.as_ref().map(|row| row.body_sha256.clone());
     let body_sha256 = body_sha256.or_else(|| parked.as_ref().map(|row| row.body_sha256.clone())).unwrap_or_default();
     let mut story = Story {
@@ -74,7 +73,7 @@ pub(crate) async fn tell(console: &Shared, key: &WebhookKey) -> Result<Story, Pr
         webhook_id: key.webhook_id.clone(),
         skips: processed.as_ref().map(|row| row.skips.clone()).unwrap_or_default(),
         changed_bodies: processed.as_ref().map_or(0, |row| row.changed_bodies),
-        now: processed.map(Entry::from).or_else(|| parked.clone().and_then(Entry::parked)).or(retrying),
+        now: processed.map(Entry::from).or_else(|| parked.clone().and_then(Entry::parked)).or_else(|| retrying.map(Entry::from)),
         parked,
         failures,
         effects,
@@ -110,7 +109,12 @@ impl Story {
 ///
 /// # Errors
 /// When the database is away.
-pub(crate) async fn content(client: &Client, key: &WebhookKey) -> Result<Option<Content>, Problem> {
-    let known = Known::read(client, key).await?.ok_or(Problem::NotFound)?;
-    Ok(known.content(client, key).await?)
+pub(crate) async fn content(console: &Shared, key: &WebhookKey) -> Result<Option<Content>, Problem> {
+    let client = console.database().await?;
+    let known = Known::read(&client, ids_kept(console), key).await?.ok_or(Problem::NotFound)?;
+    Ok(known.content(&client, key).await?)
+}
+
+fn ids_kept(console: &Shared) -> i32 {
+    Purge::Claims.days(&console.config.retention)
 }

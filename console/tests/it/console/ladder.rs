@@ -104,6 +104,34 @@ async fn what_has_left_the_ladder_is_found_where_it_is() {
     .await;
 }
 
+/// When its id is forgotten, its failures are still on record, and tell of no other attempt.
+#[tokio::test]
+async fn what_was_processed_is_not_retried_again_when_its_id_is_purged() {
+    run(async |stack| {
+        cursed(&stack).await;
+        stack
+            .database
+            .execute("UPDATE webhook_failures SET occurred_at = occurred_at - interval '32 days' WHERE attempt = 1")
+            .await;
+        stack.database.execute("DELETE FROM webhook_failures WHERE attempt = 0").await;
+        let console = Console::start(&stack).await;
+        for query in ["q=cursed", "q=%231001", "", "status=retrying"] {
+            let found = console.api(&format!("/webhooks?{query}")).await;
+            assert_eq!(ids(&found), Vec::<&str>::new(), "{query}");
+        }
+        let story = console.api("/webhooks/shopify/cursed").await;
+        assert_eq!((&story["now"], &story["failures"][0]["outcome"]), (&Value::Null, &"retry".into()));
+        let page = console.log_in(OPERATOR).await.page("/webhooks/shopify/cursed").await;
+        assert!(page.contains("forgotten") && !page.contains("retrying"), "{page}");
+        assert_eq!(command(&stack, &["webhooks", "show", "shopify", "cursed"]).await["status"], "forgotten");
+        // A day before, nobody has forgotten it yet.
+        stack.database.execute("UPDATE webhook_failures SET occurred_at = occurred_at + interval '2 days'").await;
+        assert_eq!(ids(&console.api("/webhooks?status=retrying").await), ["cursed"]);
+        assert_eq!(command(&stack, &["webhooks", "show", "shopify", "cursed"]).await["status"], "retrying");
+    })
+    .await;
+}
+
 /// What is parked is found by its keys, without reading the bodies of all that is.
 #[tokio::test]
 async fn what_a_worker_parks_has_keys() {

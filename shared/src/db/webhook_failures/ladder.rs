@@ -3,7 +3,10 @@
 //! No column says so, since whoever processes a webhook would have to clear it. So failures are walked, the last first, and
 //! those that do not stand any more are passed over: a page reads as many as it may, and says how far it came.
 //!
-//! Not promised: that the queue has it still. What a queue lost stays here until its failures are purged.
+//! Failures that are older than ids of processed webhooks are kept do not stand: what the webhook came to may be forgotten,
+//! and a worker parks what is on its way for so long.
+//!
+//! Not promised: that the queue has it still. What a queue lost stays here until then.
 
 use deadpool_postgres::Client;
 use time::OffsetDateTime;
@@ -18,7 +21,7 @@ const NEWEST: &str = "
         SELECT id, source, webhook_id, attempt, occurred_at, topic, received_at
         FROM webhook_failures
         WHERE outcome = 'retry' AND occurred_at >= $2 AND occurred_at <= $3
-          AND (occurred_at, source, webhook_id) < ($3, $4, $5)
+          AND (occurred_at, source, webhook_id) < ($3, $4, $5) AND occurred_at >= now() - make_interval(days => $7)
         ORDER BY occurred_at DESC, source DESC, webhook_id DESC
         LIMIT $6)
     SELECT source, webhook_id, attempt, occurred_at, topic, received_at,
@@ -39,7 +42,7 @@ const LAST_OF: &str = "
         SELECT attempt, outcome, occurred_at, topic, received_at FROM webhook_failures AS one
         WHERE one.source = wanted.source AND one.webhook_id = wanted.webhook_id
         ORDER BY id DESC LIMIT 1) AS last
-    WHERE last.outcome = 'retry'";
+    WHERE last.outcome = 'retry' AND last.occurred_at >= now() - make_interval(days => $3)";
 
 /// A webhook that has failed and is tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,15 +68,17 @@ pub struct Rungs {
     pub looked_back_to: Option<(OffsetDateTime, WebhookKey)>,
 }
 
-/// What lies behind a webhook on the ladder, as far as `limit` failures tell.
+/// What lies behind a webhook on the ladder, as far as `limit` failures tell. `days` is for how long ids of processed
+/// webhooks are kept.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn newest(client: &Client, stretch: &Stretch, limit: i64) -> Result<Rungs, Error> {
+pub async fn newest(client: &Client, days: i32, stretch: &Stretch, limit: i64) -> Result<Rungs, Error> {
     let Stretch { source, since, before, before_key } = stretch;
     let statement = client.prepare_cached(NEWEST).await?;
+    let (before_source, before_id) = (&before_key.source, &before_key.webhook_id);
     let seen =
-        client.query(&statement, &[source, since, before, &before_key.source, &before_key.webhook_id, &limit]).await?;
+        client.query(&statement, &[source, since, before, before_source, before_id, &limit, &days]).await?;
     let mut rungs = Rungs::default();
     for row in &seen {
         if row.try_get("stands")? {
@@ -87,14 +92,14 @@ pub async fn newest(client: &Client, stretch: &Stretch, limit: i64) -> Result<Ru
 }
 
 /// Those of these webhooks whose last attempt failed and is to be followed by another. Whether they were processed or
-/// parked since is the caller's to know.
+/// parked since is the caller's to know. `days` as in [`newest`].
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn last_of(client: &Client, keys: &[WebhookKey]) -> Result<Vec<RetryingRow>, Error> {
+pub async fn last_of(client: &Client, days: i32, keys: &[WebhookKey]) -> Result<Vec<RetryingRow>, Error> {
     let sources: Vec<&str> = keys.iter().map(|key| key.source.as_str()).collect();
     let ids: Vec<&str> = keys.iter().map(|key| key.webhook_id.as_str()).collect();
-    let rows = client.query(&client.prepare_cached(LAST_OF).await?, &[&sources, &ids]).await?;
+    let rows = client.query(&client.prepare_cached(LAST_OF).await?, &[&sources, &ids, &days]).await?;
     rows.iter().map(RetryingRow::read).collect()
 }
 
