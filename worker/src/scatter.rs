@@ -24,7 +24,7 @@ impl Pipeline {
             Some(problem) => {
                 self.record(message, &Fate::Park { reason: ParkReason::Unreadable, detail: problem }).await;
             }
-            // It may have been parked before, and can be taken apart now.
+            // It may have been parked or retried before, and can be taken apart now.
             None => self.resolve(message).await,
         }
         if opened.elements.is_empty() { Verdict::Ack } else { Verdict::Scatter(opened.elements) }
@@ -39,7 +39,12 @@ impl Pipeline {
             };
             let Err(error) = resolved else { return };
             let trace_id = message.trace_id();
-            tracing::warn!(webhook.id = message.id, trace_id, error, "cannot resolve a parked body; trying again");
+            tracing::warn!(
+                webhook.id = message.id,
+                trace_id,
+                error,
+                "cannot note that a body is taken apart; trying again"
+            );
             backoff.pause().await;
         }
     }

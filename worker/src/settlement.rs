@@ -132,11 +132,13 @@ async fn settle_duplicate(transaction: &Transaction<'_>, key: WebhookKey, messag
     Ok(())
 }
 
-/// Resolves a body that was parked, if it was, since its webhooks are on their way at last.
+/// Resolves a body that was parked, if it was, since its webhooks are on their way at last; and it is on the retry ladder
+/// no more, which a claim would tell of a webhook.
 pub(crate) async fn resolve(client: &mut Client, message: &Message) -> Result<(), Error> {
     let transaction = client.transaction().await?;
     let row = Settled { source: message.source.as_str(), webhook_id: &message.id, only_body: None };
     parked_webhooks::resolve(&transaction, &[row]).await?;
+    webhook_failures::forget_retries(&transaction, message.source.as_str(), &message.id).await?;
     transaction.commit().await
 }
 

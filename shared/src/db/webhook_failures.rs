@@ -1,5 +1,8 @@
 //! `webhook_failures`: every failed attempt, for the person who asks why. What is on the retry ladder is looked at in
 //! [`ladder`].
+//!
+//! Not promised: those of a body with several webhooks once it is taken apart. It is claimed by nobody, so nothing else
+//! would tell that it is not retried any more.
 
 pub mod ladder;
 
@@ -19,6 +22,9 @@ const LIST: &str = "
     SELECT attempt, outcome, error, occurred_at, topic, received_at, trace_id FROM webhook_failures
     WHERE source = $1 AND webhook_id = $2
     ORDER BY id";
+
+const FORGET_RETRIES: &str = "
+    DELETE FROM webhook_failures WHERE source = $1 AND webhook_id = $2 AND outcome = 'retry'";
 
 const PURGE: &str = "
     DELETE FROM webhook_failures
@@ -63,6 +69,16 @@ pub async fn record(
     let values: [&(dyn ToSql + Sync); 8] =
         [&source, &message.id, &attempt, &outcome, &error, &topic, &message.received_at, &trace_id];
     transaction.execute(&statement, &values).await?;
+    Ok(())
+}
+
+/// Deletes the failed attempts that were to be followed by another.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn forget_retries(transaction: &Transaction<'_>, source: &str, webhook_id: &str) -> Result<(), Error> {
+    let statement = transaction.prepare_cached(FORGET_RETRIES).await?;
+    transaction.execute(&statement, &[&source, &webhook_id]).await?;
     Ok(())
 }
 

@@ -133,6 +133,25 @@ async fn an_element_without_an_id_parks_its_body_and_holds_up_nobody() {
     .await;
 }
 
+/// Nobody claims the body itself, so its failures would tell of a retry for as long as they are kept.
+#[tokio::test]
+async fn a_body_of_a_source_that_was_unknown_is_not_retried_any_more_once_it_is_taken_apart() {
+    run(async |stack| {
+        let patient = |text: &str| replace(text, "retry_delays_s = [1, 2]", "retry_delays_s = [1, 2, 3, 4, 5, 6]");
+        let unknowing = worker_with(&stack, &stack.configure(|text| patient(&quicken(text)))).await;
+        stack.publish(&mails(&["a", "b"])).await;
+        let retried = "SELECT least(count(*), 1) FROM webhook_failures WHERE outcome = 'retry'";
+        number(&stack, retried, 1).await;
+        assert!(unknowing.terminate().await.success());
+        let config = stack.configure(|text| format!("{}{SOURCES}", patient(&quicken(text))));
+        let worker = worker_with(&stack, &config).await;
+        processed(&stack, 2).await;
+        assert_eq!(stack.database.number(retried).await, 0);
+        assert!(worker.terminate().await.success());
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_body_without_elements_is_done() {
     run(async |stack| {
