@@ -7,6 +7,7 @@ use serde_json::json;
 use shared::config::Config;
 use shared::db::console_audit::Outcome;
 use shared::db::paused_effects::{self, Change, PausedEffect};
+use shared::error_chain::error_chain;
 
 use super::arguments::PauseArgs;
 use super::destinations;
@@ -39,8 +40,8 @@ pub(super) async fn pause(client: &Client, config: &Config, arguments: &PauseArg
     let by = if by.trim().is_empty() { "somebody" } else { by.trim() };
     let request = json!({ "effect": effect, "because": because.trim(), "by": by });
     let audited = Audited::begin(client, "destination.pause", (effect, &request)).await?;
-    let change = paused_effects::pause(client, effect, by, because.trim()).await.context("cannot pause the effect")?;
-    audited.finish(outcome(change), because.trim()).await;
+    let changed = paused_effects::pause(client, effect, by, because.trim()).await.context("cannot pause the effect");
+    let change = noted(audited, changed, because.trim()).await?;
     stands(client, effect.clone(), change).await
 }
 
@@ -50,16 +51,19 @@ pub(super) async fn pause(client: &Client, config: &Config, arguments: &PauseArg
 /// When the database is away.
 pub(super) async fn resume(client: &Client, effect: String) -> anyhow::Result<Pause> {
     let audited = Audited::begin(client, "destination.resume", (&effect, &json!({ "effect": effect }))).await?;
-    let change = paused_effects::resume(client, &effect).await.context("cannot resume the effect")?;
-    audited.finish(outcome(change), "").await;
+    let changed = paused_effects::resume(client, &effect).await.context("cannot resume the effect");
+    let change = noted(audited, changed, "").await?;
     stands(client, effect, change).await
 }
 
-fn outcome(change: Change) -> Outcome {
-    match change {
-        Change::Changed => Outcome::Done,
-        Change::WasSo => Outcome::Refused,
+/// Notes in the audit what came of it, also when it failed.
+async fn noted(audited: Audited<'_>, changed: anyhow::Result<Change>, because: &str) -> anyhow::Result<Change> {
+    match &changed {
+        Ok(Change::Changed) => audited.finish(Outcome::Done, because).await,
+        Ok(Change::WasSo) => audited.finish(Outcome::Refused, because).await,
+        Err(error) => audited.finish(Outcome::Failed, &error_chain(error.as_ref())).await,
     }
+    changed
 }
 
 async fn stands(client: &Client, effect: String, change: Change) -> anyhow::Result<Pause> {

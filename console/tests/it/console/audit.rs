@@ -95,3 +95,21 @@ async fn what_is_done_in_the_terminal_is_on_record() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_fails_in_the_terminal_is_on_record_as_failed() {
+    run(async |stack| {
+        stack.database.execute("ALTER TABLE paused_effects RENAME TO away").await;
+        for arguments in [
+            &["outbox", "pause", "order-confirmation", "--because", "a test"][..],
+            &["outbox", "resume", "order-confirmation"],
+        ] {
+            let output = oncehook(&stack, arguments).await;
+            assert_eq!(output.status.code(), Some(1), "{output:?}");
+        }
+        let failed = "SELECT count(*) FROM console_audit WHERE outcome = 'failed' AND detail LIKE '%paused_effects%'";
+        assert_eq!(stack.database.number(failed).await, 2);
+        assert_eq!(stack.database.number("SELECT count(*) FROM console_audit").await, 2);
+    })
+    .await;
+}
