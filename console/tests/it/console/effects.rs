@@ -50,6 +50,24 @@ async fn what_fails_is_listed_by_itself_and_what_one_webhook_brought_about_too()
     .await;
 }
 
+/// What a person has just sent again keeps its last error until it is tried.
+#[tokio::test]
+async fn as_many_fail_as_the_list_of_what_fails_has() {
+    run(async |stack| {
+        stack.database.execute(TRIED).await;
+        stack.database.execute("UPDATE outbox SET attempts = 0 WHERE dedupe_key = 'tried-2'").await;
+        let console = Console::start(&stack).await;
+        assert_eq!(keys(&console.api("/outbox?show=failing&effect=order-confirmation").await), ["tried-3"]);
+        let told = command(&stack, &["outbox", "destinations"]).await;
+        let one = told["destinations"].as_array().unwrap().iter().find(|one| one["effect"] == "order-confirmation");
+        let one = one.unwrap();
+        assert_eq!((&one["pending"], &one["failing"]), (&2.into(), &1.into()), "{one}");
+        let page = console.log_in(OPERATOR).await.page("/outbox").await;
+        assert!(page.contains("effect=order-confirmation\">1 failed"), "{page}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn all_that_match_are_tried_first_then_done_as_a_job() {
     run(async |stack| {

@@ -126,14 +126,14 @@ const COUNTS: &str = "
 const WAITING: &str = concat!(
     waiting_effects!(),
     "
-    SELECT effect, count(*) AS pending, count(*) FILTER (WHERE last_error IS NOT NULL) AS failing,
+    SELECT effect, count(*) AS pending, count(*) FILTER (WHERE attempts > 0) AS failing,
            min(created_at) AS oldest,
-           (array_agg(last_error ORDER BY id DESC) FILTER (WHERE last_error IS NOT NULL))[1] AS last_error
+           (array_agg(last_error ORDER BY id DESC) FILTER (WHERE attempts > 0 AND last_error IS NOT NULL))[1] AS last_error
     FROM ((SELECT due.* FROM waiting CROSS JOIN LATERAL (
-               SELECT id, effect, last_error, created_at FROM outbox
+               SELECT id, effect, attempts, last_error, created_at FROM outbox
                WHERE state = 'pending' AND effect = waiting.effect ORDER BY next_attempt_at LIMIT $1) AS due)
           UNION
-          (SELECT id, effect, last_error, created_at FROM outbox WHERE state = 'pending' AND attempts > 0
+          (SELECT id, effect, attempts, last_error, created_at FROM outbox WHERE state = 'pending' AND attempts > 0
            ORDER BY created_at LIMIT $1)) AS pending
     GROUP BY effect ORDER BY effect"
 );
@@ -214,7 +214,7 @@ pub struct Waiting {
     pub effect: String,
     /// How many rows wait to be sent.
     pub pending: i64,
-    /// How many of them failed before.
+    /// How many of them were tried in vain since a person last sent them again.
     pub failing: i64,
     /// When the oldest was planned.
     #[serde(with = "time::serde::rfc3339")]
