@@ -65,6 +65,7 @@ async fn act(settings: &Settings, arguments: SteerArgs, action: Steer) -> anyhow
     let dry_run = arguments.dry_run;
     let (chosen, consent) = arguments.chosen(action)?;
     let client = connect::database(settings).await?;
+    steer::all_there(&client, &chosen).await?;
     let survey = steer::survey(&client, &chosen, action).await?;
     if dry_run {
         return Ok(survey);

@@ -86,6 +86,8 @@ pub(crate) struct Steered {
     refused: BTreeMap<String, u64>,
     /// How many somebody else changed meanwhile; they were left alone.
     overtaken: u64,
+    /// How many that were named are not in the outbox.
+    missing: u64,
     /// Why it ended before it was through. What it did until then stands, and the same goes on.
     stopped: Option<String>,
 }
@@ -93,14 +95,28 @@ pub(crate) struct Steered {
 /// Looks at what would be done; changes nothing.
 ///
 /// # Errors
-/// When a row is named that is not there, or the outbox cannot be read.
+/// When the outbox cannot be read.
 pub(crate) async fn survey(client: &Client, chosen: &Chosen, action: Steer) -> anyhow::Result<Steered> {
     let mut found = Steered::new(action, Tense::Would);
     let mut walk = Walk::begin(chosen);
     while let Some(page) = walk.next(client).await? {
-        page.iter().for_each(|row| found.count(row));
+        page.rows.iter().for_each(|row| found.count(row));
+        found.missing += page.missing;
     }
     Ok(found)
+}
+
+/// Makes sure that each row that is named is there.
+///
+/// # Errors
+/// When one is not, or the outbox cannot be read.
+pub(crate) async fn all_there(client: &Client, chosen: &Chosen) -> anyhow::Result<()> {
+    let Chosen::Named(ids) = chosen else { return Ok(()) };
+    for id in ids {
+        let row = rows::find(client, *id).await.context("cannot read the outbox")?;
+        row.with_context(|| format!("there is no effect {id} in the outbox"))?;
+    }
+    Ok(())
 }
 
 /// Does it page by page until told to stop, and tells `progress` how many rows it has passed. What stops it early stands in
@@ -127,7 +143,7 @@ async fn pages(
     progress: &impl Fn(usize),
 ) -> anyhow::Result<()> {
     let (action, mut walk) = (done.action, Walk::begin(chosen));
-    while let Some(page) = walk.next(client).await? {
+    while let Some(Page { rows: page, missing }) = walk.next(client).await? {
         anyhow::ensure!(!stop.is_cancelled(), "the console was told to end");
         let ids: Vec<i64> = page.iter().filter(|row| can(action, &row.state)).map(|row| row.id).collect();
         let changed = steer::steer(client, action, &ids).await.context("cannot change the outbox; say it again")?;
@@ -135,6 +151,7 @@ async fn pages(
             page.iter().partition(|row| changed.contains(&row.id) || !can(action, &row.state));
         kept.into_iter().for_each(|row| done.count(row));
         done.overtaken += missed.len() as u64;
+        done.missing += missing;
         progress(page.len());
     }
     Ok(())
@@ -147,6 +164,13 @@ fn can(action: Steer, state: &str) -> bool {
         Steer::Hold => state == "pending",
         Steer::Cancel => matches!(state, "pending" | "held" | "failed"),
     }
+}
+
+/// Rows that a walk has come to.
+struct Page {
+    rows: Vec<OutboxRow>,
+    /// How many were named that are not there.
+    missing: u64,
 }
 
 /// The chosen rows, page by page. What is planned after the beginning is not among them.
@@ -165,17 +189,17 @@ impl<'c> Walk<'c> {
         }
     }
 
-    async fn next(&mut self, client: &Client) -> anyhow::Result<Option<Vec<OutboxRow>>> {
+    async fn next(&mut self, client: &Client) -> anyhow::Result<Option<Page>> {
         match self {
             Self::Named(ids) => {
                 let Some(id) = ids.next() else { return Ok(None) };
                 let row = rows::find(client, *id).await.context("cannot read the outbox")?;
-                Ok(Some(vec![row.with_context(|| format!("there is no effect {id} in the outbox"))?]))
+                Ok(Some(Page { missing: u64::from(row.is_none()), rows: row.into_iter().collect() }))
             }
             Self::Matching { show, effect, before } => {
-                let page = rows::page(client, *show, *effect, *before, PAGE).await.context("cannot read the outbox")?;
-                *before = page.last().map(|row| row.id);
-                Ok(Some(page).filter(|page| !page.is_empty()))
+                let rows = rows::page(client, *show, *effect, *before, PAGE).await.context("cannot read the outbox")?;
+                *before = rows.last().map(|row| row.id);
+                Ok(Some(Page { rows, missing: 0 }).filter(|page| !page.rows.is_empty()))
             }
         }
     }
@@ -184,7 +208,7 @@ impl<'c> Walk<'c> {
 impl Steered {
     fn new(action: Steer, tense: Tense) -> Self {
         let (effects, refused) = (BTreeMap::new(), BTreeMap::new());
-        Self { action, tense, effects, ambiguous: 0, refused, overtaken: 0, stopped: None }
+        Self { action, tense, effects, ambiguous: 0, refused, overtaken: 0, missing: 0, stopped: None }
     }
 
     fn count(&mut self, row: &OutboxRow) {
@@ -208,11 +232,11 @@ impl Steered {
         format!("{} {} ({})", verb(self.action), effects(self.total()), printable(&groups.join(", ")))
     }
 
-    /// 1 when it ended early, 3 when something was not in a state for it, 0 otherwise.
+    /// 1 when it ended early, 3 when something was not there or not in a state for it, 0 otherwise.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self.tense {
             _ if self.is_stopped() => ExitCode::FAILURE,
-            Tense::Done if !self.refused.is_empty() => ExitCode::from(3),
+            Tense::Done if !self.refused.is_empty() || self.missing > 0 => ExitCode::from(3),
             Tense::Done | Tense::Would => ExitCode::SUCCESS,
         }
     }
@@ -250,6 +274,10 @@ impl Shown for Steered {
         }
         for (state, rows) in &self.refused {
             text += &format!("! {} not {done}: the state is {state}\n", effects(*rows));
+        }
+        if self.missing > 0 {
+            let them = if self.missing == 1 { "it is" } else { "they are" };
+            text += &format!("! {} not {done}: {them} not in the outbox\n", effects(self.missing));
         }
         if let Some(why) = &self.stopped {
             text += &format!("! stopped: {why}\n");

@@ -68,6 +68,26 @@ async fn as_many_fail_as_the_list_of_what_fails_has() {
     .await;
 }
 
+/// As in earnest, what is not there is left alone.
+#[tokio::test]
+async fn what_is_only_tried_by_number_may_be_missing() {
+    run(async |stack| {
+        stack.database.execute(TRIED).await;
+        let console = Console::start(&stack).await;
+        let tried = console.act("/outbox/hold", json!({ "ids": [2, 3, 999], "dry_run": true }), 202).await;
+        let tried = console.job(&tried).await;
+        assert_eq!(
+            (&tried["report"]["effects"][0]["rows"], &tried["report"]["missing"]),
+            (&2.into(), &1.into()),
+            "{tried}"
+        );
+        assert!(tried["text"].as_str().unwrap().contains("! 1 effect not held: it is not in the outbox"), "{tried}");
+        let held = console.act("/outbox/hold", json!({ "ids": [2, 3, 999] }), 200).await;
+        assert_eq!((&held["changed"], &held["left_alone"]), (&json!([2, 3]), &1.into()));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn all_that_match_are_tried_first_then_done_as_a_job() {
     run(async |stack| {
