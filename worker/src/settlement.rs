@@ -142,8 +142,9 @@ pub(crate) async fn resolve(client: &mut Client, message: &Message) -> Result<()
     transaction.commit().await
 }
 
-/// Records that a webhook goes to the retry ladder, and what it can be found by there. What is looked for is never a
-/// replay.
+/// Records that a webhook goes to the retry ladder, and what it can be found by there. A replay has no keys on the ladder:
+/// whoever looks for an order finds the webhook that it is a replay of. It has some once it is parked, where it needs a
+/// person.
 pub(crate) async fn record_retry(client: &mut Client, failed: Failed<'_>, error: &str) -> Result<(), Error> {
     let message = failed.message;
     let transaction = client.transaction().await?;
