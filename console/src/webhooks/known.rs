@@ -36,10 +36,7 @@ impl Known {
         let processed = search::with_keys(client, std::slice::from_ref(key)).await?.pop();
         let parked = parked::find(client, key).await?;
         let failures = webhook_failures::list(client, key).await?;
-        let retrying = match (&processed, &parked) {
-            (None, None) => ladder::last_of(client, days, std::slice::from_ref(key)).await?.pop(),
-            _ => None,
-        };
+        let retrying = ladder::last_of(client, days, std::slice::from_ref(key)).await?.pop();
         if processed.is_none() && parked.is_none() && failures.is_empty() {
             return Ok(None);
         }

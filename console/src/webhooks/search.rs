@@ -96,11 +96,11 @@ async fn known_by(client: &Client, config: &Config, query: &str, wanted: &Wanted
     }
     let mut found: Vec<Entry> = search::with_id(client, query).await?.into_iter().map(Entry::from).collect();
     found.extend(search::with_keys(client, &keys).await?.into_iter().map(Entry::from));
-    let parked = parked_webhooks::rows::with_keys(client, &keys).await?;
-    found.extend(parked.into_iter().filter_map(Entry::parked));
     let days = Purge::Claims.days(&config.retention);
     found.extend(ladder::last_of(client, days, &keys).await?.into_iter().map(Entry::from));
-    // What was processed has failed before, and is not retried any more.
+    let parked = parked_webhooks::rows::with_keys(client, &keys).await?;
+    found.extend(parked.into_iter().filter_map(Entry::parked));
+    // What was parked, and discarded or processed since, stands where it is now.
     let mut seen = HashSet::new();
     found.retain(|entry| seen.insert(entry.key()));
     Ok((!found.is_empty()).then_some(KnownBy { entries: found, is_crowded }))

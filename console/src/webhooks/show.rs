@@ -104,10 +104,10 @@ async fn known(client: &Client, days: i32, key: &WebhookKey) -> anyhow::Result<K
 }
 
 fn status(known: &Known) -> &'static str {
-    match (&known.processed, &known.parked, &known.retrying) {
+    match (&known.processed, &known.retrying, &known.parked) {
         (Some(row), ..) => row.status.as_str(),
-        (None, Some(row), _) => row.state.as_str(),
-        (None, None, Some(_row)) => Standing::Retrying.as_str(),
+        (None, Some(_row), _) => Standing::Retrying.as_str(),
+        (None, None, Some(row)) => row.state.as_str(),
         (None, None, None) => "forgotten",
     }
 }

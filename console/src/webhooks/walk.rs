@@ -179,13 +179,7 @@ async fn beginning(client: &Client, sieve: &Sieve) -> Result<Behind, Error> {
 }
 
 /// The next rows of all walks, the newest first, at most `most`.
-async fn merged(
-    client: &Client,
-    days: i32,
-    sieve: &Sieve,
-    behind: &Behind,
-    most: usize,
-) -> Result<Chunk, Error> {
+async fn merged(client: &Client, days: i32, sieve: &Sieve, behind: &Behind, most: usize) -> Result<Chunk, Error> {
     let since = sieve.since.unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let stretch = Stretch { source: sieve.source.clone(), since, before: behind.at, before_key: behind.key.clone() };
     let limit = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
@@ -212,5 +206,21 @@ async fn merged(
     entries.truncate(most);
     let last = entries.last().filter(|_| is_cut).map(|last| Behind { at: last.at, key: last.key() });
     let next = last.or_else(|| rungs.looked_back_to.map(|(at, key)| Behind { at, key }));
+    if sieve.text.is_none() {
+        leave_out_retried(client, days, &mut entries).await?;
+    }
     Ok(Chunk { entries, next })
+}
+
+/// Leaves out what a person has discarded and is on the ladder again: it stands there.
+async fn leave_out_retried(client: &Client, days: i32, entries: &mut Vec<Entry>) -> Result<(), Error> {
+    let is_discarded = |entry: &Entry| entry.status == Standing::Discarded;
+    let discarded: Vec<WebhookKey> = entries.iter().filter(|entry| is_discarded(entry)).map(Entry::key).collect();
+    if discarded.is_empty() {
+        return Ok(());
+    }
+    let retried = ladder::last_of(client, days, &discarded).await?;
+    let retried: HashSet<WebhookKey> = retried.into_iter().map(|row| row.key).collect();
+    entries.retain(|entry| !is_discarded(entry) || !retried.contains(&entry.key()));
+    Ok(())
 }

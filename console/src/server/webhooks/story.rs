@@ -73,7 +73,10 @@ pub(crate) async fn tell(console: &Shared, key: &WebhookKey) -> Result<Story, Pr
         webhook_id: key.webhook_id.clone(),
         skips: processed.as_ref().map(|row| row.skips.clone()).unwrap_or_default(),
         changed_bodies: processed.as_ref().map_or(0, |row| row.changed_bodies),
-        now: processed.map(Entry::from).or_else(|| parked.clone().and_then(Entry::parked)).or_else(|| retrying.map(Entry::from)),
+        now: processed
+            .map(Entry::from)
+            .or_else(|| retrying.map(Entry::from))
+            .or_else(|| parked.clone().and_then(Entry::parked)),
         parked,
         failures,
         effects,

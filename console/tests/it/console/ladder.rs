@@ -8,10 +8,11 @@ use testing::state::{number, quicken, stock};
 use testing::wait::until;
 use testing::{Stack, replace, run};
 
+use shared::db::parked_webhooks::ParkReason;
 use shared::message::Message;
 
 use super::{Console, OPERATOR};
-use crate::scene::{Worker, json as command, oncehook, orders, text};
+use crate::scene::{Worker, json as command, oncehook, orders, park, text};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CURSE: &str = "
@@ -128,6 +129,42 @@ async fn what_was_processed_is_not_retried_again_when_its_id_is_purged() {
         stack.database.execute("UPDATE webhook_failures SET occurred_at = occurred_at + interval '2 days'").await;
         assert_eq!(ids(&console.api("/webhooks?status=retrying").await), ["cursed"]);
         assert_eq!(command(&stack, &["webhooks", "show", "shopify", "cursed"]).await["status"], "retrying");
+    })
+    .await;
+}
+
+/// Its provider sends what a person has given up again, and it fails again.
+#[tokio::test]
+async fn what_was_discarded_and_fails_again_is_retried() {
+    run(async |stack| {
+        cursed(&stack).await;
+        let order = Order::of(1001, &format!("Zoe@{}", stack.mail_domain), &["MUG"]).webhook("cursed");
+        park(&stack, &[order], ParkReason::Plan).await;
+        stack.database.execute("UPDATE webhook_failures SET occurred_at = occurred_at - interval '1 hour'").await;
+        let console = Console::start(&stack).await;
+        let stands = async |standing: &str| {
+            for query in ["q=cursed", "q=%231001", "", &format!("status={standing}")] {
+                let found = console.api(&format!("/webhooks?{query}")).await;
+                assert_eq!(
+                    (ids(&found), &found["webhooks"][0]["status"]),
+                    (vec!["cursed"], &standing.into()),
+                    "{query}"
+                );
+            }
+            for other in ["parked", "discarded", "retrying"].into_iter().filter(|other| *other != standing) {
+                let found = console.api(&format!("/webhooks?status={other}")).await;
+                assert_eq!(ids(&found), Vec::<&str>::new(), "{other}");
+            }
+            assert_eq!(console.api("/webhooks/shopify/cursed").await["now"]["status"], standing);
+            assert_eq!(command(&stack, &["webhooks", "show", "shopify", "cursed"]).await["status"], standing);
+        };
+        stands("parked").await;
+        command(&stack, &["parked", "discard", "shopify", "cursed", "--because", "a test"]).await;
+        stands("discarded").await;
+        stack.database.execute("UPDATE webhook_failures SET occurred_at = now()").await;
+        stands("retrying").await;
+        stack.database.execute("UPDATE parked_webhooks SET state = 'parked'").await;
+        stands("parked").await;
     })
     .await;
 }

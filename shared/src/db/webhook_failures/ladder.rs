@@ -1,4 +1,5 @@
-//! What is on the retry ladder: webhooks whose last attempt failed, and which were neither processed nor parked since.
+//! What is on the retry ladder: webhooks whose last attempt failed, and which were neither processed nor parked since. One
+//! that a person has discarded is on it again when it fails after that.
 //!
 //! No column says so, since whoever processes a webhook would have to clear it. So failures are walked, the last first, and
 //! those that do not stand any more are passed over: a page reads as many as it may, and says how far it came.
@@ -15,8 +16,32 @@ use tokio_postgres::{Error, Row};
 use crate::db::processed_webhooks::search::Stretch;
 use crate::db::processed_webhooks::{self, WebhookKey};
 
+/// Whether a failure is all that became of a webhook.
+macro_rules! nothing_since {
+    ($failure:literal) => {
+        concat!(
+            "NOT EXISTS (SELECT FROM processed_webhooks AS processed
+                         WHERE processed.source = ",
+            $failure,
+            ".source AND processed.webhook_id = ",
+            $failure,
+            ".webhook_id)
+             AND NOT EXISTS (SELECT FROM parked_webhooks AS parked
+                             WHERE parked.source = ",
+            $failure,
+            ".source AND parked.webhook_id = ",
+            $failure,
+            ".webhook_id
+                               AND (parked.state IN ('parked', 'redriving') OR parked.changed_at >= ",
+            $failure,
+            ".occurred_at))"
+        )
+    };
+}
+
 /// Rows are chosen by time alone, so that a page costs the same whatever it looks for.
-const NEWEST: &str = "
+const NEWEST: &str = concat!(
+    "
     WITH seen AS MATERIALIZED (
         SELECT id, source, webhook_id, attempt, occurred_at, topic, received_at
         FROM webhook_failures
@@ -28,21 +53,24 @@ const NEWEST: &str = "
            (($1::text IS NULL OR source = $1)
             AND NOT EXISTS (SELECT FROM webhook_failures AS later
                             WHERE later.source = seen.source AND later.webhook_id = seen.webhook_id AND later.id > seen.id)
-            AND NOT EXISTS (SELECT FROM processed_webhooks AS processed
-                            WHERE processed.source = seen.source AND processed.webhook_id = seen.webhook_id)
-            AND NOT EXISTS (SELECT FROM parked_webhooks AS parked
-                            WHERE parked.source = seen.source AND parked.webhook_id = seen.webhook_id)) AS stands
+            AND ",
+    nothing_since!("seen"),
+    ") AS stands
     FROM seen
-    ORDER BY occurred_at DESC, source DESC, webhook_id DESC";
+    ORDER BY occurred_at DESC, source DESC, webhook_id DESC"
+);
 
-const LAST_OF: &str = "
-    SELECT wanted.source, wanted.webhook_id, last.attempt, last.occurred_at, last.topic, last.received_at
+const LAST_OF: &str = concat!(
+    "
+    SELECT last.source, last.webhook_id, last.attempt, last.occurred_at, last.topic, last.received_at
     FROM unnest($1::text[], $2::text[]) AS wanted (source, webhook_id)
     CROSS JOIN LATERAL (
-        SELECT attempt, outcome, occurred_at, topic, received_at FROM webhook_failures AS one
+        SELECT source, webhook_id, attempt, outcome, occurred_at, topic, received_at FROM webhook_failures AS one
         WHERE one.source = wanted.source AND one.webhook_id = wanted.webhook_id
         ORDER BY id DESC LIMIT 1) AS last
-    WHERE last.outcome = 'retry' AND last.occurred_at >= now() - make_interval(days => $3)";
+    WHERE last.outcome = 'retry' AND last.occurred_at >= now() - make_interval(days => $3) AND ",
+    nothing_since!("last")
+);
 
 /// A webhook that has failed and is tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,8 +105,7 @@ pub async fn newest(client: &Client, days: i32, stretch: &Stretch, limit: i64) -
     let Stretch { source, since, before, before_key } = stretch;
     let statement = client.prepare_cached(NEWEST).await?;
     let (before_source, before_id) = (&before_key.source, &before_key.webhook_id);
-    let seen =
-        client.query(&statement, &[source, since, before, before_source, before_id, &limit, &days]).await?;
+    let seen = client.query(&statement, &[source, since, before, before_source, before_id, &limit, &days]).await?;
     let mut rungs = Rungs::default();
     for row in &seen {
         if row.try_get("stands")? {
@@ -91,8 +118,7 @@ pub async fn newest(client: &Client, days: i32, stretch: &Stretch, limit: i64) -
     Ok(rungs)
 }
 
-/// Those of these webhooks whose last attempt failed and is to be followed by another. Whether they were processed or
-/// parked since is the caller's to know. `days` as in [`newest`].
+/// Those of these webhooks that are on the ladder. `days` as in [`newest`].
 ///
 /// # Errors
 /// When the statement fails.
