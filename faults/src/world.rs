@@ -345,7 +345,15 @@ fn authority(variable: &str) -> anyhow::Result<String> {
     Ok(format!("{host}:{}", url.port().context("the URL has no port")?))
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago. Below 32768, where the kernel begins to take the ports of outgoing connections: what is chosen here is listened on later,
+/// and again after each restart, while others connect.
 fn free_port() -> std::io::Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    loop {
+        let port = fastrand::u16(20_000..32_000);
+        match std::net::TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_free) => return Ok(port),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
