@@ -7,6 +7,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::telemetry::DroppedLines;
+
 /// Seconds: 5 ms to 10 s, the buckets of durations that a deadline ends.
 const DURATION_BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// Seconds: 5 ms to a day, the buckets of what may wait on the retry ladder or through an outage.
@@ -27,8 +29,9 @@ pub fn long_durations() -> Histogram {
     Histogram::new(LONG_DURATION_BUCKETS)
 }
 
-/// Registers which service this is, and in which version: `oncehook_build_info`.
+/// Registers which service this is, and in which version: `oncehook_build_info`; and what its logs have lost.
 pub fn register_build(registry: &mut Registry, service: &'static str) {
     let build = Info::new([("service", service), ("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("oncehook_build", "Which service this is, and its version", build);
+    registry.register_collector(Box::new(DroppedLines));
 }

@@ -4,8 +4,12 @@
 //! the same in every service, so one webhook can be followed by its id; and `trace_id` stands wherever a webhook is
 //! named. Never logged: bodies, secrets, signatures.
 
-use std::io::IsTerminal;
+mod writer;
 
+use std::io::IsTerminal;
+use std::num::NonZeroUsize;
+
+pub(crate) use self::writer::DroppedLines;
 use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
@@ -17,26 +21,44 @@ const DEFAULT_FILTER: &str = "info,actix_server=warn,refinery_core=warn";
 /// strangers could fill a disk.
 const SILENT: [&str; 2] = ["lapin", "actix_http"];
 
-/// Sets up logging to standard error; `RUST_LOG` filters by level and target, as in `RUST_LOG=info,worker=debug`.
+/// Sets up logging to standard error; `RUST_LOG` filters by level and target, as in `RUST_LOG=info,worker=debug`. Whoever
+/// logs waits for no reader: up to `LOG_BUFFER_LINES` lines wait to be written, and [`finish`] writes the last of them.
 pub fn init() {
-    // Compose passes an unset variable on as an empty one.
-    let directives = std::env::var("RUST_LOG").ok().filter(|directives| !directives.is_empty());
-    let given = directives.as_deref().map(filter);
-    let targets = match &given {
+    let directives = given("RUST_LOG");
+    let wanted = directives.as_deref().map(filter);
+    let targets = match &wanted {
         Some(Ok(targets)) => targets.clone(),
         // The default can always be read; a test sees to it.
         None | Some(Err(_)) => filter(DEFAULT_FILTER).unwrap_or_default(),
     };
-    let logs = fmt::layer().with_writer(std::io::stderr);
+    let lines = given("LOG_BUFFER_LINES").map(|lines| lines.parse::<NonZeroUsize>().map_err(|error| (lines, error)));
+    let limit = match &lines {
+        Some(Ok(lines)) => lines.get(),
+        None | Some(Err(_)) => writer::BUFFERED_LINES,
+    };
+    let logs = fmt::layer().with_writer(writer::start(limit));
     if std::io::stderr().is_terminal() {
         tracing_subscriber::registry().with(targets).with(logs).init();
     } else {
         let logs = logs.json().flatten_event(true).with_current_span(true).with_span_list(false);
         tracing_subscriber::registry().with(targets).with(logs).init();
     }
-    if let Some(Err(error)) = given {
+    if let Some(Err(error)) = wanted {
         tracing::warn!(%error, "RUST_LOG is not understood, and {DEFAULT_FILTER} taken instead");
     }
+    if let Some(Err((lines, error))) = lines {
+        tracing::warn!(%error, "LOG_BUFFER_LINES={lines} is no number of lines, and {limit} taken instead");
+    }
+}
+
+/// Writes the lines that still wait, for a second; nothing is logged after it. To be called before the process ends.
+pub fn finish() {
+    writer::finish();
+}
+
+/// A variable of the environment. Compose passes an unset one on as an empty one.
+fn given(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
 /// What these directives let through.

@@ -131,6 +131,7 @@ fn guard(watched: &Weak<Watch>, timeout: Duration) {
     while let Some(watch) = watched.upgrade() {
         if let Some(webhook) = watch.overdue(timeout) {
             tracing::error!(webhook, timeout_ms = timeout.as_millis(), "planning never returns; ending this worker");
+            shared::telemetry::finish();
             std::process::abort();
         }
         drop(watch);

@@ -65,6 +65,12 @@ pub(crate) async fn run(
         return Ok(ExitCode::SUCCESS);
     }
     shared::telemetry::init();
+    let served = serve(arguments, settings, out).await;
+    shared::telemetry::finish();
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+async fn serve(arguments: &ConsoleArgs, settings: &Settings, out: &mut impl Write) -> anyhow::Result<()> {
     let application = Application::build(settings, arguments).await?;
     if let Some(made_up) = application.made_up_token() {
         let url = format!("http://{}", application.address()?);
@@ -77,7 +83,7 @@ pub(crate) async fn run(
         .context("cannot print the token")?;
     }
     application.run_until_stopped(shutdown::signalled()).await?.context("cannot listen for signals")?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 impl ConsoleArgs {

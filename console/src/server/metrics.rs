@@ -71,7 +71,7 @@ impl Metrics {
         );
         registry.register(
             "console_jobs",
-            "Redrives, discards and replays that have ended, dry runs left out",
+            "Redrives, discards, replays, and effects sent again, held or cancelled: those that have ended, dry runs left out",
             metrics.jobs.clone(),
         );
         registry.register("console_jobs_running", "Jobs that run, dry runs too", metrics.running.clone());
@@ -81,7 +81,9 @@ impl Metrics {
         for reason in ["wrong_token", "too_many"] {
             drop(metrics.refusals.get_or_create(&RefusalLabels { reason }));
         }
-        for action in ["parked.redrive", "parked.discard", "webhooks.replay"] {
+        for action in
+            ["parked.redrive", "parked.discard", "webhooks.replay", "outbox.resend", "outbox.hold", "outbox.cancel"]
+        {
             for outcome in ["done", "refused", "failed"] {
                 drop(metrics.jobs.get_or_create(&JobLabels { action, outcome }));
             }

@@ -94,6 +94,29 @@ async fn the_program_serves_tells_its_health_and_stops_on_sigterm() {
 }
 
 #[tokio::test]
+async fn whoever_reads_the_log_and_is_stuck_holds_up_no_webhook() {
+    let broker = Broker::connect().await;
+    let (stuck, log) = std::io::pipe().unwrap();
+    let mut program = Program::start(&broker, |command| {
+        command.env("LOG_BUFFER_LINES", "8").stderr(log);
+    });
+    program.up().await;
+    let webhook = Webhook::new("generic", "1", "t", b"{}");
+    until("lines are dropped", async || {
+        for _ in 0..100 {
+            assert_eq!(program.send(&webhook.request()).await.status, 200);
+        }
+        let metrics = program.ops("/metrics").await.body;
+        let dropped = metrics.lines().find_map(|line| line.strip_prefix("oncehook_log_lines_dropped_total "));
+        (dropped.unwrap() != "0").then_some(())
+    })
+    .await;
+    assert_eq!(program.terminate().await.code(), Some(0));
+    drop(stuck);
+    broker.clean_up().await;
+}
+
+#[tokio::test]
 async fn a_mistake_in_the_configuration_ends_the_program_with_a_reason() {
     let config = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.toml", uuid::Uuid::new_v4()));
     std::fs::write(&config, "[sources.a]\nprovider = \"generic\"\nsecrets = [{ env = \"NOT_THERE\" }]\n").unwrap();
