@@ -39,9 +39,9 @@ pub(crate) struct PauseArgs {
     /// Why, for who wonders later.
     #[arg(long)]
     pub(crate) because: String,
-    /// Who pauses it.
-    #[arg(long, env = "USER", default_value = "somebody at a terminal")]
-    pub(crate) by: String,
+    /// Who pauses it, unless it is the terminal's user.
+    #[arg(long)]
+    pub(crate) by: Option<String>,
 }
 
 /// Which effects.

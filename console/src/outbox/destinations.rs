@@ -4,7 +4,7 @@ use deadpool_postgres::Client;
 use deadpool_postgres::tokio_postgres::Error;
 use serde::Serialize;
 use shared::config::{Config, OPERATOR_ALERT};
-use shared::db::outbox::rows::{self, Waiting};
+use shared::db::outbox::counts::{self, Waiting};
 use shared::db::paused_effects::{self, PausedEffect};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -84,7 +84,7 @@ impl Health {
 /// # Errors
 /// When the database is away.
 pub(crate) async fn read(client: &Client) -> Result<(Vec<Waiting>, Vec<PausedEffect>), Error> {
-    Ok((rows::waiting(client, BOUND).await?, paused_effects::list(client).await?))
+    Ok((counts::waiting(client, BOUND).await?, paused_effects::list(client).await?))
 }
 
 /// Every destination that is configured, or that something waits for.
@@ -128,7 +128,7 @@ pub(crate) fn list(
 }
 
 /// Effect, kind and target.
-pub(super) fn configured(config: &Config) -> Vec<(String, &'static str, String)> {
+fn configured(config: &Config) -> Vec<(String, &'static str, String)> {
     let mail = || "the mail server".to_owned();
     let mut all: Vec<_> = config.effects.email.keys().map(|name| (name.to_string(), "email", mail())).collect();
     let host =
@@ -136,6 +136,26 @@ pub(super) fn configured(config: &Config) -> Vec<(String, &'static str, String)>
     all.extend(config.effects.http.iter().map(|(name, http)| (name.to_string(), "http", host(&http.url.to_string()))));
     all.push((OPERATOR_ALERT.to_owned(), "email", mail()));
     all
+}
+
+/// An effect that is not configured, or does not leave the database.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no effect {effect} that leaves the database: {}", .known.join(", "))]
+pub(crate) struct UnknownEffect {
+    effect: String,
+    known: Vec<String>,
+}
+
+/// Refuses to pause what nothing waits for: a name that was mistyped would pause nothing.
+///
+/// # Errors
+/// When there is no such destination.
+pub(crate) fn is_known(config: &Config, effect: &str) -> Result<(), UnknownEffect> {
+    let known: Vec<String> = configured(config).into_iter().map(|(effect, ..)| effect).collect();
+    if known.iter().any(|known| known == effect) {
+        return Ok(());
+    }
+    Err(UnknownEffect { effect: effect.to_owned(), known })
 }
 
 impl Destinations {

@@ -12,7 +12,7 @@ use shared::error_chain::error_chain;
 use super::arguments::PauseArgs;
 use super::destinations;
 use crate::output::{Shown, printable};
-use crate::steering::Audited;
+use crate::steering::{Audited, terminal_user};
 
 /// How an effect stands now.
 #[derive(Debug, Serialize)]
@@ -31,16 +31,11 @@ pub(crate) struct Pause {
 pub(super) async fn pause(client: &Client, config: &Config, arguments: &PauseArgs) -> anyhow::Result<Pause> {
     let PauseArgs { effect, because, by } = arguments;
     anyhow::ensure!(!because.trim().is_empty(), "say --because of what");
-    let known: Vec<String> = destinations::configured(config).into_iter().map(|(effect, ..)| effect).collect();
-    anyhow::ensure!(
-        known.contains(effect),
-        "there is no effect {effect} that leaves the database: {}",
-        known.join(", ")
-    );
-    let by = if by.trim().is_empty() { "somebody" } else { by.trim() };
+    destinations::is_known(config, effect)?;
+    let by = by.as_deref().map(str::trim).filter(|by| !by.is_empty()).map_or_else(terminal_user, str::to_owned);
     let request = json!({ "effect": effect, "because": because.trim(), "by": by });
     let audited = Audited::begin(client, "destination.pause", (effect, &request)).await?;
-    let changed = paused_effects::pause(client, effect, by, because.trim()).await.context("cannot pause the effect");
+    let changed = paused_effects::pause(client, effect, &by, because.trim()).await.context("cannot pause the effect");
     let change = noted(audited, changed, because.trim()).await?;
     stands(client, effect.clone(), change).await
 }

@@ -61,10 +61,14 @@ pub(crate) fn outcome(worked: &anyhow::Result<impl Reported>) -> Outcome {
 }
 
 /// Who sits at the terminal: the user, and behind `sudo` who that was before.
-fn terminal() -> Actor {
+pub(crate) fn terminal_user() -> String {
     let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
     let number = || std::fs::metadata("/proc/self").map_or_else(|_| "?".to_owned(), |own| own.uid().to_string());
-    let person = named.into_iter().find(|name| !name.trim().is_empty()).unwrap_or_else(|| format!("uid {}", number()));
+    named.into_iter().find(|name| !name.trim().is_empty()).unwrap_or_else(|| format!("uid {}", number()))
+}
+
+fn terminal() -> Actor {
+    let person = terminal_user();
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Actor { person, role: "operator", via: "terminal", peer: host.trim().to_owned() }
 }

@@ -10,7 +10,7 @@ mod progress;
 mod report;
 mod trace;
 
-pub(crate) use self::audit::{Audited, outcome};
+pub(crate) use self::audit::{Audited, outcome, terminal_user};
 pub(crate) use self::consent::Consent;
 pub(crate) use self::moment::moment;
 pub(crate) use self::outlet::Outlet;

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::list;
 use crate::outbox::arguments::Listed;
+use crate::outbox::destinations;
 use crate::outbox::steer::{self as outbox, Chosen};
 use crate::server::access::Caller;
 use crate::server::audit::Entry;
@@ -146,7 +147,8 @@ async fn steer(
 /// Pauses a destination, or resumes it when no reason is given.
 ///
 /// # Errors
-/// When it was so already, or the database is away.
+/// When the effect or the reason is empty or too long, nothing leaves the database by that name, it was so already, or the
+/// database is away.
 pub(crate) async fn pause(
     console: &Shared,
     caller: &Caller,
@@ -156,6 +158,9 @@ pub(crate) async fn pause(
     if effect.is_empty() || effect.len() > MAX_TEXT || because.is_some_and(|why| why.is_empty() || why.len() > MAX_TEXT)
     {
         return Err(Problem::Malformed("name the effect, and say why".to_owned()));
+    }
+    if because.is_some() {
+        destinations::is_known(&console.config, effect).map_err(|unknown| Problem::Malformed(unknown.to_string()))?;
     }
     let client = console.database().await?;
     let name = if because.is_some() { "destination.pause" } else { "destination.resume" };

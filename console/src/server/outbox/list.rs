@@ -2,6 +2,7 @@
 
 use clap::ValueEnum as _;
 use serde::{Deserialize, Serialize};
+use shared::db::outbox::counts;
 use shared::db::outbox::rows::{self, OutboxRow};
 use shared::db::paused_effects;
 use time::OffsetDateTime;
@@ -85,7 +86,7 @@ pub(crate) async fn destinations(console: &Shared) -> Result<Vec<Destination>, P
         console.monitor.known().rows.as_ref().and_then(|rows| rows.as_ref().ok()).map(|rows| rows.waiting.clone());
     let waiting = match counted {
         Some(waiting) => waiting,
-        None => rows::waiting(&client, destinations::BOUND).await?,
+        None => counts::waiting(&client, destinations::BOUND).await?,
     };
     let paused = paused_effects::list(&client).await?;
     let known = console.monitor.known();
