@@ -1,16 +1,15 @@
 //! What each ingest says of its spool, read from the metrics on its ops port.
 
-use std::net::ToSocketAddrs;
-
 use serde::Serialize;
-use shared::ops;
 
 use crate::output::{age, table};
+use crate::server::monitor::services::{Asker, Instance, Service};
+use crate::settings::Settings;
 
 /// One ingest's spool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct SpoolGauges {
-    /// The ingest's ops URL.
+    /// Where the ingest answers: `host:port`, or the name that has no address.
     pub(crate) ingest: String,
     /// Files that wait to be published; `null` when the ingest did not answer or has no spool.
     pub(crate) files: Option<u64>,
@@ -27,6 +26,21 @@ pub(crate) struct SpoolGauges {
 }
 
 impl SpoolGauges {
+    /// What one ingest says of it.
+    pub(crate) fn of(ingest: &Instance) -> Self {
+        let gauge = |name: &str| ingest.sum(name).map(|value| value as u64);
+        Self {
+            ingest: ingest.address.clone(),
+            files: gauge("webhook_spool_files"),
+            bytes: gauge("webhook_spool_bytes"),
+            oldest_age_s: gauge("webhook_spool_oldest_age_seconds"),
+            corrupt_files: gauge("webhook_spool_corrupt_files"),
+            deferred_files: gauge("webhook_spool_deferred_files")
+                .map(|own| own + gauge("webhook_spool_adopted_deferred_files").unwrap_or(0)),
+            error: ingest.said.as_ref().err().cloned(),
+        }
+    }
+
     /// What needs a person.
     pub(crate) fn attention(&self) -> Vec<String> {
         let Self { ingest, corrupt_files, deferred_files, error, .. } = self;
@@ -60,37 +74,14 @@ pub(crate) fn text(spools: &[SpoolGauges]) -> String {
     table(["SPOOL OF", "FILES", "BYTES", "OLDEST", "DAMAGED", "DEFERRED"], spools.iter().map(row))
 }
 
-/// Asks every ingest in a comma-separated list of ops URLs. Blocks.
-pub(crate) fn ask(urls: &str) -> Vec<SpoolGauges> {
-    urls.split(',').map(str::trim).filter(|url| !url.is_empty()).map(ask_one).collect()
-}
-
-fn ask_one(url: &str) -> SpoolGauges {
-    let (metrics, error) = match metrics(url) {
-        Ok(metrics) => (metrics, None),
-        Err(error) => (String::new(), Some(error.to_string())),
-    };
-    SpoolGauges {
-        ingest: url.to_owned(),
-        files: gauge(&metrics, "webhook_spool_files"),
-        bytes: gauge(&metrics, "webhook_spool_bytes"),
-        oldest_age_s: gauge(&metrics, "webhook_spool_oldest_age_seconds"),
-        corrupt_files: gauge(&metrics, "webhook_spool_corrupt_files"),
-        deferred_files: gauge(&metrics, "webhook_spool_deferred_files")
-            .map(|own| own + gauge(&metrics, "webhook_spool_adopted_deferred_files").unwrap_or(0)),
-        error,
-    }
-}
-
-fn metrics(url: &str) -> std::io::Result<String> {
-    let host = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
-    let address = host.to_socket_addrs()?.next();
-    let address = address.ok_or_else(|| std::io::Error::other("the name has no address"))?;
-    ops::get(address, "/metrics")
-}
-
-fn gauge(metrics: &str, name: &str) -> Option<u64> {
-    metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+/// Asks every ingest that is named; `None` where none is.
+///
+/// # Errors
+/// When this machine can ask nobody.
+pub(crate) async fn ask(settings: &Settings) -> reqwest::Result<Option<Vec<SpoolGauges>>> {
+    let Some(urls) = settings.ingest_ops_url.as_deref() else { return Ok(None) };
+    let ingests = Asker::new()?.ask(Service::Ingest, Some(urls)).await;
+    Ok(Some(ingests.iter().map(SpoolGauges::of).collect()))
 }
 
 #[cfg(test)]
@@ -98,9 +89,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gauge_is_read_by_its_whole_name() {
-        let metrics = "# TYPE webhook_spool_bytes gauge\nwebhook_spool_bytes_limit 9\nwebhook_spool_bytes 42\n";
-        assert_eq!(gauge(metrics, "webhook_spool_bytes"), Some(42));
-        assert_eq!(gauge(metrics, "webhook_spool_files"), None);
+    fn what_is_deferred_is_counted_in_the_spools_of_ingests_that_are_gone_too() {
+        let metrics =
+            "webhook_spool_bytes 42\nwebhook_spool_deferred_files 2\nwebhook_spool_adopted_deferred_files 1\n";
+        let spool = SpoolGauges::of(&Instance::that_says(Service::Ingest, "a:1", Ok(metrics)));
+        assert_eq!((spool.bytes, spool.files, spool.deferred_files), (Some(42), None, Some(3)));
+        assert_eq!(spool.attention(), ["3 files in the spool of a:1 cannot be read, published or removed"]);
+        let gone = SpoolGauges::of(&Instance::that_says(Service::Ingest, "a:1", Err("it is not there")));
+        assert_eq!((gone.bytes, gone.attention().len()), (None, 1));
     }
 }

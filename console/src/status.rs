@@ -4,7 +4,7 @@ use anyhow::Context;
 use serde::Serialize;
 use shared::amqp::{QueueDepth, Topology};
 use shared::config::Config;
-use shared::db::outbox::{self, StateCount};
+use shared::db::outbox::counts::{self, StateCount};
 use shared::db::parked_webhooks::{self, ReasonCount};
 use time::OffsetDateTime;
 
@@ -41,18 +41,13 @@ pub(crate) async fn gather(settings: &Settings) -> anyhow::Result<Status> {
     let queues = topology.depths(&connection).await?;
     connection.close(200, "asked".into()).await.context("cannot close the connection to the broker")?;
     let client = connect::database(settings).await?;
-    let outbox = outbox::count_by_state(&**client).await.context("cannot read the outbox")?;
+    let outbox = counts::by_state(&**client).await.context("cannot read the outbox")?;
     let parked = parked_webhooks::count_by_reason(&**client).await.context("cannot read the parked webhooks")?;
-    let spool = ask_spools(settings).await?;
+    let spool = spool_gauges::ask(settings).await.context("cannot ask the ingests")?;
     let workers = queues.first().and_then(|queue| queue.consumers);
     let mut attention = attention(&queues, workers, &outbox, &parked);
     attention.extend(spool.iter().flatten().flat_map(SpoolGauges::attention));
     Ok(Status { queues, workers, spool, outbox, parked, attention })
-}
-
-async fn ask_spools(settings: &Settings) -> anyhow::Result<Option<Vec<SpoolGauges>>> {
-    let Some(urls) = settings.ingest_ops_url.clone() else { return Ok(None) };
-    Ok(Some(tokio::task::spawn_blocking(move || spool_gauges::ask(&urls)).await?))
 }
 
 fn attention(

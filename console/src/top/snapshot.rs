@@ -7,8 +7,8 @@ use deadpool_postgres::tokio_postgres::Error as DbError;
 use serde::Serialize;
 use shared::amqp::{BrokerConnection, QueueDepth, Topology};
 use shared::config::QueueConfig;
-use shared::db::outbox::rows::{self as outbox, BoundedCount};
-use shared::db::parked_webhooks::{self, ReasonCount};
+use shared::db::outbox::counts::{self, BoundedCount};
+use shared::db::parked_webhooks::rows::{self as parked, BoundedReason};
 use shared::db::processed_webhooks::activity;
 use shared::db::webhook_failures;
 use shared::error_chain::error_chain;
@@ -54,7 +54,8 @@ struct Rows {
     failed_per_second: f64,
     /// By state, counted up to 10,000.
     outbox: Vec<BoundedCount>,
-    parked: Vec<ReasonCount>,
+    /// By reason, counted up to 10,000 each.
+    parked: Vec<BoundedReason>,
 }
 
 /// Looks again and again, on connections that are kept while they work.
@@ -85,12 +86,13 @@ impl<'s> Watch<'s> {
     pub(super) async fn look(&mut self) -> Snapshot {
         let mut attention = Vec::new();
         let Self { settings, topology, heartbeat_s, broker, database, looks } = self;
-        let (queues, rows, spool, traffic) = tokio::join!(
+        let (queues, rows, traffic) = tokio::join!(
             patiently(queues(settings, topology, *heartbeat_s, broker)),
             patiently(rows(settings, database)),
-            spools(settings),
             traffic(settings, looks),
         );
+        let spools = traffic.as_ref().map(|traffic| traffic.spools.clone());
+        let spool = spools.filter(|_| settings.ingest_ops_url.is_some());
         let mut answered = |what: &str, error: String| attention.push(format!("{what} does not answer: {error}"));
         let queues = queues.map_err(|error| answered("the broker", error)).ok();
         let rows = rows.map_err(|error| answered("the database", error)).ok();
@@ -140,14 +142,9 @@ async fn ask(client: &Client) -> Result<Rows, DbError> {
     Ok(Rows {
         processed_per_second: per_second(activity::processed_within(client, RATE_S.into()).await?),
         failed_per_second: per_second(webhook_failures::count_within(client, RATE_S.into()).await?),
-        outbox: outbox::counts(client, BOUND).await?,
-        parked: parked_webhooks::count_by_reason(&***client).await?,
+        outbox: counts::bounded(client, BOUND).await?,
+        parked: parked::bounded_counts(client, BOUND).await?,
     })
-}
-
-async fn spools(settings: &Settings) -> Option<Vec<SpoolGauges>> {
-    let urls = settings.ingest_ops_url.clone()?;
-    tokio::task::spawn_blocking(move || spool_gauges::ask(&urls)).await.ok()
 }
 
 async fn traffic(settings: &Settings, looks: &mut Option<Looks>) -> Option<Traffic> {
@@ -163,23 +160,26 @@ fn queue_attention(queue: &QueueDepth) -> Option<String> {
     }
 }
 
+/// A count that ends at [`BOUND`].
+fn many(rows: i64) -> String {
+    format!("{rows}{}", if rows == BOUND { "+" } else { "" })
+}
+
 impl Rows {
     fn attention(&self) -> Vec<String> {
         let waiting = self.outbox.iter().filter(|count| count.rows > 0 && matches!(&*count.state, "held" | "failed"));
-        let effects = waiting.map(|count| format!("{} effects are {}: oncehook outbox ls", count.rows, count.state));
+        let effects =
+            waiting.map(|count| format!("{} effects are {}: oncehook outbox ls", many(count.rows), count.state));
         let parked = self.parked.iter();
-        let parked = parked.map(|reason| format!("{} webhooks are parked: {}", reason.rows, reason.reason));
+        let parked = parked.map(|one| format!("{} webhooks are parked: {}", many(one.rows), one.reason.as_str()));
         effects.chain(parked).collect()
     }
 
     fn text(&self, now: OffsetDateTime) -> String {
         let Self { processed_per_second, failed_per_second, outbox, .. } = self;
         let old = |count: &BoundedCount| count.oldest.map_or_else(|| "-".to_owned(), |oldest| age(now - oldest));
-        let many = |count: &BoundedCount| {
-            let more = if count.rows == BOUND && count.state != "all" { "+" } else { "" };
-            format!("{}{more}", count.rows)
-        };
-        let row = |count: &BoundedCount| [count.state.clone(), many(count), old(count)];
+        let rows = |count: &BoundedCount| if count.state == "all" { count.rows.to_string() } else { many(count.rows) };
+        let row = |count: &BoundedCount| [count.state.clone(), rows(count), old(count)];
         format!(
             "processed: {processed_per_second:.1}/s   failed attempts: {failed_per_second:.1}/s\n\n{}",
             table(["OUTBOX", "ROWS", "OLDEST"], outbox.iter().map(row))

@@ -10,6 +10,7 @@ use crate::server::monitor::flow::{Batches, Flow, Meter};
 use crate::server::monitor::services::{Asker, Instance, Service};
 use crate::server::overview::view::{Latency, Rates, WorkerView};
 use crate::settings::Settings;
+use crate::spool_gauges::SpoolGauges;
 
 /// How far back flows are counted.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -26,6 +27,9 @@ pub(super) struct Traffic {
     /// What needs a person.
     #[serde(skip)]
     pub(super) attention: Vec<String>,
+    /// The spool of each ingest that is named.
+    #[serde(skip)]
+    pub(super) spools: Vec<SpoolGauges>,
 }
 
 /// Looks again and again.
@@ -86,6 +90,7 @@ impl Seen {
             latency: Latency::of(&counts),
             workers: services.iter().filter(|one| one.service == Service::Worker).map(worker).collect(),
             attention: services.iter().flat_map(attention).collect(),
+            spools: services.iter().filter(|one| one.service == Service::Ingest).map(SpoolGauges::of).collect(),
         }
     }
 }

@@ -44,10 +44,7 @@ impl StillWaiting {
     pub(crate) async fn ask(settings: &Settings, config: &Config) -> Self {
         let depths = tokio::time::timeout(TIMEOUT, depths(settings, config)).await;
         let depths = depths.ok().and_then(Result::ok);
-        let spools = match settings.ingest_ops_url.clone() {
-            Some(urls) => tokio::task::spawn_blocking(move || spool_gauges::ask(&urls)).await.unwrap_or_default(),
-            None => Vec::new(),
-        };
+        let spools = spool_gauges::ask(settings).await.ok().flatten().unwrap_or_default();
         let files: Option<Vec<u64>> = spools.iter().map(|spool| spool.files).collect();
         let files = files.filter(|files| !files.is_empty()).map(|files| files.iter().sum());
         Self::of(depths.as_deref(), files, config)

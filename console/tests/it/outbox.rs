@@ -1,6 +1,6 @@
 //! `oncehook outbox`: what a person decides on is sent again, held or given up, and nothing else is touched.
 
-use shared::db::outbox::rows;
+use shared::db::outbox::counts;
 use testing::{Stack, run};
 
 use crate::scene::{command, json, oncehook, service_that_says, text};
@@ -57,13 +57,13 @@ async fn many_of_one_kind_hide_nothing_of_another() {
                      WHERE effect = 'order-confirmation' AND state = 'pending'";
         stack.database.execute(fresh).await;
         let client = stack.database.client().await;
-        let counts = rows::counts(&client, 3).await.unwrap();
-        let counts: Vec<(&str, i64)> = counts.iter().map(|one| (one.state.as_str(), one.rows)).collect();
+        let by_state = counts::bounded(&client, 3).await.unwrap();
+        let by_state: Vec<(&str, i64)> = by_state.iter().map(|one| (one.state.as_str(), one.rows)).collect();
         assert_eq!(
-            counts[..6],
+            by_state[..6],
             [("pending", 3), ("sending", 0), ("held", 3), ("failed", 1), ("cancelled", 3), ("ambiguous", 3)]
         );
-        let waiting = rows::waiting(&client, 3).await.unwrap();
+        let waiting = counts::waiting(&client, 3).await.unwrap();
         let waiting: Vec<_> = waiting.iter().map(|one| (one.effect.as_str(), one.pending, one.failing)).collect();
         assert_eq!(waiting, [("order-confirmation", 3, 0), ("tell-warehouse", 1, 1)]);
     })

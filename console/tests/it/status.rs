@@ -5,7 +5,7 @@ use testing::run;
 use testing::services::setting;
 use tokio::process::Command;
 
-use crate::scene::{json, oncehook, text};
+use crate::scene::{json, oncehook, service_that_says, text};
 
 #[tokio::test]
 async fn status_tells_depths_and_what_needs_a_person() {
@@ -27,17 +27,9 @@ async fn status_tells_depths_and_what_needs_a_person() {
 #[tokio::test]
 async fn status_asks_each_ingest_for_its_spool() {
     run(async |stack| {
-        let metrics = "webhook_spool_files 2\nwebhook_spool_bytes 4096\nwebhook_spool_oldest_age_seconds 61\nwebhook_spool_corrupt_files 1\n\
-                       webhook_spool_deferred_files 2\nwebhook_spool_adopted_deferred_files 1\n";
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let answering = std::thread::spawn(move || {
-            let (mut client, _) = listener.accept().unwrap();
-            let mut request = [0; 1024];
-            let read = std::io::Read::read(&mut client, &mut request).unwrap();
-            assert!(request[..read].starts_with(b"GET /metrics HTTP/1.1\r\n"));
-            std::io::Write::write_all(&mut client, format!("HTTP/1.1 200 OK\r\n\r\n{metrics}").as_bytes()).unwrap();
-        });
+        let metrics = "webhook_spool_files 2\nwebhook_spool_bytes 4096\nwebhook_spool_oldest_age_seconds 61\n\
+                       webhook_spool_corrupt_files 1\nwebhook_spool_deferred_files 2\nwebhook_spool_adopted_deferred_files 1\n";
+        let url = service_that_says(metrics).await;
         let urls = format!("{url},http://127.0.0.1:1");
         let output = Command::new(env!("CARGO_BIN_EXE_oncehook"))
             .args(["status", "--output", "json"])
@@ -49,7 +41,6 @@ async fn status_asks_each_ingest_for_its_spool() {
             .output()
             .await
             .unwrap();
-        answering.join().unwrap();
         let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(status["spool"][0]["bytes"], 4096);
         assert_eq!(status["spool"][1]["bytes"], serde_json::Value::Null);

@@ -2,8 +2,9 @@
 //!
 //! A lease is committed *before* its effect is performed, so that a crash in between is seen: a
 //! row whose lease ran out may or may not have reached its peer and is marked ambiguous. Settling
-//! names the fence of its lease; a worker that lost its lease settles nothing. How rows are looked at is in [`rows`],
-//! what a person does with them in [`steer`], and which of them tells whether its destination is back in [`probe`].
+//! names the fence of its lease; a worker that lost its lease settles nothing. How rows are looked at
+//! is in [`rows`], how they are counted in [`counts`], what a person does with them in [`steer`], and
+//! which of them tells whether its destination is back in [`probe`].
 
 /// The effects that rows wait for, in `waiting`: the index `outbox_due_by_effect` leads from one to the next, past all the
 /// rows in between.
@@ -38,6 +39,7 @@ macro_rules! lease_those {
 
 pub mod attempts;
 pub mod backlog;
+pub mod counts;
 pub mod probe;
 pub mod purge;
 pub mod rows;
@@ -46,7 +48,6 @@ pub mod steer;
 
 use deadpool_postgres::Transaction;
 use std::time::Duration;
-use time::OffsetDateTime;
 use tokio_postgres::{Error, GenericClient, Row};
 
 pub use self::settling::{Settled, Settlement, Settling, settle, was_settled};
@@ -107,27 +108,6 @@ const EXPIRE: &str = concat!(
     attempts::note_lost!(),
     ") SELECT id, dedupe_key, state FROM expired"
 );
-
-/// A state at a time, so that each finds its partial index. What is done with is counted only while the table is small.
-const COUNT_BY_STATE: &str = "
-    SELECT 'pending' AS state, count(*) AS rows, count(*) FILTER (WHERE ambiguous) AS ambiguous, min(created_at) AS oldest
-    FROM outbox WHERE state = 'pending' HAVING count(*) > 0
-    UNION ALL
-    SELECT 'sending', count(*), count(*) FILTER (WHERE ambiguous), min(created_at)
-    FROM outbox WHERE state = 'sending' HAVING count(*) > 0
-    UNION ALL
-    SELECT state, count(*), count(*) FILTER (WHERE ambiguous), min(created_at)
-    FROM outbox WHERE state IN ('held', 'failed') GROUP BY state
-    UNION ALL
-    SELECT state, count(*), count(*) FILTER (WHERE ambiguous), min(created_at)
-    FROM outbox
-    WHERE state IN ('sent', 'cancelled')
-      AND (SELECT reltuples FROM pg_class WHERE oid = 'outbox'::regclass) <= $1::float8
-    GROUP BY state
-    ORDER BY state";
-
-/// Beyond so many rows, by Postgres' own estimate, nobody waits for the count of those that are done with.
-const COUNTED_WHOLE: f64 = 1_000_000.0;
 
 /// An effect to write down in the transaction of its claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,20 +172,6 @@ pub struct Expired {
     pub dedupe_key: String,
     /// `pending` or `held`, as its effect's policy says.
     pub state: String,
-}
-
-/// Rows of one state.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct StateCount {
-    /// The state.
-    pub state: String,
-    /// How many rows.
-    pub rows: i64,
-    /// How many of them are ambiguous.
-    pub ambiguous: i64,
-    /// When the oldest was planned.
-    #[serde(with = "time::serde::rfc3339")]
-    pub oldest: OffsetDateTime,
 }
 
 /// Writes effects down; a dedupe key that is there already is left as it is. Returns how many are
@@ -276,25 +242,6 @@ pub async fn expire_leases(
         .map(|row| {
             let (id, dedupe_key) = (row.try_get("id")?, row.try_get("dedupe_key")?);
             Ok(Expired { id, dedupe_key, state: row.try_get("state")? })
-        })
-        .collect()
-}
-
-/// Rows by state. Those that were sent or cancelled are left out when there are about a million rows or more: counting
-/// them would read the whole table.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn count_by_state(client: &impl GenericClient) -> Result<Vec<StateCount>, Error> {
-    let rows = client.query(COUNT_BY_STATE, &[&COUNTED_WHOLE]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(StateCount {
-                state: row.try_get("state")?,
-                rows: row.try_get("rows")?,
-                ambiguous: row.try_get("ambiguous")?,
-                oldest: row.try_get("oldest")?,
-            })
         })
         .collect()
 }

@@ -90,7 +90,7 @@ pub enum ParkReason {
     RetriesExhausted,
     /// The broker gave it up after too many deliveries: it ends whoever handles it.
     DeadLettered,
-    /// Its envelope cannot be read.
+    /// Its envelope cannot be read, or its body cannot be taken apart.
     Unreadable,
     /// It is older than the ids that are kept, so a duplicate could not be told.
     TooOld,

@@ -5,13 +5,15 @@
 //! is an error with the body intact, never a guess.
 
 mod envelope;
+mod properties;
 mod steering;
 mod version_1;
 
 use bytes::Bytes;
 use time::OffsetDateTime;
 
-pub use self::envelope::{DecodeError, EncodeError, decode, delivery_count, encode, salvage};
+pub use self::envelope::{DecodeError, EncodeError, decode, encode, salvage};
+pub use self::properties::delivery_count;
 pub use self::steering::{CHANGED_BODY_RUN, REPLAY_MARK, Replay, ReplayMode, Steering};
 use crate::name::Name;
 use crate::trace_context::{is_well_formed, trace_id};

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use lapin::BasicProperties;
 use lapin::types::AMQPValue;
 
-use super::envelope::{Envelope, bytes, number, value};
+use super::envelope::Envelope;
+use super::properties::{bytes, number, value};
 
 const VERSION: &str = "oncehook-version";
 const SOURCE: &str = "cloudEvents:source";

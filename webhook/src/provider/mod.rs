@@ -138,12 +138,6 @@ impl Provider {
         self.file.failures_tolerated
     }
 
-    /// How long the provider waits for an answer.
-    #[must_use]
-    pub fn answer_deadline(&self) -> Duration {
-        Duration::from_millis(u64::from(self.file.answer_deadline_ms))
-    }
-
     /// Whether the signature covers the id. If not, a captured body passes again under a fresh id.
     #[must_use]
     pub fn id_signed(&self) -> bool {

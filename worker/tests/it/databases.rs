@@ -220,7 +220,7 @@ async fn what_is_done_with_is_emptied_by_age_and_what_is_open_never() {
             WHERE dedupe_key IN ('sent31', 'cancelled31') AND intent = '{}' AND purged_at IS NOT NULL";
         assert_eq!(stack.database.number(emptied).await, 2);
         assert_eq!(stack.database.number("SELECT count(*) FROM outbox WHERE intent <> '{}'").await, 10);
-        let counted = outbox::count_by_state(&**client).await.unwrap();
+        let counted = outbox::counts::by_state(&**client).await.unwrap();
         let counted: Vec<_> = counted.iter().map(|count| (count.state.as_str(), count.rows)).collect();
         let all = ["cancelled", "failed", "held", "pending", "sending", "sent"].map(|state| (state, 2));
         assert_eq!(counted, all);

@@ -1,7 +1,7 @@
 //! What Postgres has rows for: the outbox by state, what waits for whom, what is parked.
 
 use deadpool_postgres::Pool;
-use shared::db::outbox::rows::{self as outbox, BoundedCount, Waiting};
+use shared::db::outbox::counts::{self, BoundedCount, Waiting};
 use shared::db::parked_webhooks::rows::{self as parked, BoundedReason};
 use shared::db::paused_effects::{self, PausedEffect};
 use shared::db::server::{self, Connections};
@@ -44,8 +44,8 @@ async fn read(pool: &Pool) -> Result<Rows, String> {
     let client = pool.get().await.map_err(|error| error_chain(&error))?;
     let read = async {
         Ok::<_, deadpool_postgres::tokio_postgres::Error>(Rows {
-            outbox: outbox::counts(&client, BOUND).await?,
-            waiting: outbox::waiting(&client, BOUND).await?,
+            outbox: counts::bounded(&client, BOUND).await?,
+            waiting: counts::waiting(&client, BOUND).await?,
             paused: paused_effects::list(&client).await?,
             parked: parked::bounded_counts(&client, BOUND).await?,
             latest: shared::db::processed_webhooks::search::latest(&client).await?,
