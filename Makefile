@@ -4,7 +4,7 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test browser screenshots interop fuzz faults bench capacity soak fmt lint clean-dev
+.PHONY: help demo up down test compose browser screenshots interop fuzz faults bench capacity soak fmt lint clean-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ down: ## stop everything, keep the data
 
 test: ## format, lints, documentation and all tests, against services of its own (KEEP=1 leaves them up)
 	@dev/test
+
+compose: ## the README's Compose commands, tried on a Docker engine (WITHOUT="grafana", KEEP=1)
+	@dev/compose
 
 browser: ## the console in headless Chromium: pages, search, redrive, access, axe (LOOK=folder)
 	@dev/browser
