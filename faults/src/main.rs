@@ -41,7 +41,7 @@ struct Arguments {
     /// The first seed; drawn, and printed, without it.
     #[arg(long)]
     seed: Option<u64>,
-    /// How many seeds the cheap faults run with; slow ones run with two of five.
+    /// How many seeds the cheap faults run with; slow ones run with a third as many, rounded up.
     #[arg(long, default_value_t = 1)]
     seeds: u64,
     /// Only the cheap faults.

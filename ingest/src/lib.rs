@@ -1,8 +1,8 @@
 //! Ingest: the HTTP side of Oncehook.
 //!
 //! `POST /webhooks/{source}`: read the raw body, verify it, publish it with a confirm, answer 200. A 2xx means
-//! that a quorum queue has the webhook, or, while the broker takes nothing, ingest's own disk. Ingest knows no database and interprets no webhook beyond its id and
-//! topic; a slow worker never slows an answer.
+//! that a quorum queue has the webhook, or, while the broker takes nothing, ingest's own disk. Ingest knows no
+//! database and interprets no webhook beyond its id and topic; a slow worker never slows an answer.
 //!
 //! The way of one request is `receive.rs`, read from top to bottom. What each step may answer is `refused.rs`.
 

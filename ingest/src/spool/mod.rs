@@ -3,7 +3,7 @@
 //! [`Spool::keep`] returns `Ok` when the webhook is in a batch file that is fsynced, with its name, and so survives
 //! a crash of the process and of the machine. One [`writer`] thread makes the files, one [`drainer`] task publishes
 //! and removes them; the form of the files and the order of steps that this rests on is [`shared::spool`], its
-//! proof by simulated crashes `simulation.rs`.
+//! proof by simulated crashes `simulation/`.
 //!
 //! Invariant: whatever was answered 2xx is in a file of `new/` until the broker has confirmed it. Not promised: that
 //! it is published once only (the claim absorbs what comes twice), an order across replicas, or that a webhook that

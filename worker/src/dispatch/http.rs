@@ -1,8 +1,9 @@
 //! Performs `http`: a row of the outbox becomes one POST, signed as Standard Webhooks.
 //!
 //! Every attempt of a row carries the same `Idempotency-Key`, the same `webhook-id` and the same bytes, so a peer can
-//! tell a repetition. An answer of the peer is its word: 2xx took it, 5xx and 429 did not. Without an answer to a
-//! request that was sent, and when a gateway answers for a peer it could not hear (502, 504), nobody knows.
+//! tell a repetition. An answer of the peer is its word: 2xx took it; 408, 409, 425, 429 and most of 5xx did not, and it
+//! is tried again; any other refuses it for good. Without an answer to a request that was sent, and when a gateway answers
+//! for a peer it could not hear (502, 504, 520 to 527, 598, 599), nobody knows.
 
 use std::collections::HashMap;
 use std::future::Future;
