@@ -1,7 +1,7 @@
 //! The arguments of `oncehook console`, and how it is run.
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -73,7 +73,7 @@ pub(crate) async fn run(
 async fn serve(arguments: &ConsoleArgs, settings: &Settings, out: &mut impl Write) -> anyhow::Result<()> {
     let application = Application::build(settings, arguments).await?;
     if let Some(made_up) = application.made_up_token() {
-        let url = format!("http://{}", application.address()?);
+        let url = format!("http://{}", within_reach(application.address()?));
         let token = made_up.expose_secret();
         writeln!(
             out,
@@ -84,6 +84,14 @@ async fn serve(arguments: &ConsoleArgs, settings: &Settings, out: &mut impl Writ
     }
     application.run_until_stopped(shutdown::signalled()).await?.context("cannot listen for signals")?;
     Ok(())
+}
+
+/// Where this machine reaches what listens there: an address of all interfaces is none to go to.
+fn within_reach(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    address
 }
 
 impl ConsoleArgs {
