@@ -150,7 +150,7 @@ pub(crate) struct UnknownEffect {
 ///
 /// # Errors
 /// When there is no such destination.
-pub(crate) fn is_known(config: &Config, effect: &str) -> Result<(), UnknownEffect> {
+pub(crate) fn refuse_unknown(config: &Config, effect: &str) -> Result<(), UnknownEffect> {
     let known: Vec<String> = configured(config).into_iter().map(|(effect, ..)| effect).collect();
     if known.iter().any(|known| known == effect) {
         return Ok(());

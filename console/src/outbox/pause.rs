@@ -31,7 +31,7 @@ pub(crate) struct Pause {
 pub(super) async fn pause(client: &Client, config: &Config, arguments: &PauseArgs) -> anyhow::Result<Pause> {
     let PauseArgs { effect, because, by } = arguments;
     anyhow::ensure!(!because.trim().is_empty(), "say --because of what");
-    destinations::is_known(config, effect)?;
+    destinations::refuse_unknown(config, effect)?;
     let by = by.as_deref().map(str::trim).filter(|by| !by.is_empty()).map_or_else(terminal_user, str::to_owned);
     let request = json!({ "effect": effect, "because": because.trim(), "by": by });
     let audited = Audited::begin(client, "destination.pause", (effect, &request)).await?;

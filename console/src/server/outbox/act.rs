@@ -160,7 +160,8 @@ pub(crate) async fn pause(
         return Err(Problem::Malformed("name the effect, and say why".to_owned()));
     }
     if because.is_some() {
-        destinations::is_known(&console.config, effect).map_err(|unknown| Problem::Malformed(unknown.to_string()))?;
+        destinations::refuse_unknown(&console.config, effect)
+            .map_err(|unknown| Problem::Malformed(unknown.to_string()))?;
     }
     let client = console.database().await?;
     let name = if because.is_some() { "destination.pause" } else { "destination.resume" };

@@ -56,6 +56,8 @@ async fn a_paused_destination_is_passed_over_until_it_is_resumed() {
             .act("/destinations/order-confirmation/pause", json!({ "because": "the shop's server moves" }), 204)
             .await;
         console.act("/destinations/order-confirmation/pause", json!({ "because": "twice" }), 409).await;
+        // Of a name that was mistyped nothing would be paused.
+        console.act("/destinations/order-confirmations/pause", json!({ "because": "a typo" }), 400).await;
         let worker = Worker::start(&stack).await;
         stack.publish(&Order::of(1, &format!("a@{}", stack.mail_domain), &["MUG"]).webhook("w1")).await;
         processed(&stack, 1).await;
