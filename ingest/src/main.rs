@@ -29,16 +29,12 @@ async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Healthcheck) => shared::ops::healthcheck(cli.settings.ops_listen).map_err(anyhow::Error::msg),
-        None => {
-            shared::telemetry::init();
-            let ran = run(&cli.settings).await;
-            shared::telemetry::finish();
-            ran
-        }
+        None => run(&cli.settings).await,
     }
 }
 
 async fn run(settings: &Settings) -> anyhow::Result<()> {
+    let _logs = shared::telemetry::init();
     shared::crypto::install();
     let traces = shared::traces::start("oncehook-ingest")?;
     let ran = receive(settings).await;

@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod config;
 pub mod crypto;
 pub mod db;
+mod environment;
 pub mod error_chain;
 pub mod failpoint;
 pub mod message;

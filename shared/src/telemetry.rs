@@ -7,12 +7,13 @@
 mod writer;
 
 use std::io::IsTerminal;
-use std::num::NonZeroUsize;
 
-pub(crate) use self::writer::DroppedLines;
 use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
+
+pub(crate) use self::writer::DroppedLines;
+use crate::environment::variable;
 
 /// What is logged when `RUST_LOG` says nothing.
 const DEFAULT_FILTER: &str = "info,actix_server=warn,refinery_core=warn";
@@ -22,20 +23,18 @@ const DEFAULT_FILTER: &str = "info,actix_server=warn,refinery_core=warn";
 const SILENT: [&str; 2] = ["lapin", "actix_http"];
 
 /// Sets up logging to standard error; `RUST_LOG` filters by level and target, as in `RUST_LOG=info,worker=debug`. Whoever
-/// logs waits for no reader: up to `LOG_BUFFER_LINES` lines wait to be written, and [`finish`] writes the last of them.
-pub fn init() {
-    let directives = given("RUST_LOG");
+/// logs waits for no reader: up to `LOG_BUFFER_LINES` lines wait to be written.
+pub fn init() -> Logs {
+    let directives = variable("RUST_LOG");
     let wanted = directives.as_deref().map(filter);
     let targets = match &wanted {
         Some(Ok(targets)) => targets.clone(),
         // The default can always be read; a test sees to it.
         None | Some(Err(_)) => filter(DEFAULT_FILTER).unwrap_or_default(),
     };
-    let lines = given("LOG_BUFFER_LINES").map(|lines| lines.parse::<NonZeroUsize>().map_err(|error| (lines, error)));
-    let limit = match &lines {
-        Some(Ok(lines)) => lines.get(),
-        None | Some(Err(_)) => writer::BUFFERED_LINES,
-    };
+    let asked = variable("LOG_BUFFER_LINES");
+    let lines = asked.as_deref().map(buffer_lines);
+    let limit = lines.flatten().unwrap_or(writer::BUFFERED_LINES);
     let logs = fmt::layer().with_writer(writer::start(limit));
     if std::io::stderr().is_terminal() {
         tracing_subscriber::registry().with(targets).with(logs).init();
@@ -46,19 +45,34 @@ pub fn init() {
     if let Some(Err(error)) = wanted {
         tracing::warn!(%error, "RUST_LOG is not understood, and {DEFAULT_FILTER} taken instead");
     }
-    if let Some(Err((lines, error))) = lines {
-        tracing::warn!(%error, "LOG_BUFFER_LINES={lines} is no number of lines, and {limit} taken instead");
+    if let (Some(asked), Some(None)) = (asked, lines) {
+        tracing::warn!(
+            "LOG_BUFFER_LINES={asked} is no number from 1 to {}, and {limit} taken instead",
+            writer::MOST_LINES
+        );
+    }
+    Logs(())
+}
+
+/// How many lines a text says, if so many can be kept.
+fn buffer_lines(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|lines| (1..=writer::MOST_LINES).contains(lines))
+}
+
+/// Logging, while it is kept: when it is dropped, the lines that still wait are written, for a second, and none after them.
+#[must_use]
+#[derive(Debug)]
+pub struct Logs(());
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        finish();
     }
 }
 
-/// Writes the lines that still wait, for a second; nothing is logged after it. To be called before the process ends.
+/// Writes the lines that still wait, for a second; nothing is logged after it. For who ends the process on the spot.
 pub fn finish() {
     writer::finish();
-}
-
-/// A variable of the environment. Compose passes an unset one on as an empty one.
-fn given(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
 /// What these directives let through.
@@ -80,6 +94,12 @@ mod tests {
         assert!(default.would_enable("worker::lane", &Level::INFO) && !default.would_enable("worker", &Level::DEBUG));
         assert!(!default.would_enable("lapin::channel", &Level::ERROR));
         assert!(!default.would_enable("actix_server::builder", &Level::INFO));
+    }
+
+    #[test]
+    fn a_buffer_has_a_line_and_no_more_than_a_million() {
+        assert_eq!(["1", "1000000"].map(buffer_lines), [Some(1), Some(1_000_000)]);
+        assert_eq!(["0", "1000001", "-1", "many", "99999999999999999999"].map(buffer_lines), [None; 5]);
     }
 
     #[test]

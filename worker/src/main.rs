@@ -31,24 +31,18 @@ async fn main() -> anyhow::Result<()> {
     if let Some(Command::Healthcheck) = command {
         return shared::ops::healthcheck(settings.ops_listen).map_err(anyhow::Error::msg);
     }
-    shared::telemetry::init();
-    let ran = obey(command, &settings).await;
-    shared::telemetry::finish();
-    ran
-}
-
-async fn obey(command: Option<Command>, settings: &Settings) -> anyhow::Result<()> {
+    let _logs = shared::telemetry::init();
     shared::crypto::install();
     // Listened to from the beginning: starting may wait for the database or for another's migration.
     let signalled = pin!(shared::shutdown::signalled());
     match command {
         Some(Command::Migrate) => tokio::select! {
-            migrated = worker::migrate_only(settings) => Ok(migrated.map(|_applied| ())?),
+            migrated = worker::migrate_only(&settings) => Ok(migrated.map(|_applied| ())?),
             signalled = signalled => Ok(signalled?),
         },
         _ => {
             let traces = shared::traces::start("oncehook-worker")?;
-            let ran = run(settings, signalled).await;
+            let ran = run(&settings, signalled).await;
             traces.stop().await;
             ran
         }

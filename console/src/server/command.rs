@@ -64,13 +64,7 @@ pub(crate) async fn run(
         shared::ops::healthcheck(arguments.ops_listen).map_err(anyhow::Error::msg)?;
         return Ok(ExitCode::SUCCESS);
     }
-    shared::telemetry::init();
-    let served = serve(arguments, settings, out).await;
-    shared::telemetry::finish();
-    served.map(|()| ExitCode::SUCCESS)
-}
-
-async fn serve(arguments: &ConsoleArgs, settings: &Settings, out: &mut impl Write) -> anyhow::Result<()> {
+    let _logs = shared::telemetry::init();
     let application = Application::build(settings, arguments).await?;
     if let Some(made_up) = application.made_up_token() {
         let url = format!("http://{}", within_reach(application.address()?));
@@ -83,7 +77,7 @@ async fn serve(arguments: &ConsoleArgs, settings: &Settings, out: &mut impl Writ
         .context("cannot print the token")?;
     }
     application.run_until_stopped(shutdown::signalled()).await?.context("cannot listen for signals")?;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Where this machine reaches what listens there: an address of all interfaces is none to go to.

@@ -12,6 +12,8 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 
 /// How many lines may wait, unless `LOG_BUFFER_LINES` says otherwise: a few megabytes.
 pub(super) const BUFFERED_LINES: usize = 10_000;
+/// The most that may be asked for: room for them is taken at the start.
+pub(super) const MOST_LINES: usize = 1_000_000;
 /// What waits is written together, up to so many bytes.
 const WRITTEN_TOGETHER: usize = 64 * 1024;
 

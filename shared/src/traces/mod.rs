@@ -23,6 +23,7 @@ pub use self::export::register;
 pub use self::settings::SettingError;
 use self::settings::Settings;
 pub use self::span::{Span, calls, set_on_current, traceparent_of_current};
+use crate::environment::variable;
 
 /// How long stopping may wait for the last spans to be taken.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -58,8 +59,6 @@ pub struct Traces(Option<SdkTracerProvider>);
 /// # Errors
 /// When a variable is mistaken.
 pub fn start(service: &'static str) -> Result<Traces, TracesError> {
-    // Compose passes an unset variable on as an empty one.
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let Some(settings) = Settings::read(variable)? else { return Ok(Traces(None)) };
     let provider = export::provider(&settings, service)?;
     TRACER.set(provider.tracer("oncehook")).map_err(|_set| TracesError::Twice)?;
