@@ -89,6 +89,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_gauge_is_read_by_its_whole_name() {
+        let metrics = "# TYPE webhook_spool_bytes gauge\nwebhook_spool_bytes_limit 9\nwebhook_spool_bytes 42\n";
+        let spool = SpoolGauges::of(&Instance::that_says(Service::Ingest, "a:1", Ok(metrics)));
+        assert_eq!((spool.bytes, spool.files), (Some(42), None));
+    }
+
+    #[test]
     fn what_is_deferred_is_counted_in_the_spools_of_ingests_that_are_gone_too() {
         let metrics =
             "webhook_spool_bytes 42\nwebhook_spool_deferred_files 2\nwebhook_spool_adopted_deferred_files 1\n";

@@ -155,16 +155,17 @@ impl Concerns {
 
 #[cfg(test)]
 mod tests {
+    use shared::db::paused_effects::PausedEffect;
+
     use super::super::tests::texts;
     use super::*;
     use crate::server::monitor::flow::Flow;
     use crate::server::monitor::ring::Tick;
     use crate::server::monitor::rows::Rows;
     use crate::server::monitor::services::Service;
-    use shared::db::paused_effects::PausedEffect;
 
     fn worker(metrics: &str) -> Instance {
-        Instance::that_says(Service::Worker, "w:1", Ok(metrics))
+        instance(Service::Worker, metrics)
     }
 
     fn instance(service: Service, metrics: &str) -> Instance {
@@ -220,10 +221,10 @@ mod tests {
         let disk =
             |free: u32| told(&[&format!("webhook_spool_free_bytes {free}e6\nwebhook_spool_min_free_bytes 100e6\n")]);
         assert_eq!(disk(201), Vec::<String>::new());
+        assert!(disk(199)[0].contains("199 MB are free, and below 100 MB"), "{:?}", disk(199));
         let spool = |used: u32| told(&[&format!("webhook_spool_bytes {used}\nwebhook_spool_bytes_limit 100\n")]);
         assert_eq!(spool(70), Vec::<String>::new());
         assert_eq!(spool(71), ["the spool of ingest at a:1 is 71 % full; when it is full, webhooks are refused"]);
-        assert!(disk(199)[0].contains("199 MB are free, and below 100 MB"), "{:?}", disk(199));
     }
 
     #[test]
