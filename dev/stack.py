@@ -66,13 +66,7 @@ class Stack:
         return result.stdout
 
     def mails_by_recipient(self) -> dict[str, list[dict]]:
-        with urllib.request.urlopen(self.env["MAIL_API_URL"], timeout=60) as answer:
-            mails = json.load(answer)["messages"]
-        by_recipient = collections.defaultdict(list)
-        for mail in mails:
-            for recipient in mail["To"]:
-                by_recipient[recipient["Address"]].append(mail)
-        return by_recipient
+        return mails_by_recipient(self.env["MAIL_API_URL"])
 
     def management(self) -> tuple[str, str, str]:
         """RabbitMQ's management: address, user, password."""
@@ -87,6 +81,17 @@ class Stack:
         with urllib.request.urlopen(request, timeout=10) as answer:
             queues = json.load(answer)
         return {queue["name"]: queue["messages"] for queue in queues if queue.get("messages")}
+
+
+def mails_by_recipient(api_url: str) -> dict[str, list[dict]]:
+    """What a mail sink has got, by who it was for."""
+    with urllib.request.urlopen(api_url, timeout=60) as answer:
+        mails = json.load(answer)["messages"]
+    by_recipient = collections.defaultdict(list)
+    for mail in mails:
+        for recipient in mail["To"]:
+            by_recipient[recipient["Address"]].append(mail)
+    return by_recipient
 
 
 class Connection:
