@@ -1,7 +1,8 @@
 //! The bare handler: actix takes a body, lapin publishes it with a confirm, the answer is 200. Nothing else.
 //!
 //! The limit for ingest, in a process of its own: the same libraries, worker threads, queue, body and options, one
-//! connection and one channel, as whoever knows them would write it.
+//! connection and one channel, as whoever knows them would write it. With `--message` it publishes the header and the
+//! properties of ingest's message as well: what those cost the broker is not what ingest costs.
 
 use std::net::SocketAddr;
 
@@ -10,7 +11,9 @@ use anyhow::Context as _;
 use clap::Args;
 use secrecy::SecretString;
 
+use crate::process::SECRET;
 use crate::publisher::Publisher;
+use crate::shop::Shop;
 
 /// What the bare handler is given.
 #[derive(Debug, Clone, Args)]
@@ -24,6 +27,9 @@ pub(crate) struct HandlerSettings {
     /// The queue, which exists.
     #[arg(long)]
     queue: String,
+    /// Publish what ingest does: its header and its properties beside the body.
+    #[arg(long)]
+    message: bool,
 }
 
 /// Serves until it is killed.
@@ -31,7 +37,11 @@ pub(crate) struct HandlerSettings {
 /// # Errors
 /// When the broker is not there, or the address is taken.
 pub(crate) async fn serve(settings: HandlerSettings) -> anyhow::Result<()> {
-    let publisher = web::Data::new(Publisher::connect(&settings.amqp_url, settings.queue).await?);
+    let mut publisher = Publisher::connect(&settings.amqp_url, settings.queue).await?;
+    if settings.message {
+        publisher = publisher.like(&Shop::open(SECRET)?.message())?;
+    }
+    let publisher = web::Data::new(publisher);
     let server = HttpServer::new(move || {
         App::new().app_data(publisher.clone()).route("/webhooks/{source}", web::post().to(take))
     });

@@ -100,14 +100,15 @@ impl<'s> Programs<'s> {
         self.settings.data.join("spool")
     }
 
-    /// The bare handler, on an existing queue.
+    /// The bare handler, on an existing queue; with `message`, it publishes ingest's header and properties, too.
     ///
     /// # Errors
     /// When it does not become ready.
-    pub(crate) async fn handler(&self, queue: &str) -> anyhow::Result<Program> {
+    pub(crate) async fn handler(&self, queue: &str, message: bool) -> anyhow::Result<Program> {
         let address = free_address()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["handler", "--listen", &address.to_string(), "--queue", queue]);
+        command.args(message.then_some("--message"));
         command.env("AMQP_URL", self.settings.amqp_url.expose_secret());
         start(command, address, Sign::Listening(address)).await
     }

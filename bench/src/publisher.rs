@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use secrecy::SecretString;
-use shared::message;
+use shared::message::{self, Message};
 use uuid::Uuid;
 
 use crate::load::{Load, Span, Tally, pace};
@@ -24,6 +24,8 @@ pub(crate) struct Publisher {
     _connection: Connection,
     channel: Channel,
     queue: String,
+    /// What each message has beside its body and its id.
+    properties: BasicProperties,
 }
 
 impl Publisher {
@@ -35,7 +37,16 @@ impl Publisher {
         let connection = queue::connect(amqp_url).await?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(Self { _connection: connection, channel, queue })
+        let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
+        Ok(Self { _connection: connection, channel, queue, properties })
+    }
+
+    /// From now on, every message has the header and the properties of this one.
+    ///
+    /// # Errors
+    /// When they fit into no message.
+    pub(crate) fn like(self, message: &Message) -> anyhow::Result<Self> {
+        Ok(Self { properties: message::encode(message)?, ..self })
     }
 
     /// Publishes one body under an id and waits for its confirm.
@@ -43,8 +54,7 @@ impl Publisher {
     /// # Errors
     /// When it is not confirmed, or comes back.
     pub(crate) async fn publish(&self, id: &str, body: &[u8]) -> anyhow::Result<()> {
-        let properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_message_id(id.into());
-        self.publish_with(properties, body).await
+        self.publish_with(self.properties.clone().with_message_id(id.into()), body).await
     }
 
     async fn publish_with(&self, properties: BasicProperties, body: &[u8]) -> anyhow::Result<()> {
@@ -83,12 +93,11 @@ impl Publisher {
         Ok((body, start))
     }
 
-    /// Publishes at a rate, whether or not the earlier ones are confirmed.
+    /// Publishes a body at a rate, whether or not the earlier ones are confirmed.
     ///
     /// # Errors
     /// When one is not confirmed.
-    pub(crate) async fn open(&self, shop: &mut Shop, per_second: f64, span: Span) -> anyhow::Result<Load> {
-        let body = shop.body();
+    pub(crate) async fn open(&self, body: Bytes, per_second: f64, span: Span) -> anyhow::Result<Load> {
         let mut tally = Tally::begin(span)?;
         let mut moments = pace(per_second, span.warm_up + span.counted);
         let one = async |intended: Instant| {

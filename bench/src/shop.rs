@@ -18,6 +18,9 @@ pub(crate) const SOURCE: &str = "shopify";
 pub(crate) const BODY_BYTES: usize = 2048;
 /// Different SKUs, equally popular.
 const SKUS: u32 = 1000;
+/// What ingest keeps of the headers of a request.
+const KEPT_HEADERS: [(&str, &str); 2] =
+    [("x-shopify-shop-domain", "shop.example"), ("x-shopify-api-version", "2026-01")];
 /// Orders that a second may make without meeting those of the next run.
 const ORDERS_A_SECOND: u64 = 10_000;
 
@@ -86,13 +89,17 @@ impl Shop {
             topic: "orders/paid".to_owned(),
             received_at: OffsetDateTime::now_utc(),
             content_type: Some("application/json".to_owned()),
-            headers: vec![("x-shopify-shop-domain".to_owned(), "shop.example".to_owned())],
+            headers: KEPT_HEADERS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
             body_sha256: sha256(&body),
             attempt: 0,
-            traceparent: None,
+            traceparent: Some(self.traceparent()),
             steering: None,
             body,
         }
+    }
+
+    fn traceparent(&mut self) -> String {
+        format!("00-{:032x}-{:016x}-00", self.chance.u128(1..), self.chance.u64(1..))
     }
 
     /// 36 characters.

@@ -1,5 +1,5 @@
 //! `ingest_ratio` and `broker_ratio`: webhooks answered 200 per second, beside what the same libraries and the same broker
-//! give without ingest. With them come ingest's memory and what one webhook costs until it is on the queue.
+//! give without ingest. `ingest_ratio_message` is the first beside a bare handler whose messages are ingest's. With them come ingest's memory and what one webhook costs until it is on the queue.
 
 use super::sides::{Side, under_load};
 use crate::process::Program;
@@ -18,8 +18,10 @@ const PLOTTED: [usize; 3] = [1, 8, 16];
 struct Found {
     ingest: Series,
     handler: Series,
+    message_handler: Series,
     publisher: Series,
     to_handler: Series,
+    to_message_handler: Series,
     to_publisher: Series,
 }
 
@@ -40,11 +42,13 @@ pub(super) async fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
     for round in 1..=run.settings.rounds() {
         for (connections, found) in &mut found {
             let rates = found.push(run, *connections, &mut costs).await?;
-            let [ingest, handler, publisher] = rates;
+            let [ingest, handler, message_handler, publisher] = rates;
             say(&format!(
                 "  round {round}, {connections} connections: ingest {ingest:.0}/s, bare handler {handler:.0}/s, \
-                 bare publisher {publisher:.0}/s; ratios {:.3} and {:.3}",
+                 of ingest's message {message_handler:.0}/s, bare publisher {publisher:.0}/s; \
+                 ratios {:.3}, {:.3} and {:.3}",
                 ingest / handler,
+                ingest / message_handler,
                 ingest / publisher
             ));
         }
@@ -53,9 +57,11 @@ pub(super) async fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
         let headline = Some(connections) == CONNECTIONS.last();
         let name = |name: &str| if headline { name.to_owned() } else { format!("{name}_{connections}") };
         run.results.put(&name("ingest_ratio"), Unit::Ratio, &found.to_handler);
+        run.results.put(&name("ingest_ratio_message"), Unit::Ratio, &found.to_message_handler);
         run.results.put(&name("broker_ratio"), Unit::Ratio, &found.to_publisher);
         run.results.put(&name("ingest_rate"), Unit::PerSecond, &found.ingest);
         run.results.put(&name("handler_rate"), Unit::PerSecond, &found.handler);
+        run.results.put(&name("message_handler_rate"), Unit::PerSecond, &found.message_handler);
         run.results.put(&name("publisher_rate"), Unit::PerSecond, &found.publisher);
     }
     costs.tell(run)?;
@@ -83,16 +89,19 @@ async fn plot(run: &mut Run<'_>) -> anyhow::Result<()> {
 
 impl Found {
     /// Measures all sides once; returns their rates.
-    async fn push(&mut self, run: &mut Run<'_>, connections: usize, costs: &mut Costs) -> anyhow::Result<[f64; 3]> {
+    async fn push(&mut self, run: &mut Run<'_>, connections: usize, costs: &mut Costs) -> anyhow::Result<[f64; 4]> {
         let ingest = ingest(run, connections, costs).await?;
         let handler = Side::Handler.closed(run, connections).await?.rate();
+        let message_handler = Side::MessageHandler.closed(run, connections).await?.rate();
         let publisher = Side::Publisher.closed(run, connections).await?.rate();
         self.ingest.push(ingest);
         self.handler.push(handler);
+        self.message_handler.push(message_handler);
         self.publisher.push(publisher);
         self.to_handler.push(ingest / handler);
+        self.to_message_handler.push(ingest / message_handler);
         self.to_publisher.push(ingest / publisher);
-        Ok([ingest, handler, publisher])
+        Ok([ingest, handler, message_handler, publisher])
     }
 }
 
