@@ -16,7 +16,7 @@ use actix_web::{App, HttpServer, middleware, web};
 use prometheus_client::registry::Registry;
 use secrecy::ExposeSecret as _;
 use shared::amqp::{AddressesError, Broker, MessagingMetrics, Publisher, PublisherConfig, Topology};
-use shared::config::{Config, ConfigError, IngestConfig};
+use shared::config::{Config, ConfigError, IngestConfig, QueueConfig};
 use shared::error_chain::error_chain;
 use shared::ops;
 use shared::provider::CatalogueError;
@@ -150,7 +150,7 @@ impl Application {
         let (stopping, stop) = (CancellationToken::new(), CancellationToken::new());
         let queue: Arc<str> = topology.webhooks().into();
         let publishing = PublisherConfig::new(&config.queue, limits.publish_timeout());
-        let publishing = publishing.counted_by(messaging(&queue, &mut registry));
+        let publishing = publishing.counted_by(messaging(&config.queue, &queue, &mut registry));
         let (publisher, publisher_task) = Publisher::spawn(broker, topology, &publishing, stop.clone());
         let breaker = Arc::new(Breaker::default());
         let outlet = Outlet { publisher: publisher.clone(), queue: Arc::clone(&queue), breaker: Arc::clone(&breaker) };
@@ -250,9 +250,9 @@ fn port(listener: &TcpListener) -> Result<u16, BuildError> {
     listener.local_addr().map(|address| address.port()).map_err(BuildError::Server)
 }
 
-fn messaging(queue: &str, registry: &mut Registry) -> MessagingMetrics {
+fn messaging(limits: &QueueConfig, queue: &str, registry: &mut Registry) -> MessagingMetrics {
     let messaging = MessagingMetrics::default();
-    messaging.register(registry);
+    messaging.register(registry, limits);
     messaging.expect(queue);
     messaging
 }

@@ -7,7 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use shared::config::IngestConfig;
-use shared::metrics::{durations, register_build};
+use shared::metrics::{durations, register_build, register_limit};
 
 use crate::connections;
 use crate::outcome::Outcome;
@@ -94,37 +94,20 @@ impl Metrics {
     }
 
     fn register_room(&self, registry: &mut Registry, limits: &IngestConfig) {
-        let limit = |value: u64| {
-            let gauge: Gauge = Gauge::default();
-            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-            gauge
-        };
-        registry.register(
-            "webhook_requests_in_flight",
-            "Genuine webhooks being published or spooled",
-            self.in_flight.clone(),
-        );
-        registry.register(
-            "webhook_requests_in_flight_limit",
-            "Beyond this many, webhooks are answered 503 (ingest.max_in_flight)",
-            limit(limits.max_in_flight.into()),
-        );
-        registry.register(
-            "webhook_requests_in_flight_bytes",
-            "Bytes of bodies that have arrived and are not answered",
-            self.in_flight_bytes.clone(),
-        );
-        registry.register(
-            "webhook_requests_in_flight_bytes_limit",
-            "Beyond this many, webhooks are answered 503 (ingest.max_in_flight_bytes)",
-            limit(limits.max_in_flight_bytes),
-        );
-        registry.register("webhook_connections", "Open connections", self.connections.clone());
-        registry.register(
-            "webhook_connections_limit",
-            "Beyond this many, connections wait (ingest.max_connections, rounded up to a multiple of the cores)",
-            limit((connections::per_worker(limits.max_connections) * connections::workers()) as u64),
-        );
+        let in_flight = "webhook_requests_in_flight";
+        registry.register(in_flight, "Genuine webhooks being published or spooled", self.in_flight.clone());
+        let help = "Beyond this many, webhooks are answered 503 (ingest.max_in_flight)";
+        register_limit(registry, in_flight, help, limits.max_in_flight);
+        let (bytes, help) =
+            ("webhook_requests_in_flight_bytes", "Bytes of bodies that have arrived and are not answered");
+        registry.register(bytes, help, self.in_flight_bytes.clone());
+        let help = "Beyond this many, webhooks are answered 503 (ingest.max_in_flight_bytes)";
+        register_limit(registry, bytes, help, limits.max_in_flight_bytes);
+        let connections = "webhook_connections";
+        registry.register(connections, "Open connections", self.connections.clone());
+        let help = "Beyond this many, connections wait (ingest.max_connections, rounded up to a multiple of the cores)";
+        let limit = connections::per_worker(limits.max_connections) * connections::workers();
+        register_limit(registry, connections, help, limit);
     }
 
     /// Lets the configured sources' series exist before their first request.

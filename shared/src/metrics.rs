@@ -2,7 +2,10 @@
 //!
 //! Counters of closed sets exist from the start, at 0: Prometheus sees an increase only where there was a value before,
 //! and what happens for the first time is what an alert is for.
+//!
+//! A limit stands beside what it limits, under the same name with `_limit`.
 
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -27,6 +30,13 @@ pub fn durations() -> Histogram {
 #[must_use]
 pub fn long_durations() -> Histogram {
     Histogram::new(LONG_DURATION_BUCKETS)
+}
+
+/// Registers the limit of a metric, as `METRIC_limit`; the help names the setting.
+pub fn register_limit(registry: &mut Registry, metric: &str, help: &str, limit: impl TryInto<i64>) {
+    let gauge = Gauge::<i64>::default();
+    gauge.set(limit.try_into().unwrap_or(i64::MAX));
+    registry.register(format!("{metric}_limit"), help, gauge);
 }
 
 /// Registers which service this is, and in which version: `oncehook_build_info`; and what its logs have lost.

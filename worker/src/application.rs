@@ -10,7 +10,7 @@ use deadpool_postgres::Pool;
 use prometheus_client::registry::Registry;
 use secrecy::ExposeSecret;
 use shared::amqp::{Broker, LinkState, MessagingMetrics, Publisher, PublisherConfig, Topology, supervise};
-use shared::config::Config;
+use shared::config::{Config, QueueConfig};
 use shared::db::{self, DatabaseConfig, migrate, webhook_payloads};
 use shared::ops::{self, Readiness};
 use shared::plan::Planner;
@@ -119,7 +119,7 @@ impl Application {
         let topology = Topology::new(&self.config.queue);
         topology.register(&mut self.registry);
         let publisher_stop = CancellationToken::new();
-        let messaging = messaging(&topology, &mut self.registry);
+        let messaging = messaging(&self.config.queue, &topology, &mut self.registry);
         let backlog = BacklogWatch::register(&self.config, &mut self.registry);
         let publisher_config = PublisherConfig::new(&self.config.queue, PUBLISH_TIMEOUT).counted_by(messaging.clone());
         let (publisher, publishing) =
@@ -202,9 +202,9 @@ struct LaneWorld {
 }
 
 /// Where the traffic with the broker is counted, before there is any.
-fn messaging(topology: &Topology, registry: &mut Registry) -> MessagingMetrics {
+fn messaging(limits: &QueueConfig, topology: &Topology, registry: &mut Registry) -> MessagingMetrics {
     let messaging = MessagingMetrics::default();
-    messaging.register(registry);
+    messaging.register(registry, limits);
     messaging.register_consumer(registry);
     topology.names().iter().filter(|queue| **queue != topology.dead()).for_each(|queue| messaging.expect(queue));
     messaging

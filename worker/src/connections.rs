@@ -27,7 +27,7 @@ impl Collector for InUse {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let pool = self.0.status();
         let used = i64::try_from(pool.size.saturating_sub(pool.available)).unwrap_or(i64::MAX);
-        let help = "Connections to Postgres in use; the limit is worker.database_connections";
+        let help = "Connections to Postgres in use";
         let gauge = encoder.encode_descriptor("worker_database_connections", help, None, MetricType::Gauge)?;
         ConstGauge::new(used).encode(gauge)
     }

@@ -6,15 +6,15 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use shared::config::{Config, OPERATOR_ALERT};
 use shared::db::parked_webhooks::ParkReason;
 use shared::message::Message;
-use shared::metrics::{durations, long_durations, register_build};
+use shared::metrics::{durations, long_durations, register_build, register_limit};
 use time::OffsetDateTime;
 
-use crate::batch::Outcome;
+use crate::batch::{Outcome, Planned};
 use crate::in_hand::InHand;
 
 /// What a message is counted under whose source is not configured.
@@ -57,11 +57,6 @@ pub(crate) struct ErrorType {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct LimitName {
-    limit: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Caught {
     place: &'static str,
 }
@@ -99,9 +94,11 @@ pub(crate) struct Metrics {
     /// The batch in hand; its age tells how far behind this worker is.
     pub(crate) in_hand: InHand,
     /// Webhooks in a committed transaction.
-    pub(crate) batch_size: Histogram,
+    batch_size: Histogram,
+    /// Bytes of their bodies.
+    batch_bytes: Histogram,
     /// Seconds from BEGIN to COMMIT.
-    pub(crate) transaction_duration: Histogram,
+    transaction_duration: Histogram,
     /// Tries of a batch that found the database away or busy.
     pub(crate) database_waits: Counter,
     /// Sales recorded before with another SKU or quantity.
@@ -146,6 +143,7 @@ impl Metrics {
             process_duration: Family::new_with_constructor(durations),
             effect_duration: Family::new_with_constructor(durations),
             batch_size: Histogram::new([1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]),
+            batch_bytes: Histogram::new(exponential_buckets(1024.0, 4.0, 9)), // 1 KiB to 64 MiB
             transaction_duration: durations(),
             database_waits: Counter::default(),
             conflicting_sales: Counter::default(),
@@ -174,6 +172,11 @@ impl Metrics {
         let help = "From taking a webhook into hand to its being settled in Postgres, by what went wrong";
         registry.register("messaging_process_duration_seconds", help, self.process_duration.clone());
         registry.register("worker_batch_size", "Webhooks in a committed transaction", self.batch_size.clone());
+        registry.register(
+            "worker_batch_bytes",
+            "Bytes of the bodies in a committed transaction",
+            self.batch_bytes.clone(),
+        );
         let help = "From BEGIN to COMMIT";
         registry.register_with_unit(
             "worker_transaction_duration",
@@ -230,6 +233,14 @@ impl Metrics {
             drop(self.effect_duration.get_or_create(&EffectLabel { effect }));
         }
         drop(self.process_duration.get_or_create(&ErrorType { error_type: "" }));
+    }
+
+    /// A batch was committed; `took` is from BEGIN to COMMIT.
+    pub(crate) fn committed(&self, batch: &[Planned], took: Duration) {
+        let bytes: usize = batch.iter().map(|planned| planned.message.body.len()).sum();
+        self.batch_size.observe(u32::try_from(batch.len()).map_or(f64::MAX, f64::from));
+        self.batch_bytes.observe(u32::try_from(bytes).map_or(f64::MAX, f64::from));
+        self.transaction_duration.observe(took.as_secs_f64());
     }
 
     /// Webhooks were settled together; `error_type` says how they failed, and is empty where they did not.
@@ -297,17 +308,18 @@ impl Metrics {
 
 fn register_limits(config: &Config, registry: &mut Registry) {
     let (worker, dispatch) = (&config.worker, &config.dispatch);
-    let limits: Family<LimitName, Gauge> = Family::default();
-    let set = |limit: &'static str, value: usize| {
-        limits.get_or_create(&LimitName { limit }).set(i64::try_from(value).unwrap_or(i64::MAX));
-    };
-    set("batch_size", worker.batch_size);
-    set("batch_bytes", worker.batch_bytes);
-    set("prefetch", config.prefetch().into());
-    set("in_flight_bytes", usize::try_from(worker.in_flight_bytes).unwrap_or(usize::MAX));
-    set("database_connections", worker.database_connections);
-    set("effects_sending", dispatch.concurrency);
-    registry.register("worker_limit", "The configured limits", limits);
+    let help = "At most so many webhooks are in a transaction (worker.batch_size)";
+    register_limit(registry, "worker_batch_size", help, worker.batch_size);
+    let help = "At most so many bytes of bodies are in a transaction; a larger body goes alone (worker.batch_bytes)";
+    register_limit(registry, "worker_batch_bytes", help, worker.batch_bytes);
+    let help = "At most so many deliveries of the work queue (worker.prefetch, or fewer, so that worker.in_flight_bytes holds)";
+    register_limit(registry, "worker_in_flight", help, config.prefetch());
+    let help = "What worker_in_flight_bytes is kept below (worker.in_flight_bytes)";
+    register_limit(registry, "worker_in_flight_bytes", help, worker.in_flight_bytes);
+    let help = "At most so many connections to Postgres (worker.database_connections)";
+    register_limit(registry, "worker_database_connections", help, worker.database_connections);
+    let help = "At most so many effects are sent at once (dispatch.concurrency)";
+    register_limit(registry, "worker_effects_sending", help, dispatch.concurrency);
 }
 
 #[cfg(test)]

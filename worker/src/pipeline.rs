@@ -206,8 +206,7 @@ impl Pipeline {
             self.make_partitions().await;
         }
         let applied = applied.map_err(|error| blame(&error))?;
-        self.metrics.batch_size.observe(u32::try_from(batch.len()).map_or(f64::MAX, f64::from));
-        self.metrics.transaction_duration.observe(timer.elapsed().as_secs_f64());
+        self.metrics.committed(batch, timer.elapsed());
         if applied.new_effects > 0 {
             self.outbox_bell.notify_one();
         }

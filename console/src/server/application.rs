@@ -33,8 +33,6 @@ use crate::settings::Settings;
 
 /// Connections to Postgres that pages, the API and the monitor share.
 const DATABASE_CONNECTIONS: usize = 8;
-/// Connections to Postgres of jobs: each reads and steers on one, from its beginning to its end.
-const JOB_CONNECTIONS: usize = jobs::MAX_RUNNING;
 /// How long one statement of a page may take, in milliseconds.
 const STATEMENT_TIMEOUT_MS: u32 = 5_000;
 /// How long a request's head may take.
@@ -70,7 +68,7 @@ impl Application {
             db::pool(&DatabaseConfig { url, connections, statement_timeout_ms, application })
         };
         let own_pool = pool(1, "oncehook console probe")?;
-        let job_pool = pool(JOB_CONNECTIONS, "oncehook console jobs")?;
+        let job_pool = pool(arguments.jobs, "oncehook console jobs")?; // each works on one to its end
         let pool = pool(DATABASE_CONNECTIONS, "oncehook console")?;
         let client = pool.get().await.context("cannot connect to Postgres (DATABASE_URL)")?;
         let (tokens, made_up) = Tokens::settle(&arguments.tokens()?, &client)
@@ -89,12 +87,12 @@ impl Application {
             pool: pool.clone(),
             own_pool,
         };
-        let (monitor, jobs, stop) = (Monitor::default(), Jobs::default(), CancellationToken::new());
+        let (monitor, jobs, stop) = (Monitor::default(), Jobs::new(arguments.jobs), CancellationToken::new());
         let watching = tokio::spawn(monitor.clone().watch(feeds, stop.clone()));
         let (attempts, runtime) = (Attempts::default(), tokio::runtime::Handle::current());
         let providers = config.catalogue()?;
         let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry);
+        let metrics = Metrics::register(&mut registry, arguments.jobs);
         traces::register(&mut registry);
         let console = Console {
             pool,

@@ -14,6 +14,9 @@ use super::access::tokens::ConfiguredTokens;
 use super::application::Application;
 use crate::settings::Settings;
 
+/// Jobs that run at once where nothing else is said.
+const JOBS_AT_ONCE: usize = 4;
+
 /// The arguments of `oncehook console`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConsoleArgs {
@@ -42,6 +45,10 @@ pub(crate) struct ConsoleArgs {
     /// (`X-Forwarded-For`) is who is counted for wrong tokens and named in the audit. Without it, that is the proxy.
     #[arg(long, env = "CONSOLE_PROXIES", value_delimiter = ',', value_parser = proxy)]
     proxies: Vec<Option<IpAddr>>,
+    /// Jobs that run at once (redrives, replays and what else takes longer than an answer); each holds a connection to
+    /// Postgres while it runs.
+    #[arg(long, env = "CONSOLE_JOBS", default_value_t = JOBS_AT_ONCE, value_parser = at_once)]
+    pub(super) jobs: usize,
     /// Where the broker tells its own metrics, <http://host:15692>; a cluster's nodes with commas between them. Without it,
     /// nobody knows how near the work queue is to `queue.max_bytes`.
     #[arg(long, env = "RABBITMQ_METRICS_URL")]
@@ -114,6 +121,12 @@ fn proxy(text: &str) -> Result<Option<IpAddr>, String> {
     }
 }
 
+/// Reads how many jobs run at once.
+fn at_once(text: &str) -> Result<usize, String> {
+    let jobs = if text.trim().is_empty() { Some(JOBS_AT_ONCE) } else { text.trim().parse().ok() };
+    jobs.filter(|jobs| (1..=64).contains(jobs)).ok_or_else(|| "give a number from 1 to 64".to_owned())
+}
+
 /// Compose passes an unset variable on as an empty one.
 fn token(name: &str, value: Option<&SecretString>, file: Option<&PathBuf>) -> anyhow::Result<Option<SecretString>> {
     let value = value.filter(|value| !value.expose_secret().is_empty()).cloned();
@@ -122,4 +135,15 @@ fn token(name: &str, value: Option<&SecretString>, file: Option<&PathBuf>) -> an
     let text =
         std::fs::read_to_string(file).with_context(|| format!("cannot read {} ({name}_FILE)", file.display()))?;
     Ok(Some(text.trim().to_owned().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_jobs_run_at_once_as_is_said_and_four_where_nothing_is() {
+        assert_eq!([at_once(""), at_once(" 8 ")], [Ok(4), Ok(8)]);
+        assert!(["0", "65", "many"].into_iter().all(|text| at_once(text).is_err()));
+    }
 }

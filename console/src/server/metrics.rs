@@ -13,9 +13,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use shared::metrics::{durations, register_build};
+use shared::metrics::{durations, register_build, register_limit};
 
-use super::jobs::MAX_RUNNING;
 use super::state::Console;
 
 /// The route of what matches none.
@@ -51,7 +50,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Registers all of them, and the limit beside what it limits.
-    pub(crate) fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &mut Registry, jobs_at_once: usize) -> Self {
         register_build(registry, "console");
         let metrics = Self {
             requests: Family::new_with_constructor(durations),
@@ -75,9 +74,12 @@ impl Metrics {
             metrics.jobs.clone(),
         );
         registry.register("console_jobs_running", "Jobs that run, dry runs too", metrics.running.clone());
-        let limit = Gauge::<i64>::default();
-        limit.set(i64::try_from(MAX_RUNNING).unwrap_or(i64::MAX));
-        registry.register("console_jobs_running_limit", "Beyond this many, none is begun", limit);
+        register_limit(
+            registry,
+            "console_jobs_running",
+            "Beyond this many, none is begun (CONSOLE_JOBS)",
+            jobs_at_once,
+        );
         for reason in ["wrong_token", "too_many"] {
             drop(metrics.refusals.get_or_create(&RefusalLabels { reason }));
         }

@@ -7,19 +7,35 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use shared::config::SpoolConfig;
 use shared::spool::{Disk, Store};
 use time::OffsetDateTime;
 
 /// Counters, and the gauge of what nobody else knows. Cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     pub(crate) spooled: Counter,
     pub(crate) drained: Counter,
     pub(crate) set_aside: Counter,
     pub(crate) write_failures: Counter,
     pub(crate) adopted_deferred: Gauge,
+    /// Webhooks that shared a file.
+    pub(crate) group: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            spooled: Counter::default(),
+            drained: Counter::default(),
+            set_aside: Counter::default(),
+            write_failures: Counter::default(),
+            adopted_deferred: Gauge::default(),
+            group: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0]),
+        }
+    }
 }
 
 impl Metrics {
@@ -35,6 +51,7 @@ impl Metrics {
             "As webhook_spool_deferred_files, in the spools of ingests that are gone",
             metrics.adopted_deferred.clone(),
         );
+        registry.register("webhook_spool_group", "Webhooks that share a file, and so an fsync", metrics.group.clone());
         metrics
     }
 }
@@ -67,6 +84,10 @@ impl<D: Disk> Collector for Gauges<D> {
             "Left free on the disk (spool.min_free_bytes)",
             self.config.min_free_bytes,
         )?;
+        let help = "At most so many webhooks share a file (spool.group)";
+        gauge("webhook_spool_group_limit", help, self.config.group.try_into().unwrap_or(u64::MAX))?;
+        let help = "At most so many webhooks a second are published from the spool (spool.drain_per_second)";
+        gauge("webhook_spool_drain_per_second", help, self.config.drain_per_second.into())?;
         gauge("webhook_spool_files", "Files that wait to be published", held.files)?;
         gauge("webhook_spool_oldest_age_seconds", "Age of the oldest of them; 0 if none", age.unsigned_abs())?;
         let help = "Those of them that cannot be read, published or removed; they are tried again";

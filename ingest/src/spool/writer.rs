@@ -108,6 +108,7 @@ impl<D: Disk> Writer<D> {
         let written = self.store.write(&batch.finish(), received_at).map_err(|error| self.refuse(&error));
         if written.is_ok() {
             self.metrics.spooled.inc_by(kept.len() as u64);
+            self.metrics.group.observe(u32::try_from(kept.len()).map_or(f64::MAX, f64::from));
             self.written.notify_one();
         }
         for request in kept {

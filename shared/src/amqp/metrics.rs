@@ -8,11 +8,13 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::PublishError;
-use crate::metrics::durations;
+use crate::config::QueueConfig;
+use crate::metrics::{durations, register_limit};
 
 /// What OpenTelemetry calls the broker.
 const SYSTEM: &str = "rabbitmq";
@@ -38,6 +40,21 @@ pub struct MessagingMetrics {
     durations: Family<Operation, Histogram, fn() -> Histogram>,
     sent: Family<Operation, Counter>,
     consumed: Family<Destination, Counter>,
+    pub(super) in_flight: InFlightGauges,
+}
+
+/// What one publisher has in flight: published and not yet confirmed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct InFlightGauges {
+    pub(super) messages: Gauge,
+    pub(super) bytes: Gauge,
+}
+
+impl InFlightGauges {
+    pub(super) fn set(&self, messages: usize, bytes: usize) {
+        self.messages.set(i64::try_from(messages).unwrap_or(i64::MAX));
+        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
 }
 
 impl Default for MessagingMetrics {
@@ -46,13 +63,14 @@ impl Default for MessagingMetrics {
             durations: Family::new_with_constructor(durations),
             sent: Family::default(),
             consumed: Family::default(),
+            in_flight: InFlightGauges::default(),
         }
     }
 }
 
 impl MessagingMetrics {
-    /// Registers what every service has that publishes.
-    pub fn register(&self, registry: &mut Registry) {
+    /// Registers what every service has that publishes, and the limits of what may be in flight.
+    pub fn register(&self, registry: &mut Registry, limits: &QueueConfig) {
         registry.register(
             "messaging_client_operation_duration_seconds",
             "From handing a message in to the broker's confirm, or to giving up",
@@ -63,6 +81,18 @@ impl MessagingMetrics {
             "Messages handed in to be published, by queue and error",
             self.sent.clone(),
         );
+        let (messages, bytes) = ("oncehook_publish_window_messages", "oncehook_publish_window_bytes");
+        registry.register(messages, "Messages published and not yet confirmed", self.in_flight.messages.clone());
+        let help = "Beyond this many, messages wait to be published (queue.publish_window)";
+        register_limit(registry, messages, help, limits.publish_window);
+        registry.register(
+            bytes,
+            "Bytes of the bodies of messages published and not yet confirmed",
+            self.in_flight.bytes.clone(),
+        );
+        let help =
+            "Beyond this many, messages wait to be published; a larger body goes alone (queue.publish_window_bytes)";
+        register_limit(registry, bytes, help, limits.publish_window_bytes);
     }
 
     /// Registers what a service has besides that consumes.
@@ -113,7 +143,7 @@ mod tests {
     #[test]
     fn what_was_not_published_is_counted_by_why() {
         let (metrics, mut registry) = (MessagingMetrics::default(), Registry::default());
-        metrics.register(&mut registry);
+        metrics.register(&mut registry, &QueueConfig::default());
         metrics.expect("webhooks");
         metrics.published("webhooks", Ok(()), Duration::from_millis(3));
         metrics.published("webhooks", Err(PublishError::Lost), Duration::from_secs(1));

@@ -3,7 +3,7 @@
 //!
 //! A job is begun, has a number, and is looked at until it has ended; its report is the command line's. Jobs live in
 //! memory: a console that ends stops them between two groups of webhooks, and what is unfinished is to be seen where the
-//! webhooks are. At most four run at once, and the last hundred are remembered.
+//! webhooks are. So many run at once (`CONSOLE_JOBS`), and the last hundred are remembered.
 //!
 //! Invariant: what a job does is in the audit before it is done, and its outcome is when it has ended.
 
@@ -26,14 +26,14 @@ use super::problem::Problem;
 use super::state::Shared;
 use crate::steering::{Reported, outcome};
 
-/// The most jobs that run at once.
-pub(crate) const MAX_RUNNING: usize = 4;
 /// The most jobs that are remembered.
 const MAX_KEPT: usize = 100;
 
 /// All jobs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Jobs {
+    /// The most that run.
+    at_once: usize,
     kept: Mutex<VecDeque<Arc<Job>>>,
     last_id: AtomicU64,
     stop: CancellationToken,
@@ -84,6 +84,12 @@ pub(crate) struct Order {
 }
 
 impl Jobs {
+    /// None so far, and never more than so many at once.
+    pub(crate) fn new(at_once: usize) -> Self {
+        let (kept, last_id) = (Mutex::default(), AtomicU64::default());
+        Self { at_once, kept, last_id, stop: CancellationToken::new(), running: TaskTracker::new() }
+    }
+
     /// Begins a job; returns it at once.
     ///
     /// # Errors
@@ -99,7 +105,7 @@ impl Jobs {
         F: Future<Output = anyhow::Result<R>> + Send + 'static,
         R: Reported,
     {
-        if self.running.len() >= MAX_RUNNING || self.stop.is_cancelled() {
+        if self.running.len() >= self.at_once || self.stop.is_cancelled() {
             return Err(Problem::Busy);
         }
         let job = Arc::new(Job {
@@ -138,6 +144,11 @@ impl Jobs {
     /// How many run now.
     pub(crate) fn running(&self) -> usize {
         self.running.len()
+    }
+
+    /// The most that run at once.
+    pub(crate) fn at_once(&self) -> usize {
+        self.at_once
     }
 
     /// A job, while it is remembered.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use shared::config::Config;
 use utoipa::ToSchema;
 
-use crate::server::jobs;
+use crate::server::jobs::Jobs;
 use crate::server::monitor::Known;
 use crate::server::monitor::services::{Instance, Service};
 
@@ -25,36 +25,33 @@ pub(crate) struct LimitView {
     fills_under_load: bool,
 }
 
-/// A limit, by the metrics that say what is in use and what is allowed.
+/// A limit, by the metric that says what is in use; what is allowed is said by the same with `_limit`.
 struct Metric {
     setting: &'static str,
     used: &'static str,
-    limit: &'static str,
     fills_under_load: bool,
 }
 
-const INGEST: [Metric; 4] = [
-    Metric::new("ingest.max_in_flight", "webhook_requests_in_flight", "webhook_requests_in_flight_limit"),
-    Metric::new(
-        "ingest.max_in_flight_bytes",
-        "webhook_requests_in_flight_bytes",
-        "webhook_requests_in_flight_bytes_limit",
-    ),
-    Metric::new("ingest.max_connections", "webhook_connections", "webhook_connections_limit"),
-    Metric::new("spool.max_bytes", "webhook_spool_bytes", "webhook_spool_bytes_limit"),
+const INGEST: [Metric; 6] = [
+    Metric::new("ingest.max_in_flight", "webhook_requests_in_flight"),
+    Metric::new("ingest.max_in_flight_bytes", "webhook_requests_in_flight_bytes"),
+    Metric::new("ingest.max_connections", "webhook_connections"),
+    Metric::new("spool.max_bytes", "webhook_spool_bytes"),
+    Metric::new("queue.publish_window", "oncehook_publish_window_messages").filling_under_load(),
+    Metric::new("queue.publish_window_bytes", "oncehook_publish_window_bytes").filling_under_load(),
 ];
 
-/// The limits are labels of `worker_limit`.
-const WORKER: [Metric; 4] = [
-    Metric::new("worker.prefetch", "worker_in_flight", "prefetch").filling_under_load(),
-    Metric::new("worker.in_flight_bytes", "worker_in_flight_bytes", "in_flight_bytes").filling_under_load(),
-    Metric::new("worker.database_connections", "worker_database_connections", "database_connections")
-        .filling_under_load(),
-    Metric::new("dispatch.concurrency", "worker_effects_sending", "effects_sending"),
+const WORKER: [Metric; 6] = [
+    Metric::new("worker.prefetch", "worker_in_flight").filling_under_load(),
+    Metric::new("worker.in_flight_bytes", "worker_in_flight_bytes").filling_under_load(),
+    Metric::new("worker.database_connections", "worker_database_connections").filling_under_load(),
+    Metric::new("dispatch.concurrency", "worker_effects_sending"),
+    Metric::new("queue.publish_window", "oncehook_publish_window_messages").filling_under_load(),
+    Metric::new("queue.publish_window_bytes", "oncehook_publish_window_bytes").filling_under_load(),
 ];
 
 /// All that is known, the nearest first.
-pub(super) fn read(known: &Known, config: &Config, jobs_running: usize) -> Vec<LimitView> {
+pub(super) fn read(known: &Known, config: &Config, jobs: &Jobs) -> Vec<LimitView> {
     let mut limits: Vec<LimitView> = known.services.iter().flat_map(of_instance).collect();
     if let Some(Ok(Some(bytes))) = known.work_bytes {
         limits.push(LimitView::new("queue.max_bytes", "RabbitMQ", bytes as f64, config.queue.max_bytes as f64));
@@ -63,7 +60,8 @@ pub(super) fn read(known: &Known, config: &Config, jobs_running: usize) -> Vec<L
         let (used, granted) = (rows.connections.used as f64, rows.connections.granted as f64);
         limits.push(LimitView::new("max_connections", "Postgres", used, granted));
     }
-    limits.push(LimitView::new("jobs", "this console", jobs_running as f64, jobs::MAX_RUNNING as f64));
+    let jobs = LimitView::new("CONSOLE_JOBS", "this console", jobs.running() as f64, jobs.at_once() as f64);
+    limits.push(LimitView { fills_under_load: true, ..jobs });
     limits.retain(|limit| limit.limit > 0.0);
     limits.sort_by(|one, other| other.share().total_cmp(&one.share()));
     limits
@@ -74,15 +72,8 @@ fn of_instance(instance: &Instance) -> Vec<LimitView> {
         Service::Ingest => &INGEST,
         Service::Worker => &WORKER,
     };
-    let limit = |name: &str| match instance.service {
-        Service::Ingest => instance.sum(name),
-        Service::Worker => {
-            let samples = &instance.said.as_ref().ok()?.samples;
-            samples.iter().find(|one| one.name == "worker_limit" && one.label("limit") == name).map(|one| one.value)
-        }
-    };
     let view = |metric: &Metric| {
-        let (used, limit) = (instance.sum(metric.used)?, limit(metric.limit)?);
+        let (used, limit) = (instance.sum(metric.used)?, instance.sum(&format!("{}_limit", metric.used))?);
         let fills_under_load = metric.fills_under_load;
         Some(LimitView { fills_under_load, ..LimitView::new(metric.setting, &instance.address, used, limit) })
     };
@@ -90,8 +81,8 @@ fn of_instance(instance: &Instance) -> Vec<LimitView> {
 }
 
 impl Metric {
-    const fn new(setting: &'static str, used: &'static str, limit: &'static str) -> Self {
-        Self { setting, used, limit, fills_under_load: false }
+    const fn new(setting: &'static str, used: &'static str) -> Self {
+        Self { setting, used, fills_under_load: false }
     }
 
     const fn filling_under_load(self) -> Self {
@@ -128,10 +119,10 @@ mod tests {
 
     #[test]
     fn every_limit_is_told_and_what_is_meant_to_be_full_alarms_nobody() {
-        let worker = "worker_in_flight 300\nworker_in_flight_bytes 9e6\nworker_database_connections 8\n\
-                      worker_effects_sending 15\nworker_limit{limit=\"prefetch\"} 300\n\
-                      worker_limit{limit=\"in_flight_bytes\"} 1e7\nworker_limit{limit=\"database_connections\"} 8\n\
-                      worker_limit{limit=\"effects_sending\"} 16\n";
+        let worker = "worker_in_flight 300\nworker_in_flight_limit 300\n\
+                      worker_in_flight_bytes 9e6\nworker_in_flight_bytes_limit 1e7\n\
+                      worker_database_connections 8\nworker_database_connections_limit 8\n\
+                      worker_effects_sending 15\nworker_effects_sending_limit 16\n";
         let rows = Rows { connections: Connections { used: 90, granted: 97 }, ..Rows::default() };
         let config = Config::parse("t", "[queue]\nmax_bytes = 1048576\n").unwrap();
         let known = Known {
@@ -140,7 +131,7 @@ mod tests {
             rows: Some(Ok(rows)),
             ..Known::default()
         };
-        let limits = read(&known, &config, 4);
+        let limits = read(&known, &config, &Jobs::new(4));
         let told = |near: bool| {
             let limits = limits.iter().filter(move |limit| limit.is_near() == near);
             let mut texts: Vec<_> =
@@ -152,7 +143,6 @@ mod tests {
             told(true),
             [
                 "dispatch.concurrency of w:1: 94 %",
-                "jobs of this console: 100 %",
                 "max_connections of Postgres: 93 %",
                 "queue.max_bytes of RabbitMQ: 99 %"
             ]
@@ -160,6 +150,7 @@ mod tests {
         assert_eq!(
             told(false),
             [
+                "CONSOLE_JOBS of this console: 0 %",
                 "worker.database_connections of w:1: 100 %",
                 "worker.in_flight_bytes of w:1: 90 %",
                 "worker.prefetch of w:1: 100 %"

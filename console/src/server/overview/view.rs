@@ -121,7 +121,7 @@ impl Overview {
         let (known, config) = (&*console.monitor.known(), &console.config);
         let (counts, seconds) = known.ring.last(RATE_WINDOW_S);
         let (latencies, _seconds) = known.ring.last(LATENCY_WINDOW_S);
-        let limits = limits::read(known, config, console.jobs.running());
+        let limits = limits::read(known, config, &console.jobs);
         Self {
             concerns: judge(known, config, &limits, now),
             per_minute: Rates::of(&counts, seconds),

@@ -108,7 +108,7 @@ async fn the_bytes_that_wait_are_told_beside_the_limit() {
         let overview = console.api("/overview").await;
         let settings: Vec<_> =
             overview["limits"].as_array().unwrap().iter().map(|limit| limit["setting"].as_str().unwrap()).collect();
-        assert!(settings.contains(&"max_connections") && settings.contains(&"jobs"), "{settings:?}");
+        assert!(settings.contains(&"max_connections") && settings.contains(&"CONSOLE_JOBS"), "{settings:?}");
     })
     .await;
 }

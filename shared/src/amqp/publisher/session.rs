@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::PublisherConfig;
 use super::requests::{Outgoing, Requests};
-use super::window::{Confirm, ConfirmChannel, Window, WindowLimits};
+use super::window::{Confirm, ConfirmChannel, Window};
 use crate::amqp::{LinkState, Session, SessionError, Topology, set_up};
 use crate::failpoint;
 
@@ -32,7 +32,7 @@ impl Session for PublishSession {
         let Some(channel) = set_up(stop, self.open(connection, link)).await? else { return Ok(()) };
         link.send_replace(LinkState::Up);
         tokio::select! {
-            ended = publish_all(&channel, &mut self.requests, self.config.window, stop) => ended,
+            ended = publish_all(&channel, &mut self.requests, &self.config, stop) => ended,
             error = watch_blocks(connection, link) => Err(error),
             () = stopped_while_blocked(stop, link.subscribe()) => Ok(()),
         }
@@ -58,10 +58,10 @@ impl PublishSession {
 pub(super) async fn publish_all(
     channel: &impl ConfirmChannel,
     requests: &mut Requests,
-    limits: WindowLimits,
+    config: &PublisherConfig,
     stop: &CancellationToken,
 ) -> Result<(), SessionError> {
-    let mut window = Window::new(channel, limits);
+    let mut window = Window::new(channel, config.window, config.metrics.in_flight.clone());
     let mut too_late = pin!(channel.too_late());
     let mut stopped = pin!(stop.cancelled());
     let mut takes = true;

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use super::PublishError;
 use super::requests::{Company, Outgoing, Request};
 use crate::amqp::SessionError;
+use crate::amqp::metrics::InFlightGauges;
 
 /// The most batches in flight. With fewer, a message waits for those before it; with more, batches are small when much
 /// is to be done, and each costs its turns of our thread and lapin's.
@@ -85,6 +86,7 @@ pub(super) struct Window<'c, C> {
     bytes: usize,
     /// Whether what is in flight wants to be alone.
     alone: bool,
+    gauges: InFlightGauges,
 }
 
 struct InFlight<'c> {
@@ -96,8 +98,8 @@ struct InFlight<'c> {
 type Confirming<'c> = MaybeDone<BoxFuture<'c, Result<Confirm, SessionError>>>;
 
 impl<'c, C: ConfirmChannel> Window<'c, C> {
-    pub(super) fn new(channel: &'c C, limits: WindowLimits) -> Self {
-        Self { channel, limits, batches: VecDeque::with_capacity(BATCHES), messages: 0, bytes: 0, alone: false }
+    pub(super) fn new(channel: &'c C, limits: WindowLimits, gauges: InFlightGauges) -> Self {
+        Self { channel, limits, batches: VecDeque::with_capacity(BATCHES), messages: 0, bytes: 0, alone: false, gauges }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -145,6 +147,7 @@ impl<'c, C: ConfirmChannel> Window<'c, C> {
         if !batch.is_empty() {
             self.batches.push_back(batch);
         }
+        self.gauges.set(self.messages, self.bytes);
     }
 
     /// Waits until the oldest batch is settled, and tells its requesters. Waits for ever when nothing is in flight. Nothing
@@ -189,7 +192,14 @@ impl<'c, C: ConfirmChannel> Window<'c, C> {
                 }
             }
         }
+        self.gauges.set(self.messages, self.bytes);
         failed.map_or(Ok(()), Err)
+    }
+}
+
+impl<C> Drop for Window<'_, C> {
+    fn drop(&mut self) {
+        self.gauges.set(0, 0);
     }
 }
 

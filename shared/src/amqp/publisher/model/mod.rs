@@ -15,6 +15,7 @@ mod planted;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use lapin::BasicProperties;
@@ -24,10 +25,10 @@ use shuttle::{Config, Runner};
 
 use self::broker::{Link, World, lock};
 use self::planted::Bug;
-use super::PublishError;
 use super::requests::{Company, Requests, Submissions, requests};
 use super::session::publish_all;
 use super::window::WindowLimits;
+use super::{MessagingMetrics, PublishError, PublisherConfig};
 
 /// What the broker does with one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,11 +87,12 @@ async fn run(script: Script) -> Arc<World> {
 
 /// The publisher's sessions, until it is told to stop or all requesters are gone.
 async fn supervise(world: &Arc<World>, mut requests: Requests) {
-    let limits = WindowLimits { messages: world.script.window, bytes: usize::MAX };
+    let window = WindowLimits { messages: world.script.window, bytes: usize::MAX };
+    let config = PublisherConfig { window, timeout: Duration::MAX, metrics: MessagingMetrics::default() };
     while !world.stop.is_cancelled() {
         let (link, channel) = Link::open(world);
         let ended = match world.script.bug {
-            None => publish_all(&channel, &mut requests, limits, &world.stop).await,
+            None => publish_all(&channel, &mut requests, &config, &world.stop).await,
             Some(bug) => planted::publish_all(bug, &channel, &mut requests).await,
         };
         link.lose();

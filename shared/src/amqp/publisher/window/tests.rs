@@ -19,6 +19,10 @@ impl ConfirmChannel for Silent {
     }
 }
 
+fn window() -> Window<'static, Silent> {
+    Window::new(&Silent, WindowLimits { messages: 3, bytes: 10 }, InFlightGauges::default())
+}
+
 /// A request, and its requester's end. In these tests, a body of seven bytes wants to be alone.
 fn request(size: usize) -> (Request, oneshot::Receiver<Result<(), PublishError>>) {
     let company = if size == 7 { Company::Alone } else { Company::Shared };
@@ -31,7 +35,7 @@ fn request(size: usize) -> (Request, oneshot::Receiver<Result<(), PublishError>>
 /// How many of these go out together.
 fn batch(sizes: &[usize]) -> usize {
     let (mut requests, _requesters): (VecDeque<_>, Vec<_>) = sizes.iter().map(|size| request(*size)).unzip();
-    let mut window = Window::new(&Silent, WindowLimits { messages: 3, bytes: 10 });
+    let mut window = window();
     let first = requests.pop_front().unwrap();
     window.publish(first, |room| requests.pop_front_if(|request| room.fits(request)));
     assert!(window.batches.len() <= 1);
@@ -56,7 +60,7 @@ fn what_wants_to_be_alone_goes_out_with_nobody() {
 
 #[test]
 fn batches_share_what_the_window_has_room_for() {
-    let mut window = Window::new(&Silent, WindowLimits { messages: 3, bytes: 10 });
+    let mut window = window();
     let (requests, _requesters): (Vec<_>, Vec<_>) = [4, 4, 4].map(request).into_iter().unzip();
     for request in requests {
         if window.room().fits(&request) {
@@ -69,10 +73,22 @@ fn batches_share_what_the_window_has_room_for() {
 
 #[test]
 fn what_nobody_waits_for_is_not_published() {
-    let mut window = Window::new(&Silent, WindowLimits { messages: 3, bytes: 10 });
+    let mut window = window();
     let ((gone, requester), (here, _requester)) = (request(1), request(1));
     drop(requester);
     let mut next = Some(here);
     window.publish(gone, |_| next.take());
     assert_eq!(window.messages, 1);
+}
+
+#[test]
+fn what_is_in_flight_is_told_until_its_channel_is_gone() {
+    let gauges = InFlightGauges::default();
+    let mut window = Window::new(&Silent, WindowLimits { messages: 3, bytes: 10 }, gauges.clone());
+    let told = || (gauges.messages.get(), gauges.bytes.get());
+    let (requests, _requesters): (Vec<_>, Vec<_>) = [4, 5].map(request).into_iter().unzip();
+    requests.into_iter().for_each(|request| window.publish(request, |_| None));
+    assert_eq!(told(), (2, 9));
+    drop(window);
+    assert_eq!(told(), (0, 0));
 }
