@@ -114,6 +114,8 @@ enum InventoryCommand {
     },
     /// Show all stock.
     Show,
+    /// Hold every SKU's stock against its ledger, which is read whole. Exit code 3 when one differs.
+    Check,
 }
 
 /// Runs a command and prints its result.
@@ -133,6 +135,11 @@ pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
             show(&inventory::import(settings, &file).await?, cli.output, out)?;
         }
         Command::Inventory(InventoryCommand::Show) => show(&inventory::list(settings).await?, cli.output, out)?,
+        Command::Inventory(InventoryCommand::Check) => {
+            let drifts = inventory::check(settings).await?;
+            show(&drifts, cli.output, out)?;
+            return Ok(if drifts.is_none() { ExitCode::SUCCESS } else { ExitCode::from(3) });
+        }
         Command::Outbox(command) => return outbox::command::run(command, settings, cli.output, out).await,
         Command::Parked(command) => return parked::command::run(command, settings, cli.output, out).await,
         Command::Replay(arguments) => return replay::command::run(arguments, settings, cli.output, out).await,

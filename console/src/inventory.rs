@@ -9,7 +9,7 @@ use anyhow::Context;
 use deadpool_postgres::Client;
 use serde::{Deserialize, Serialize};
 use shared::db::console_audit::Outcome;
-use shared::db::inventory::{self, StockRow};
+use shared::db::inventory::{self, Drift, StockRow};
 use shared::error_chain::error_chain;
 use time::format_description::well_known::Rfc3339;
 
@@ -35,6 +35,15 @@ struct Change {
     before: Option<i64>,
     quantity: i64,
 }
+
+/// Mends what was changed past Oncehook.
+const MEND: &str = "UPDATE inventory SET quantity = initial_quantity + coalesce((SELECT sum(delta) FROM inventory_ledger \
+                    AS ledger WHERE ledger.sku = inventory.sku), 0) WHERE sku = 'SKU';";
+
+/// Every SKU whose stock is not what it began with and the ledger.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(crate) struct Drifts(Vec<Drift>);
 
 /// One line of an imported file.
 #[derive(Deserialize)]
@@ -70,6 +79,12 @@ pub(crate) async fn import(settings: &Settings, file: &Path) -> anyhow::Result<C
 pub(crate) async fn list(settings: &Settings) -> anyhow::Result<Stock> {
     let client = connect::database(settings).await?;
     Ok(Stock(inventory::list(&**client).await.context("cannot read the inventory")?))
+}
+
+/// Reads the whole ledger.
+pub(crate) async fn check(settings: &Settings) -> anyhow::Result<Drifts> {
+    let client = connect::database(settings).await?;
+    Ok(Drifts(inventory::drift(&**client).await.context("cannot read the inventory and its ledger")?))
 }
 
 /// Sets all in one transaction, in SKU order, as the workers do.
@@ -143,6 +158,23 @@ impl Shown for Stock {
             [row.sku.clone(), row.quantity.to_string(), row.initial_quantity.to_string(), updated]
         };
         table(["SKU", "QUANTITY", "INITIAL", "CHANGED"], self.0.iter().map(row))
+    }
+}
+
+impl Drifts {
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Shown for Drifts {
+    fn text(&self) -> String {
+        if self.is_none() {
+            return "the stock of every SKU is what it began with and the ledger\n".to_owned();
+        }
+        let row = |drift: &Drift| [drift.sku.clone(), drift.quantity.to_string(), drift.expected.to_string()];
+        let drifts = table(["SKU", "QUANTITY", "EXPECTED"], self.0.iter().map(row));
+        format!("{drifts}\nthey were changed past Oncehook. With the workers stopped, for each:\n{MEND}\n")
     }
 }
 

@@ -40,6 +40,28 @@ async fn a_file_with_mistakes_changes_nothing() {
 }
 
 #[tokio::test]
+async fn stock_that_is_not_what_its_ledger_says_is_told() {
+    run(async |stack| {
+        json(&stack, &["inventory", "set", "HAT", "5"]).await;
+        json(&stack, &["inventory", "set", "MUG", "12"]).await;
+        json(&stack, &["inventory", "set", "MUG", "10"]).await;
+        assert_eq!(json(&stack, &["inventory", "check"]).await, serde_json::json!([]));
+        stack
+            .database
+            .client()
+            .await
+            .execute("UPDATE inventory SET quantity = 9 WHERE sku = 'MUG'", &[])
+            .await
+            .unwrap();
+        let check = oncehook(&stack, &["inventory", "check", "--output", "json"]).await;
+        assert_eq!(check.status.code(), Some(3));
+        let drifts: serde_json::Value = serde_json::from_slice(&check.stdout).unwrap();
+        assert_eq!(drifts, serde_json::json!([{ "sku": "MUG", "quantity": 9, "expected": 10 }]));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_missing_setting_is_named() {
     let output =
         Command::new(env!("CARGO_BIN_EXE_oncehook")).args(["inventory", "show"]).env_clear().output().await.unwrap();

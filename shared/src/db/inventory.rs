@@ -50,7 +50,7 @@ pub struct StockRow {
 }
 
 /// A SKU whose quantity is not its initial quantity plus the ledger. There must never be one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Drift {
     /// The stock keeping unit.
     pub sku: String,
