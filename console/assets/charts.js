@@ -24,6 +24,16 @@
     return moments.map(function (seconds) { return timeOfDay.format(new Date(seconds * 1000)); });
   }
 
+  // A value between two that are missing is no line: it is shown as a point.
+  function alone(plot, series) {
+    var values = plot.data[series];
+    var found = [];
+    values.forEach(function (value, at) {
+      if (value != null && values[at - 1] == null && values[at + 1] == null) found.push(at);
+    });
+    return found.length ? found : null;
+  }
+
   var charts = [];
   var last = null;
 
@@ -39,13 +49,13 @@
       var options = Object.assign(size(place), {
         padding: [8, 8, 0, 0],
         cursor: { y: false, points: { size: 5 } },
-        legend: { live: true },
+        legend: { live: false },
         // The whole quarter of an hour, also while there is but a minute of history.
         scales: { x: { range: function (_plot, _min, max) { return [max - 900, max]; } }, y: { range: function (_plot, _min, max) { return [0, Math.max(max * 1.1, 1)]; } } },
         axes: [Object.assign({ space: 60, size: 28, values: times }, axis), Object.assign({ size: 44, space: 28 }, axis)],
         series: [{}].concat(lines.map(function (line) {
           return {
-            label: line[1], stroke: colour(line[2]), width: 1.5, spanGaps: false, points: { show: false },
+            label: line[1], stroke: colour(line[2]), width: 1.5, spanGaps: false, points: { show: false, filter: alone, size: 4, fill: colour(line[2]) },
             value: function (_plot, value) { return value == null ? "–" : Math.round(value * 10) / 10; },
           };
         })),

@@ -122,8 +122,21 @@
     else if (field.form.elements[field.name + "_at"]) field.form.elements[field.name + "_at"].value = "";
   }
 
+  // Whether a form acts on what is selected, and nothing is.
+  function nothingSelected(form) {
+    var told = form.querySelector("[data-checked]");
+    var scope = form.querySelector("[name=scope]:checked");
+    if (!told || (scope && scope.value !== "chosen") || form.querySelector("tbody input[type=checkbox]:checked")) return false;
+    told.textContent = "nothing is selected";
+    return true;
+  }
+
   // The viewer's date as the instant that it is; empty fields are left out of the address.
   function onSubmit(event) {
+    if (nothingSelected(event.target)) {
+      event.preventDefault();
+      return;
+    }
     event.target.querySelectorAll("input[type=datetime-local]").forEach(function (date) {
       if (!date.value) return;
       besides(date).value = new Date(date.value).toISOString().replace(/\.\d+Z$/, "Z");

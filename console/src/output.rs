@@ -92,12 +92,20 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// An age in its largest unit.
+/// Rows are counted so far and no further, so that a look stays cheap.
+pub(crate) const COUNTED_TO: i64 = 10_000;
+
+/// Rows that were counted that far.
+pub(crate) fn counted(rows: i64) -> String {
+    format!("{rows}{}", if rows >= COUNTED_TO { "+" } else { "" })
+}
+
+/// An age in the largest unit of which it has two.
 pub(crate) fn age(age: time::Duration) -> String {
     match age.whole_seconds() {
-        seconds if seconds >= 86_400 => format!("{} d", seconds / 86_400),
-        seconds if seconds >= 3_600 => format!("{} h", seconds / 3_600),
-        seconds if seconds >= 60 => format!("{} min", seconds / 60),
+        seconds if seconds >= 2 * 86_400 => format!("{} d", seconds / 86_400),
+        seconds if seconds >= 2 * 3_600 => format!("{} h", seconds / 3_600),
+        seconds if seconds >= 120 => format!("{} min", seconds / 60),
         seconds => format!("{} s", seconds.max(0)),
     }
 }

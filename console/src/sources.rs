@@ -192,7 +192,7 @@ impl Source {
 
     fn attention(&self) -> Option<String> {
         let Self { source, parked, .. } = self;
-        (*parked > 0).then(|| format!("{parked} webhooks of {source} are parked: oncehook parked ls --source {source}"))
+        (*parked > 0).then(|| format!("parked of {source}: {parked} (oncehook parked ls --source {source})"))
     }
 }
 
@@ -268,7 +268,7 @@ mod tests {
 
         what was refused is not known: INGEST_OPS_URL says where ingest is
 
-        ! 2 webhooks of gone are parked: oncehook parked ls --source gone
+        ! parked of gone: 2 (oncehook parked ls --source gone)
         ");
     }
 

@@ -64,10 +64,10 @@ fn attention(
         attention.push("no worker takes from the queue".to_owned());
     }
     for reason in parked {
-        attention.push(format!("{} webhooks are parked: {}", reason.rows, reason.reason));
+        attention.push(format!("parked: {} ({})", reason.reason, reason.rows));
     }
     for state in outbox.iter().filter(|state| matches!(state.state.as_str(), "held" | "failed")) {
-        attention.push(format!("{} effects are {} and wait for a person", state.rows, state.state));
+        attention.push(format!("effects {}: {} wait for a person", state.state, state.rows));
     }
     attention
 }

@@ -9,12 +9,9 @@ use shared::db::paused_effects::{self, PausedEffect};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::output::{Shown, age, printable, table};
+use crate::output::{COUNTED_TO, Shown, age, printable, table};
 use crate::server::monitor::destinations::{Breaker, Reach};
 use crate::server::monitor::services::Instance;
-
-/// Rows that are counted of those that wait.
-pub(crate) const BOUND: i64 = 10_000;
 
 /// How a destination does, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -84,7 +81,7 @@ impl Health {
 /// # Errors
 /// When the database is away.
 pub(crate) async fn read(client: &Client) -> Result<(Vec<Waiting>, Vec<PausedEffect>), Error> {
-    Ok((counts::waiting(client, BOUND).await?, paused_effects::list(client).await?))
+    Ok((counts::waiting(client, COUNTED_TO).await?, paused_effects::list(client).await?))
 }
 
 /// Every destination that is configured, or that something waits for.

@@ -260,7 +260,7 @@ impl Shown for Steered {
             let row = |((effect, state), rows): (&(String, String), &u64)| {
                 [printable(effect), state.clone(), rows.to_string()]
             };
-            text = table(["EFFECT", "STATE", "ROWS"], self.effects.iter().map(row));
+            text = table(["EFFECT", "WAS", "ROWS"], self.effects.iter().map(row));
         }
         text += &match self.tense {
             Tense::Done => format!("{total} {done}\n"),
@@ -296,7 +296,7 @@ fn verb(action: Steer) -> &'static str {
 
 fn participle(action: Steer) -> &'static str {
     match action {
-        Steer::Resend => "due again",
+        Steer::Resend => "to be sent again",
         Steer::Hold => "held",
         Steer::Cancel => "cancelled",
     }

@@ -11,6 +11,7 @@ pub(crate) mod command;
 pub(crate) mod body;
 pub(crate) mod discard;
 pub(crate) mod list;
+pub(crate) mod mend;
 pub(crate) mod redrive;
 pub(crate) mod selection;
 mod show;

@@ -12,6 +12,7 @@ use shared::db::webhook_failures::{self, FailureRow};
 use time::format_description::well_known::Rfc3339;
 
 use super::body::{ShownBody, masked};
+use super::mend::mend;
 use crate::output::{Shown, printable, table};
 
 /// One parked webhook.
@@ -74,6 +75,7 @@ impl Shown for Details {
             ("received", time(row.received_at)),
             ("parked", time(row.parked_at)),
         ];
+        facts.extend(row.waits.then(|| ("to do", mend(&row.reason).to_owned())));
         facts.extend(row.redriven_at.map(|at| ("redriven", time(at))));
         facts.extend(row.discarded_because.clone().map(|because| ("discarded because", because)));
         if let Some(replay) = &row.replay {

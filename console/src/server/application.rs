@@ -188,6 +188,7 @@ fn routes(app: &mut web::ServiceConfig) {
         .route("/webhooks", web::get().to(webhooks::page::list))
         .route("/webhooks/replay", web::post().to(webhooks::page::replay))
         .route("/webhooks/{source}/{id:.+}", web::get().to(webhooks::page::show))
+        .route("/moving/{source}/{id:.+}", web::get().to(webhooks::page::moving))
         .route("/bodies/{source}/{id:.+}", web::get().to(webhooks::page::raw))
         .route("/parked", web::get().to(parked::page::list))
         .route("/parked/act", web::post().to(parked::page::act))

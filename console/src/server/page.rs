@@ -2,12 +2,13 @@
 
 use actix_web::HttpResponse;
 use askama::Template;
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
 
 use super::access::Caller;
 use super::assets;
 use super::problem::Problem;
+use crate::output;
 use shared::db::console_tokens::Role;
 
 /// Where the frame's scripts and styles are.
@@ -78,16 +79,6 @@ impl std::fmt::Display for Moment {
 
 impl askama::filters::HtmlSafe for Moment {}
 
-/// How long ago or how long, in its largest unit.
-pub(crate) fn span(seconds: i64) -> String {
-    match seconds {
-        seconds if seconds >= 2 * 86_400 => format!("{} d", seconds / 86_400),
-        seconds if seconds >= 2 * 3_600 => format!("{} h", seconds / 3_600),
-        seconds if seconds >= 120 => format!("{} min", seconds / 60),
-        seconds => format!("{} s", seconds.max(0)),
-    }
-}
-
 /// A moment, as templates ask for it.
 pub(crate) fn moment(at: &OffsetDateTime) -> Moment {
     Moment(*at)
@@ -95,7 +86,7 @@ pub(crate) fn moment(at: &OffsetDateTime) -> Moment {
 
 /// How long, as templates ask for it.
 pub(crate) fn age(seconds: &i64) -> String {
-    span(*seconds)
+    output::age(Duration::seconds(*seconds))
 }
 
 #[derive(Template)]
@@ -135,6 +126,11 @@ pub(crate) fn query(fields: &[(&str, &str)]) -> String {
     }
     let text = text.finish();
     if text.is_empty() { text } else { format!("?{text}") }
+}
+
+/// The page of a webhook.
+pub(crate) fn of_webhook(source: &str, id: &str) -> String {
+    format!("/webhooks/{}/{}", segment(source), segment(id))
 }
 
 /// A part of a path, so that an id with slashes stays one part.

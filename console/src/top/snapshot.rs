@@ -17,7 +17,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::traffic::{Looks, Traffic};
 use crate::connect;
-use crate::output::{Shown, Tone, age, painted, printable, table};
+use crate::output::{COUNTED_TO, Shown, Tone, age, counted, painted, printable, table};
 use crate::settings::Settings;
 use crate::spool_gauges::{self, SpoolGauges};
 
@@ -25,8 +25,6 @@ use crate::spool_gauges::{self, SpoolGauges};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Over how many seconds rates are taken.
 const RATE_S: u32 = 10;
-/// Rows of a state are counted so far and no further: a look is to be cheap.
-const BOUND: i64 = 10_000;
 
 /// What goes on.
 #[derive(Debug, Serialize)]
@@ -142,8 +140,8 @@ async fn ask(client: &Client) -> Result<Rows, DbError> {
     Ok(Rows {
         processed_per_second: per_second(activity::processed_within(client, RATE_S.into()).await?),
         failed_per_second: per_second(webhook_failures::count_within(client, RATE_S.into()).await?),
-        outbox: counts::bounded(client, BOUND).await?,
-        parked: parked::bounded_counts(client, BOUND).await?,
+        outbox: counts::bounded(client, COUNTED_TO).await?,
+        parked: parked::bounded_counts(client, COUNTED_TO).await?,
     })
 }
 
@@ -160,25 +158,21 @@ fn queue_attention(queue: &QueueDepth) -> Option<String> {
     }
 }
 
-/// A count that ends at [`BOUND`].
-fn many(rows: i64) -> String {
-    format!("{rows}{}", if rows == BOUND { "+" } else { "" })
-}
-
 impl Rows {
     fn attention(&self) -> Vec<String> {
         let waiting = self.outbox.iter().filter(|count| count.rows > 0 && matches!(&*count.state, "held" | "failed"));
         let effects =
-            waiting.map(|count| format!("{} effects are {}: oncehook outbox ls", many(count.rows), count.state));
+            waiting.map(|count| format!("effects {}: {} (oncehook outbox ls)", count.state, counted(count.rows)));
         let parked = self.parked.iter();
-        let parked = parked.map(|one| format!("{} webhooks are parked: {}", many(one.rows), one.reason.as_str()));
+        let parked = parked.map(|one| format!("parked: {} ({})", one.reason.as_str(), counted(one.rows)));
         effects.chain(parked).collect()
     }
 
     fn text(&self, now: OffsetDateTime) -> String {
         let Self { processed_per_second, failed_per_second, outbox, .. } = self;
         let old = |count: &BoundedCount| count.oldest.map_or_else(|| "-".to_owned(), |oldest| age(now - oldest));
-        let rows = |count: &BoundedCount| if count.state == "all" { count.rows.to_string() } else { many(count.rows) };
+        let rows =
+            |count: &BoundedCount| if count.state == "all" { count.rows.to_string() } else { counted(count.rows) };
         let row = |count: &BoundedCount| [count.state.clone(), rows(count), old(count)];
         format!(
             "processed: {processed_per_second:.1}/s   failed attempts: {failed_per_second:.1}/s\n\n{}",

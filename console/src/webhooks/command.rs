@@ -29,10 +29,10 @@ pub(crate) enum WebhooksCommand {
     Replay(ReplayArgs),
     /// Tell all that is known of one: what became of it and when, its attempts, its effects, its headers and its body.
     Show {
-        /// The source that sent it.
+        /// The source that sent it; or, without an ID, an id or a key such as an order's number, if a single webhook has it.
         source: String,
         /// Its id.
-        id: String,
+        id: Option<String>,
         /// Write the body to standard output, byte for byte, and nothing else.
         #[arg(long)]
         raw: bool,
@@ -105,7 +105,10 @@ pub(crate) async fn run(
         WebhooksCommand::Show { source, id, raw } => {
             let (config, client) = (Config::load(&settings.config)?, connect::database(settings).await?);
             let days = Purge::Claims.days(&config.retention);
-            let key = WebhookKey { source, webhook_id: id };
+            let key = match id {
+                Some(id) => WebhookKey { source, webhook_id: id },
+                None => list::only(&client, &config, &source).await?,
+            };
             if raw {
                 out.write_all(&story::raw(&client, days, &key).await?)?;
             } else {

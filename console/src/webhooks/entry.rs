@@ -45,6 +45,8 @@ pub(crate) struct Entry {
     pub(crate) failed_attempts: i32,
     /// For a replay: the first id.
     pub(crate) replay_of: Option<String>,
+    /// How many of its mails and calls have failed or are held, and wait for a person.
+    pub(crate) effects_waiting: i64,
 }
 
 impl Standing {
@@ -89,6 +91,7 @@ impl From<FoundRow> for Entry {
             duplicates: row.duplicates,
             failed_attempts: row.attempt,
             replay_of: row.replay.map(|(of, _run)| of),
+            effects_waiting: 0,
         }
     }
 }
@@ -97,6 +100,14 @@ impl Entry {
     /// What it is known by.
     pub(crate) fn key(&self) -> WebhookKey {
         WebhookKey { source: self.source.clone(), webhook_id: self.webhook_id.clone() }
+    }
+
+    /// Where it is, and whether something that it brought about needs a person.
+    pub(crate) fn standing(&self) -> String {
+        match self.effects_waiting {
+            0 => self.status.as_str().to_owned(),
+            waiting => format!("{}, not sent: {waiting}", self.status.as_str()),
+        }
     }
 
     /// Where it stands among others, by time; each has a place of its own.
@@ -122,6 +133,7 @@ impl Entry {
             duplicates: 0,
             failed_attempts: row.attempts,
             replay_of: row.replay.map(|replay| replay.of),
+            effects_waiting: 0,
         })
     }
 }
@@ -138,6 +150,7 @@ impl From<RetryingRow> for Entry {
             duplicates: 0,
             failed_attempts: row.attempts,
             replay_of: None,
+            effects_waiting: 0,
         }
     }
 }

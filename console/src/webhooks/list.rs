@@ -7,6 +7,7 @@ use deadpool_postgres::Client;
 use serde::Serialize;
 use shared::config::Config;
 use shared::db::parked_webhooks::rows::ParkedCursor;
+use shared::db::processed_webhooks::WebhookKey;
 use time::format_description::well_known::Rfc3339;
 
 use super::entry::Entry;
@@ -20,6 +21,8 @@ use crate::settings::Settings;
 /// How long a command may look for a page.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+const NONE: &str = "no such webhook was processed, is parked or is retried";
+
 /// One page.
 #[derive(Debug, Serialize)]
 pub(crate) struct Page {
@@ -30,6 +33,9 @@ pub(crate) struct Page {
     note: Option<String>,
     /// Where nothing was found: how many are still on their way.
     still_waiting: Option<StillWaiting>,
+    /// Whether an id or a key was looked for.
+    #[serde(skip)]
+    by_key: bool,
 }
 
 /// Up to `limit` webhooks, the newest first.
@@ -50,21 +56,36 @@ pub(crate) async fn list(
         false => None,
     };
     let next = found.next.map(|Behind { at, key }| After(ParkedCursor { parked_at: at, key }));
-    Ok(Page { webhooks: found.entries, next, note, still_waiting })
+    Ok(Page { webhooks: found.entries, next, note, still_waiting, by_key: wanted.query.is_some() })
+}
+
+/// The only webhook with this id or key.
+///
+/// # Errors
+/// When there is none or more than one, or they cannot be read.
+pub(crate) async fn only(client: &Client, config: &Config, query: &str) -> anyhow::Result<WebhookKey> {
+    match &search::with_key(client, config, query).await.context("cannot look for webhooks")?[..] {
+        [one] => Ok(one.key()),
+        [] => anyhow::bail!("no webhook with the id or key {query} is known; `oncehook webhooks ls` looks for more"),
+        _ => anyhow::bail!("more than one webhook has the key {query}: `oncehook webhooks ls '{query}'` lists them"),
+    }
 }
 
 impl Shown for Page {
     fn text(&self) -> String {
         let row = |webhook: &Entry| {
-            let Entry { source, webhook_id, topic, status, at, failed_attempts, duplicates, .. } = webhook;
+            let Entry { source, webhook_id, topic, at, failed_attempts, duplicates, .. } = webhook;
             let [attempts, duplicates] = [failed_attempts.to_string(), duplicates.to_string()];
-            let (status, at) = (status.as_str().to_owned(), at.format(&Rfc3339).unwrap_or_default());
+            let (status, at) = (webhook.standing(), at.format(&Rfc3339).unwrap_or_default());
             [source.clone(), webhook_id.clone(), topic.clone(), status, attempts, duplicates, at]
                 .map(|cell| printable(&cell))
         };
-        let head = ["SOURCE", "ID", "TOPIC", "STATUS", "FAILED", "DUPLICATES", "SINCE"];
+        let head = ["SOURCE", "ID", "TOPIC", "STATUS", "FAILED ATTEMPTS", "DUPLICATES", "SINCE"];
         let mut text = match &self.webhooks[..] {
-            [] => "no such webhook was processed, is parked or is retried\n".to_owned(),
+            [] if self.by_key => {
+                format!("{NONE}; an id or key has to be whole: --text finds a part, by reading bodies\n")
+            }
+            [] => format!("{NONE}\n"),
             webhooks => table(head, webhooks.iter().map(row)),
         };
         text += &self.still_waiting.iter().map(|waiting| format!("{}\n", waiting.sentence())).collect::<String>();

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use deadpool_postgres::Client;
 use deadpool_postgres::tokio_postgres::Error;
 use shared::config::Config;
+use shared::db::outbox::rows as outbox;
 use shared::db::processed_webhooks::{WebhookKey, search};
 use shared::db::retention::Purge;
 use shared::db::webhook_failures::ladder;
@@ -58,6 +59,18 @@ pub(crate) async fn find(
     wanted: &Wanted,
     measure: Measure,
 ) -> Result<Walked, SearchError> {
+    let mut found = look(client, config, wanted, measure).await?;
+    let keys: Vec<WebhookKey> = found.entries.iter().map(Entry::key).collect();
+    if !keys.is_empty() {
+        let waiting = outbox::waiting_of(client, &keys).await?;
+        for entry in &mut found.entries {
+            entry.effects_waiting = waiting.get(&entry.key()).copied().unwrap_or_default();
+        }
+    }
+    Ok(found)
+}
+
+async fn look(client: &Client, config: &Config, wanted: &Wanted, measure: Measure) -> Result<Walked, SearchError> {
     let Wanted { query, sieve, behind } = wanted;
     let days = Purge::Claims.days(&config.retention);
     match (query, &sieve.text) {
@@ -73,6 +86,15 @@ pub(crate) async fn find(
             }
         },
     }
+}
+
+/// All that are known by this id or key, without reading bodies; at most a thousand of them.
+///
+/// # Errors
+/// When a statement fails.
+pub(crate) async fn with_key(client: &Client, config: &Config, query: &str) -> Result<Vec<Entry>, Error> {
+    let known = known_by(client, config, query, &Wanted::default()).await?;
+    Ok(known.map_or_else(Vec::new, |known| known.entries))
 }
 
 /// What is known by an id or a key.

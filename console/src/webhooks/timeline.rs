@@ -45,6 +45,9 @@ pub(crate) fn timeline(known: &Known) -> Vec<Moment> {
     if let Some(row) = processed {
         life.process(row);
     }
+    if let Some(row) = parked {
+        life.settle(row);
+    }
     for row in replays {
         let run = row.replay.as_ref().map_or("", |(_of, run)| run);
         life.add(row.processed_at, format!("replayed in the run {run}: {}", row.status.as_str()), "");
@@ -112,8 +115,13 @@ impl Life {
         }
         self.add(row.parked_at, format!("parked: {}", row.reason), "warn");
         if let Some(at) = row.redriven_at {
+            // Noted when the broker has confirmed it: a worker may have been through by then.
+            let at = if row.state == ParkState::Resolved { at.min(row.changed_at) } else { at };
             self.add(at, "redriven: put back on the queue".to_owned(), "");
         }
+    }
+
+    fn settle(&mut self, row: &ParkedRow) {
         match row.state {
             ParkState::Discarded => {
                 let why = row.discarded_because.as_deref().unwrap_or_default();

@@ -62,7 +62,7 @@ async fn a_parked_one_is_shown_too_and_its_source_needs_a_person() {
         );
         let sources = oncehook(&stack, &["sources"]).await;
         assert_eq!(sources.status.code(), Some(3));
-        assert!(text(&sources.stdout).contains("! 1 webhooks of shopify are parked"), "{sources:?}");
+        assert!(text(&sources.stdout).contains("! parked of shopify: 1"), "{sources:?}");
         let unknown = oncehook(&stack, &["webhooks", "show", "shopify", "nothing"]).await;
         assert_eq!(unknown.status.code(), Some(1));
         assert!(text(&unknown.stderr).contains("nothing is known of a webhook nothing"), "{unknown:?}");
@@ -133,7 +133,7 @@ async fn an_order_is_found_by_its_number_its_customer_and_any_text_of_its_body()
             webhooks.map(|webhook| webhook["webhook_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
         let customer = format!("Order-2@{}", stack.mail_domain);
-        for query in [vec!["#2"], vec![&customer], vec!["--text", "order-2@"], vec!["w2"]] {
+        for query in [vec!["#2"], vec!["2"], vec![&customer], vec!["--text", "order-2@"], vec!["w2"]] {
             assert_eq!(found(&query).await, ["w2"], "{query:?}");
         }
         assert_eq!(found(&["#3"]).await, ["w3"], "parked, and found by its body");
@@ -142,6 +142,15 @@ async fn an_order_is_found_by_its_number_its_customer_and_any_text_of_its_body()
         assert_eq!(found(&["#2", "--status", "parked"]).await, Vec::<String>::new());
         let short = oncehook(&stack, &["webhooks", "ls", "--text", "#2"]).await;
         assert!(text(&short.stderr).contains("a text of at least 3 bytes"), "{short:?}");
+        let part = text(&oncehook(&stack, &["webhooks", "ls", "order-2@"]).await.stdout);
+        assert!(part.contains("an id or key has to be whole"), "{part}");
+        assert_eq!(
+            json(&stack, &["webhooks", "show", "#2"]).await["webhook_id"],
+            "w2",
+            "one webhook alone has that key"
+        );
+        let none = oncehook(&stack, &["webhooks", "show", "#4"]).await;
+        assert!(text(&none.stderr).contains("no webhook with the id or key #4 is known"), "{none:?}");
     })
     .await;
 }

@@ -34,7 +34,7 @@ const INSERT_FAILED: &str = insert!("DO NOTHING");
 /// The newest days first.
 const FIND: &str = "
     SELECT source, webhook_id FROM webhook_search_keys
-    WHERE value = $1 AND ($2::text IS NULL OR source = $2) AND stored_on >= $3 AND stored_on <= $4
+    WHERE value IN ($1, '#' || $1) AND ($2::text IS NULL OR source = $2) AND stored_on >= $3 AND stored_on <= $4
     GROUP BY source, webhook_id
     ORDER BY max(stored_on) DESC
     LIMIT $5";

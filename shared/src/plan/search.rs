@@ -19,7 +19,7 @@ const MAX_VALUE_BYTES: usize = 255;
 pub struct SearchKey {
     /// What the source calls the key.
     pub name: Name,
-    /// The value, in lower case, without white space around it; 1 to 255 bytes.
+    /// The value, in lower case, without white space around it or a number sign before it; 1 to 255 bytes.
     pub value: String,
 }
 
@@ -67,10 +67,11 @@ impl SearchKeys {
     }
 }
 
-/// A text as it is kept and looked for.
+/// A text as it is kept and looked for. Whether somebody writes `#1001` or `1001` is the same.
 #[must_use]
 pub fn normal(text: &str) -> Option<String> {
-    let text = text.trim().to_lowercase();
+    let text = text.trim();
+    let text = text.strip_prefix('#').unwrap_or(text).trim_start().to_lowercase();
     // Postgres' text holds no NUL.
     (!text.is_empty() && text.len() <= MAX_VALUE_BYTES && !text.contains('\0')).then_some(text)
 }
@@ -106,11 +107,12 @@ mod tests {
 
     #[test]
     fn strings_and_numbers_are_keys_in_the_form_they_are_looked_for() {
-        assert_eq!(keys(".name", r##"{"name":" #1001 "}"##), [("key".to_owned(), "#1001".to_owned())]);
+        assert_eq!(keys(".name", r##"{"name":" #1001 "}"##), [("key".to_owned(), "1001".to_owned())]);
         assert_eq!(
             values(".id, .email", r#"{"id":820982911946154508,"email":"Ada@Shop.Example"}"#),
             ["820982911946154508", "ada@shop.example"]
         );
+        assert_eq!([normal("#1001"), normal(" # 1001"), normal("#")], [Some("1001".into()), Some("1001".into()), None]);
         assert_eq!(values(".lines[].sku", r#"{"lines":[{"sku":"A"},{"sku":"b"},{"sku":"a"}]}"#), ["a", "b"]);
     }
 

@@ -55,6 +55,8 @@ pub(crate) struct Job {
     pub(crate) again_to: &'static str,
     /// What it is done to: `webhooks` or `effects`.
     pub(crate) unit: &'static str,
+    /// The page of the only webhook that it is done to.
+    pub(crate) about: Option<String>,
     total: AtomicU64,
     done: AtomicU64,
     end: Mutex<Option<End>>,
@@ -81,6 +83,8 @@ pub(crate) struct Order {
     pub(crate) again_to: &'static str,
     /// What it is done to: `webhooks` or `effects`.
     pub(crate) unit: &'static str,
+    /// The page of the only webhook that it is done to.
+    pub(crate) about: Option<String>,
 }
 
 impl Jobs {
@@ -116,6 +120,7 @@ impl Jobs {
             again: order.again,
             again_to: order.again_to,
             unit: order.unit,
+            about: order.about,
             total: AtomicU64::new(0),
             done: AtomicU64::new(0),
             end: Mutex::new(None),

@@ -47,6 +47,9 @@ pub(crate) struct JobView {
     pub(crate) report: Option<serde_json::Value>,
     /// The same for a person, or why it could not be begun.
     pub(crate) text: String,
+    /// The page of the only webhook that it is done to.
+    #[serde(skip)]
+    pub(crate) about: Option<String>,
 }
 
 /// What a job says in the end, for the API's description.
@@ -68,8 +71,8 @@ impl JobView {
             Some(End::Reported { text, json }) => (JobState::Ended, Some(json), text),
             Some(End::Failed(why)) => (JobState::Failed, None, why),
         };
-        let (title, begun_at, unit) = (job.title.clone(), job.begun_at, job.unit);
-        Self { id: job.id, title, state, dry_run: job.is_dry, begun_at, done, total, unit, report, text }
+        let (title, begun_at, unit, about) = (job.title.clone(), job.begun_at, job.unit, job.about.clone());
+        Self { id: job.id, title, state, dry_run: job.is_dry, begun_at, done, total, unit, report, text, about }
     }
 }
 

@@ -9,9 +9,8 @@ use shared::error_chain::error_chain;
 use time::OffsetDateTime;
 
 use super::{INTERVAL, Monitor};
+use crate::output::COUNTED_TO;
 
-/// Rows that are counted; beyond it, they are simply many.
-pub(crate) const BOUND: i64 = 10_000;
 /// How long Postgres may take for all of it.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -44,10 +43,10 @@ async fn read(pool: &Pool) -> Result<Rows, String> {
     let client = pool.get().await.map_err(|error| error_chain(&error))?;
     let read = async {
         Ok::<_, deadpool_postgres::tokio_postgres::Error>(Rows {
-            outbox: counts::bounded(&client, BOUND).await?,
-            waiting: counts::waiting(&client, BOUND).await?,
+            outbox: counts::bounded(&client, COUNTED_TO).await?,
+            waiting: counts::waiting(&client, COUNTED_TO).await?,
             paused: paused_effects::list(&client).await?,
-            parked: parked::bounded_counts(&client, BOUND).await?,
+            parked: parked::bounded_counts(&client, COUNTED_TO).await?,
             latest: shared::db::processed_webhooks::search::latest(&client).await?,
             connections: server::connections(&client).await?,
         })

@@ -81,7 +81,11 @@ pub(crate) async fn act(
 ) -> Result<Done, Problem> {
     let chosen = match (action.ids.as_slice(), &action.filter) {
         ([_, ..], Some(_)) => return Err(Problem::Malformed("give numbers or a filter, not both".to_owned())),
-        ([], None) => return Err(Problem::Malformed("select effects, or give a filter".to_owned())),
+        ([], None) => {
+            return Err(Problem::Malformed(
+                "nothing is selected: select effects, or all that match the filter".to_owned(),
+            ));
+        }
         (ids, None) if ids.len() > MAX_ROWS => {
             return Err(Problem::Malformed(format!("at most {MAX_ROWS} effects; use a filter")));
         }
@@ -101,6 +105,7 @@ pub(crate) async fn act(
         again,
         again_to: "/outbox/act",
         unit: "effects",
+        about: None,
     };
     let is_dry = action.dry_run;
     let job = console.jobs.begin(console, caller, order, |console, job, stop| async move {

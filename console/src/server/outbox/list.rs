@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::outbox::arguments::Listed;
 use crate::outbox::destinations::{self, Destination};
 use crate::outbox::list::{self, Wanted};
+use crate::output::COUNTED_TO;
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
 
@@ -86,7 +87,7 @@ pub(crate) async fn destinations(console: &Shared) -> Result<Vec<Destination>, P
         console.monitor.known().rows.as_ref().and_then(|rows| rows.as_ref().ok()).map(|rows| rows.waiting.clone());
     let waiting = match counted {
         Some(waiting) => waiting,
-        None => counts::waiting(&client, destinations::BOUND).await?,
+        None => counts::waiting(&client, COUNTED_TO).await?,
     };
     let paused = paused_effects::list(&client).await?;
     let known = console.monitor.known();

@@ -8,15 +8,15 @@ mod services;
 use serde::Serialize;
 use shared::amqp::Topology;
 use shared::config::Config;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
 use super::limits::LimitView;
+use crate::output::{age, counted};
 use crate::queues::Role;
 use crate::server::monitor::Known;
 use crate::server::monitor::ring::{Bound, HeadAge, WORK};
-use crate::server::monitor::rows::{BOUND, Rows};
-use crate::server::page::span;
+use crate::server::monitor::rows::Rows;
 
 /// How long the head of the work queue may wait, in seconds.
 const SLOW_HEAD_S: i64 = 60;
@@ -66,7 +66,7 @@ pub(super) fn judge(known: &Known, config: &Config, limits: &[LimitView], now: O
 /// When something that does not answer last did.
 fn answered(at: Option<OffsetDateTime>, now: OffsetDateTime) -> String {
     match at {
-        Some(at) => format!("last answer {} ago", span((now - at).whole_seconds())),
+        Some(at) => format!("last answer {} ago", age(now - at)),
         None => "no answer yet".to_owned(),
     }
 }
@@ -111,16 +111,15 @@ impl Concerns {
         }
         if let Some(HeadAge { seconds, bound }) = known.ring.head_age(WORK).filter(|age| age.seconds >= SLOW_HEAD_S) {
             let at_least = if bound == Bound::AtLeast { "at least " } else { "" };
-            self.warn(format!("webhooks wait in the queue for {at_least}{}", span(seconds)), "/");
+            self.warn(format!("webhooks wait in the queue for {at_least}{}", age(Duration::seconds(seconds))), "/");
         }
     }
 
     fn rows(&mut self, rows: &Rows, now: OffsetDateTime) {
-        let many = |rows: i64| if rows >= BOUND { format!("{BOUND} or more") } else { rows.to_string() };
         for effect in &rows.waiting {
             let is_paused = rows.paused.iter().any(|paused| paused.effect == effect.effect);
             if let Some(error) = effect.last_error.as_ref().filter(|_| !is_paused) {
-                let failing = many(effect.failing);
+                let failing = counted(effect.failing);
                 self.fault(
                     format!("{}: {failing} could not be sent and wait to be tried again: {error}", effect.effect),
                     "/outbox",
@@ -129,16 +128,16 @@ impl Concerns {
         }
         for paused in &rows.paused {
             let waiting = rows.waiting.iter().find(|one| one.effect == paused.effect).map_or(0, |one| one.pending);
-            let text = format!("{} is paused by {}; {} wait", paused.effect, paused.paused_by, many(waiting));
+            let text = format!("{} is paused by {}; {} wait", paused.effect, paused.paused_by, counted(waiting));
             self.warn(text, "/outbox");
         }
         for reason in &rows.parked {
-            let age = span((now - reason.oldest).whole_seconds());
-            let text = format!("parked: {} ({}), the first {age} ago", reason.reason, many(reason.rows));
+            let age = age(now - reason.oldest);
+            let text = format!("parked: {} ({}), the first {age} ago", reason.reason, counted(reason.rows));
             self.warn(text, "/parked");
         }
         for state in rows.outbox.iter().filter(|one| matches!(one.state.as_str(), "held" | "failed")) {
-            self.warn(format!("effects {}: {} wait for a person", state.state, many(state.rows)), "/outbox");
+            self.warn(format!("effects {}: {} wait for a person", state.state, counted(state.rows)), "/outbox");
         }
     }
 }

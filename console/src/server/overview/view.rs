@@ -217,7 +217,7 @@ fn outbox(known: &Known, now: OffsetDateTime) -> Vec<StateView> {
         StateView {
             state: state.to_owned(),
             rows: count.map_or(0, |count| count.rows),
-            at_least: count.is_some_and(|count| count.rows >= crate::server::monitor::rows::BOUND),
+            at_least: count.is_some_and(|count| count.rows >= crate::output::COUNTED_TO),
             oldest_age_s: count.and_then(|count| count.oldest).map(|oldest| (now - oldest).whole_seconds().max(0)),
         }
     };

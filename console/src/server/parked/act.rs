@@ -15,6 +15,7 @@ use crate::parked::selection::Selection;
 use crate::parked::ticket::{Accept, Rules};
 use crate::server::access::Caller;
 use crate::server::jobs::{Job, Order};
+use crate::server::page;
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
 use crate::steering::{DEFAULT_RATE, Outlet, Pace, Report, Reported};
@@ -64,7 +65,9 @@ pub(crate) enum What {
 impl ParkedAction {
     fn selection(&self) -> Result<Selection, Problem> {
         match (self.webhooks.as_slice(), &self.filter) {
-            ([], None) => Err(Problem::Malformed("select webhooks, or give a filter".to_owned())),
+            ([], None) => {
+                Err(Problem::Malformed("nothing is selected: select webhooks, or all that match the filter".to_owned()))
+            }
             ([_, ..], Some(_)) => Err(Problem::Malformed("give webhooks or a filter, not both".to_owned())),
             (chosen, None) if chosen.len() > MAX_CHOSEN => {
                 Err(Problem::Malformed(format!("at most {MAX_CHOSEN} webhooks; use a filter")))
@@ -101,6 +104,10 @@ pub(crate) fn begin(
         What::Discard => ("parked.discard", json!({ "because": action.because.trim() })),
     };
     let (subject, request) = selection.told(how);
+    let about = match action.webhooks.as_slice() {
+        [one] => Some(page::of_webhook(&one.source, &one.webhook_id)),
+        _ => None,
+    };
     let order = Order {
         action: name,
         subject,
@@ -109,6 +116,7 @@ pub(crate) fn begin(
         again,
         again_to: "/parked/act",
         unit: "webhooks",
+        about,
     };
     console.jobs.begin(console, caller, order, |console, job, stop| async move {
         match what {

@@ -7,6 +7,7 @@ use shared::db::parked_webhooks::rows::{self, BoundedReason, ParkState, ParkedFi
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::output::COUNTED_TO;
 use crate::parked::list::After;
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
@@ -15,8 +16,6 @@ use crate::steering::moment;
 
 /// Webhooks on a page.
 const PAGE: usize = 50;
-/// What is counted of one reason; beyond it, it is simply many.
-pub(crate) const BOUND: i64 = 10_000;
 
 /// Which parked webhooks.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, IntoParams, ToSchema)]
@@ -118,7 +117,7 @@ pub(crate) async fn read(console: &Shared, query: &ParkedQuery) -> Result<Parked
         console.monitor.known().rows.as_ref().and_then(|rows| rows.as_ref().ok()).map(|rows| rows.parked.clone());
     let reasons = match counted {
         Some(reasons) => reasons,
-        None => rows::bounded_counts(&client, BOUND).await?,
+        None => rows::bounded_counts(&client, COUNTED_TO).await?,
     };
     let limit = i64::try_from(PAGE + 1).unwrap_or(i64::MAX);
     let mut parked = rows::page(&client, &filter, after.as_ref().map(|after| &after.0), limit).await?;

@@ -6,7 +6,9 @@ use askama::Template;
 use clap::ValueEnum as _;
 
 use super::act::{self, Key, ParkedAction, What};
-use super::list::{self, BOUND, ParkedPage, ParkedQuery};
+use super::list::{self, ParkedPage, ParkedQuery};
+use crate::output::counted;
+use crate::parked::mend::mend;
 use crate::parked::ticket::Accept;
 use crate::server::access::{Caller, Submitted};
 use crate::server::jobs::page::go_to;
@@ -61,7 +63,7 @@ impl ParkedHtml {
     }
 
     fn many(rows: &i64) -> String {
-        if *rows >= BOUND { format!("{BOUND}+") } else { rows.to_string() }
+        counted(*rows)
     }
 }
 

@@ -12,6 +12,7 @@ use shared::name::Name;
 use super::replay::{self, ReplayAction};
 use super::search::{self, WebhookPage, WebhookQuery};
 use super::story::{self, Story};
+use crate::parked::mend::mend;
 use crate::server::access::{Caller, Submitted};
 use crate::server::jobs::page::go_to;
 use crate::server::outbox::page as outbox;
@@ -93,6 +94,13 @@ struct WebhookHtml {
 }
 
 impl WebhookHtml {
+    /// Where the page asks whether something is still under way; `None` when nothing is.
+    fn moving(&self) -> Option<String> {
+        let Story { source, webhook_id, parked, effects, .. } = &self.story;
+        story::is_moving(parked.as_ref(), effects)
+            .then(|| format!("/moving/{}/{}", segment(source), segment(webhook_id)))
+    }
+
     /// Whether there is an effect that a person can do anything with.
     fn can_be_steered(&self) -> bool {
         self.story.effects.iter().any(OutboxRow::can_be_steered)
@@ -152,6 +160,19 @@ pub(crate) async fn show(
     let (frame, run) = (Frame::new(&caller, "Webhook", "/webhooks"), replay::made_up_run()?);
     let told = outbox::told(&told.told, told.rows);
     page::html(&WebhookHtml { frame, story, told, run })
+}
+
+/// `GET /moving/{source}/{id}`: nothing while something is under way; then, that the page is to be loaded anew.
+pub(crate) async fn moving(
+    _caller: Caller,
+    console: Shared,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let mut answer = HttpResponse::Ok();
+    if !story::moves(&console, &key(path)).await? {
+        answer.insert_header(("HX-Refresh", "true"));
+    }
+    Ok(answer.finish())
 }
 
 /// `GET /bodies/{source}/{id}`: the body, byte for byte, to be saved. Never shown: it is a stranger's.

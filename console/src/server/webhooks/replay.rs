@@ -14,6 +14,7 @@ use crate::replay::command::{new_run, run_name};
 use crate::replay::run::{Execution, Run, Selection};
 use crate::server::access::Caller;
 use crate::server::jobs::{Job, Order};
+use crate::server::page;
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
 use crate::steering::{Outlet, Pace, Report, Reported};
@@ -71,6 +72,7 @@ pub(crate) fn begin(
         again,
         again_to: "/webhooks/replay",
         unit: "webhooks",
+        about: Some(page::of_webhook(&action.source, &action.webhook_id)),
     };
     console.jobs.begin(console, caller, order, |console, job, stop| replay(console, (action, name), job, stop))
 }

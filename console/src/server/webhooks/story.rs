@@ -6,11 +6,12 @@ use serde::Serialize;
 use shared::db::Content;
 use shared::db::outbox::attempts::AttemptRow;
 use shared::db::outbox::rows::OutboxRow;
-use shared::db::parked_webhooks::rows::ParkedRow;
+use shared::db::parked_webhooks::rows::{ParkState, ParkedRow};
 use shared::db::processed_webhooks::WebhookKey;
 use shared::db::retention::Purge;
 use shared::db::webhook_failures::FailureRow;
 use shared::plan::Skip;
+use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
 use crate::parked::body::{ShownBody, masked};
@@ -53,6 +54,10 @@ pub(crate) struct Story {
     pub(crate) timeline: Vec<Moment>,
 }
 
+/// An effect that is due by then is waited for,
+const SOON: Duration = Duration::seconds(10);
+/// unless it has been due for so long.
+const OVERDUE: Duration = Duration::minutes(1);
 /// Bodies beyond this are not shown on a page; they can be fetched whole.
 const MAX_SHOWN_BYTES: usize = 512 * 1024;
 
@@ -94,6 +99,26 @@ pub(crate) async fn tell(console: &Shared, key: &WebhookKey) -> Result<Story, Pr
         story.show(content);
     }
     Ok(story)
+}
+
+/// Whether a webhook is about to stand elsewhere: it is on its way back to the queue, or an effect is being sent or falls due
+/// about now. What is overdue for longer waits for a pause or a breaker to end.
+pub(crate) fn is_moving(parked: Option<&ParkedRow>, effects: &[OutboxRow]) -> bool {
+    let now = OffsetDateTime::now_utc();
+    let is_about_now = |due: OffsetDateTime| now - OVERDUE <= due && due <= now + SOON;
+    let is_redriven = parked.is_some_and(|row| row.state == ParkState::Redriving && !row.waits);
+    let is_sent = |effect: &OutboxRow| effect.state == "sending" || effect.due_at().is_some_and(is_about_now);
+    is_redriven || effects.iter().any(is_sent)
+}
+
+/// The same of a webhook by its key; one of which nothing is known moves nowhere.
+///
+/// # Errors
+/// When the database is away.
+pub(crate) async fn moves(console: &Shared, key: &WebhookKey) -> Result<bool, Problem> {
+    let client = console.database().await?;
+    let known = Known::read(&client, ids_kept(console), key).await?;
+    Ok(known.is_some_and(|known| is_moving(known.parked.as_ref(), &known.effects)))
 }
 
 impl Story {

@@ -3,10 +3,14 @@
 //!
 //! Intents hold addresses and texts of customers, and are not read here.
 
+use std::collections::HashMap;
+
 use deadpool_postgres::Client;
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio_postgres::{Error, Row};
+
+use crate::db::processed_webhooks::WebhookKey;
 
 macro_rules! columns {
     () => {
@@ -95,6 +99,13 @@ const OF_ID: &str = concat!(
     columns!(),
     " FROM outbox WHERE source = ANY ($1::text[]) AND webhook_id = $2 ORDER BY id DESC LIMIT 200"
 );
+
+const WAITING_OF: &str = "
+    SELECT outbox.source, outbox.webhook_id, count(*) AS rows
+    FROM unnest($1::text[], $2::text[]) AS asked (source, webhook_id)
+    JOIN outbox ON outbox.source = asked.source AND outbox.webhook_id = asked.webhook_id
+    WHERE outbox.state IN ('held', 'failed')
+    GROUP BY outbox.source, outbox.webhook_id";
 
 const FIND: &str = concat!("SELECT ", columns!(), " FROM outbox WHERE id = $1");
 
@@ -211,6 +222,21 @@ pub async fn page(
     };
     let rows = client.query(&client.prepare_cached(statement).await?, &[&effect, &before, &limit]).await?;
     rows.iter().map(OutboxRow::read).collect()
+}
+
+/// How many effects of these webhooks wait for a person, held or failed; those of which none does are left out.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn waiting_of(client: &Client, keys: &[WebhookKey]) -> Result<HashMap<WebhookKey, i64>, Error> {
+    let (sources, ids): (Vec<&str>, Vec<&str>) =
+        keys.iter().map(|key| (key.source.as_str(), key.webhook_id.as_str())).unzip();
+    let rows = client.query(&client.prepare_cached(WAITING_OF).await?, &[&sources, &ids]).await?;
+    let read = |row: &Row| {
+        let key = WebhookKey { source: row.try_get("source")?, webhook_id: row.try_get("webhook_id")? };
+        Ok((key, row.try_get("rows")?))
+    };
+    rows.iter().map(read).collect()
 }
 
 /// What webhooks of one source brought about, at most 200.

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::{Concerns, answered};
+use crate::output::age;
 use crate::server::monitor::destinations::{self, Reach};
 use crate::server::monitor::flow::Requests;
 use crate::server::monitor::services::Instance;
 use crate::server::monitor::standing::{self, Standing};
 use crate::server::monitor::{INTERVAL, Known};
-use crate::server::page::span;
 
 /// How far back requests of a source that were not genuine are counted, in seconds, from how many on they are told, and from
 /// which share of the source's requests on: strangers' requests fail as they should. As `OncehookVerificationFails` has it.
@@ -61,7 +61,7 @@ impl Concerns {
         for (source, requests) in known.ring.requests(FORGED_WINDOW_S) {
             let Requests { received, forged } = requests;
             if forged >= FORGED && forged > FORGED_SHARE * received {
-                let window = span(FORGED_WINDOW_S);
+                let window = age(Duration::seconds(FORGED_WINDOW_S));
                 let text = format!(
                     "{forged:.0} of {received:.0} requests of {source} within {window} were not genuine: a secret may be wrong"
                 );
@@ -81,7 +81,7 @@ impl Concerns {
             if left <= 0 {
                 self.fault(format!("the certificate of {peer} has ended"), "/outbox");
             } else if left < CERTIFICATE_DAYS * 86_400 {
-                self.warn(format!("the certificate of {peer} ends in {}", span(left)), "/outbox");
+                self.warn(format!("the certificate of {peer} ends in {}", age(Duration::seconds(left))), "/outbox");
             }
         }
     }
@@ -90,7 +90,7 @@ impl Concerns {
         let number = |name: &str| instance.sum(name).unwrap_or(0.0);
         let files = number("webhook_spool_files");
         if files > 0.0 {
-            let age = span(number("webhook_spool_oldest_age_seconds") as i64);
+            let age = age(Duration::seconds(number("webhook_spool_oldest_age_seconds") as i64));
             let text = format!(
                 "ingest at {} keeps webhooks in its spool: {files} files, {:.1} MB, the oldest for {age}",
                 instance.address,
