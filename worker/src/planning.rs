@@ -2,13 +2,14 @@
 //!
 //! jq has no fuel: an expression that never returns can only be ended with its process. The
 //! watchdog does that; the message is delivered again, and the third time it takes the suspects'
-//! queue, where it is alone.
+//! queue, where it is alone. Time in which the whole process stood still is not the plan's: what is counted are the
+//! watchdog's own looks.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shared::failpoint;
 use shared::message::Message;
@@ -34,6 +35,9 @@ pub(crate) struct WatchedPlanner {
     watch: Arc<Watch>,
 }
 
+/// So often does the watchdog look within the time that a plan may take.
+const LOOKS: u32 = 10;
+
 /// What is being planned, by which call: each lane plans on a thread of its own.
 #[derive(Default)]
 struct Watch {
@@ -42,7 +46,8 @@ struct Watch {
 }
 
 struct Current {
-    since: Instant,
+    /// How often it was found still going on.
+    looks: u32,
     webhook: String,
 }
 
@@ -105,14 +110,15 @@ impl WatchedPlanner {
 impl Watch {
     fn begin(&self, webhook: String) -> Watched<'_> {
         let call = self.next_call.fetch_add(1, Ordering::Relaxed);
-        self.calls().insert(call, Current { since: Instant::now(), webhook });
+        self.calls().insert(call, Current { looks: 0, webhook });
         Watched { watch: self, call }
     }
 
-    /// The webhook that has been planned for too long, if one has.
-    fn overdue(&self, timeout: Duration) -> Option<String> {
-        let calls = self.calls();
-        calls.values().find(|current| current.since.elapsed() > timeout).map(|current| current.webhook.clone())
+    /// Looks at all that goes on; returns the webhook whose plan was seen in more than [`LOOKS`], if there is one.
+    fn look(&self) -> Option<String> {
+        let mut calls = self.calls();
+        calls.values_mut().for_each(|current| current.looks += 1);
+        calls.values().find(|current| current.looks > LOOKS).map(|current| current.webhook.clone())
     }
 
     fn calls(&self) -> MutexGuard<'_, HashMap<u64, Current>> {
@@ -129,13 +135,13 @@ impl Drop for Watched<'_> {
 /// Looks every so often until the planner is gone; ends the process when a plan never returns.
 fn guard(watched: &Weak<Watch>, timeout: Duration) {
     while let Some(watch) = watched.upgrade() {
-        if let Some(webhook) = watch.overdue(timeout) {
+        if let Some(webhook) = watch.look() {
             tracing::error!(webhook, timeout_ms = timeout.as_millis(), "planning never returns; ending this worker");
             shared::telemetry::finish();
             std::process::abort();
         }
         drop(watch);
-        std::thread::sleep(timeout / 10);
+        std::thread::sleep(timeout / LOOKS);
     }
 }
 
@@ -147,9 +153,14 @@ mod tests {
     fn a_call_that_hangs_stays_under_watch_while_others_come_and_go() {
         let watch = Watch::default();
         let hanging = watch.begin("shopify/hangs".to_owned());
-        drop(watch.begin("shopify/quick".to_owned()));
-        assert_eq!(watch.overdue(Duration::ZERO), Some("shopify/hangs".to_owned()));
+        for _ in 0..LOOKS {
+            drop(watch.begin("shopify/quick".to_owned()));
+            assert_eq!(watch.look(), None, "as long as it may take");
+        }
+        let fresh = watch.begin("shopify/fresh".to_owned());
+        assert_eq!(watch.look(), Some("shopify/hangs".to_owned()));
         drop(hanging);
-        assert_eq!(watch.overdue(Duration::ZERO), None);
+        assert_eq!(watch.look(), None);
+        drop(fresh);
     }
 }
