@@ -305,6 +305,7 @@ const tests = {
     await sent();
     await page.goto('/webhooks?q=%231062');
     assert.match(await text(page, 'table.list tbody'), /completed\s+not sent: 1/);
+    assert.equal((await story('of-1062')).now.effects_waiting, 1);
     assert.match(await find('#1062'), /order-confirmation failed: .*550/);
     assert.ok(await page.isChecked('#effects input[name=id]'), 'what needs a person is selected');
     await page.click('#effects button[value=resend]');

@@ -30,7 +30,8 @@ pub(crate) fn list() -> ExitCodes {
         meaning(
             3,
             "it is done, and something needs a person: what `attention` or `refused` lists, a damaged file, a request \
-             that is not genuine, stock that is not what its ledger says, a failure that doctor found (with --strict: a warning, too)",
+             that is not genuine, stock that is not what its ledger says, a failure that doctor found (with --strict: a \
+             warning, too)",
             "status, top, queues, sources, inventory check, parked, outbox, replay, spool, send, verify, doctor",
         ),
     ])

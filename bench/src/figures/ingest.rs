@@ -1,5 +1,6 @@
 //! `ingest_ratio` and `broker_ratio`: webhooks answered 200 per second, beside what the same libraries and the same broker
-//! give without ingest. `ingest_ratio_message` is the first beside a bare handler whose messages are ingest's. With them come ingest's memory and what one webhook costs until it is on the queue.
+//! give without ingest. `ingest_ratio_message` is the first beside a bare handler whose messages are ingest's. With them
+//! come ingest's memory and what one webhook costs until it is on the queue.
 
 use super::sides::{Side, under_load};
 use crate::process::Program;

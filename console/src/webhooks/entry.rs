@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use serde::Serialize;
+use shared::db::outbox::rows::{OutboxRow, Show};
 use shared::db::parked_webhooks::rows::{ParkState, ParkedRow};
 use shared::db::processed_webhooks::search::FoundRow;
 use shared::db::processed_webhooks::{Status, WebhookKey};
@@ -108,6 +109,13 @@ impl Entry {
             0 => self.status.as_str().to_owned(),
             waiting => format!("{}, not sent: {waiting}", self.status.as_str()),
         }
+    }
+
+    /// Counts which of these effects are its own and wait for a person.
+    pub(crate) fn count_waiting(&mut self, effects: &[OutboxRow]) {
+        let is_own = |row: &&OutboxRow| row.webhook_id.as_ref() == Some(&self.webhook_id);
+        let waiting = effects.iter().filter(is_own).filter(|row| Show::Attention.takes(row)).count();
+        self.effects_waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
     }
 
     /// Where it stands among others, by time; each has a place of its own.

@@ -95,6 +95,9 @@ pub(crate) async fn tell(console: &Shared, key: &WebhookKey) -> Result<Story, Pr
         body: None,
         timeline,
     };
+    for entry in story.now.iter_mut().chain(&mut story.replays) {
+        entry.count_waiting(&story.effects);
+    }
     if let Some(content) = content {
         story.show(content);
     }
