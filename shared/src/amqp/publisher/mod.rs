@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::requests::{Company, Submissions, requests};
 use self::session::PublishSession;
-use self::window::WindowLimits;
+use self::window::{BATCHES, WindowLimits};
 use super::{Broker, LinkState, MessagingMetrics, Topology, supervise};
 use crate::config::QueueConfig;
 use crate::message::{self, Message};
@@ -102,7 +102,8 @@ impl PublisherConfig {
     /// From the configuration file, with a role's own budget.
     #[must_use]
     pub fn new(config: &QueueConfig, timeout: Duration) -> Self {
-        let window = WindowLimits { messages: config.publish_window, bytes: config.publish_window_bytes };
+        let window =
+            WindowLimits { messages: config.publish_window, bytes: config.publish_window_bytes, batches: BATCHES };
         Self { window, timeout, metrics: MessagingMetrics::default() }
     }
 

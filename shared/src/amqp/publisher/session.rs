@@ -15,6 +15,10 @@ use super::window::{Confirm, ConfirmChannel, Window};
 use crate::amqp::{LinkState, Session, SessionError, Topology, set_up};
 use crate::failpoint;
 
+/// How long the newest batch is on its way before the broker counts as slow: a good sync is over by then, and one that takes
+/// long takes 20 ms and more.
+const SLOW: Duration = Duration::from_millis(3);
+
 /// What the publisher does with a connection.
 pub(super) struct PublishSession {
     pub(super) topology: Topology,
@@ -63,6 +67,7 @@ pub(super) async fn publish_all(
 ) -> Result<(), SessionError> {
     let mut window = Window::new(channel, config.window, config.metrics.in_flight.clone());
     let mut too_late = pin!(channel.too_late());
+    let mut slow = pin!(channel.slow());
     let mut stopped = pin!(stop.cancelled());
     let mut takes = true;
     while takes || !window.is_empty() {
@@ -76,6 +81,7 @@ pub(super) async fn publish_all(
             () = &mut too_late, if !window.is_empty() => {
                 return Err(SessionError::Broken("the broker confirms too slowly"));
             }
+            () = &mut slow, if takes && window.is_crowded() => window.allow_one_more(),
             () = &mut stopped, if takes => takes = false,
             request = requests.take(room), if takes => {
                 if window.is_empty() {
@@ -83,7 +89,10 @@ pub(super) async fn publish_all(
                 }
                 failpoint::reach("publisher.publish");
                 match request {
-                    Some(request) => window.publish(request, |room| requests.try_take(room)),
+                    Some(request) => {
+                        window.publish(request, |room| requests.try_take(room));
+                        slow.set(channel.slow());
+                    }
                     None => takes = false,
                 }
             }
@@ -117,6 +126,10 @@ impl ConfirmChannel for LapinChannel {
             let blocked = link.wait_for(|state| *state == LinkState::Blocked);
             let Ok(Ok(_again)) = tokio::time::timeout(self.timeout, blocked).await else { return };
         }
+    }
+
+    async fn slow(&self) {
+        tokio::time::sleep(SLOW).await;
     }
 }
 
@@ -159,9 +172,65 @@ async fn watch_blocks(connection: &Connection, link: &watch::Sender<LinkState>) 
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::FutureExt as _;
+    use lapin::BasicProperties;
     use lapin::message::{BasicReturnMessage, Delivery};
 
+    use super::super::requests::{Company, requests};
+    use super::super::window::{BATCHES, WindowLimits};
     use super::*;
+    use crate::amqp::MessagingMetrics;
+
+    /// A broker that confirms nothing, and counts what it is sent.
+    #[derive(Default)]
+    struct Unconfirming {
+        is_slow: bool,
+        sent: AtomicUsize,
+    }
+
+    impl ConfirmChannel for Unconfirming {
+        async fn publish(&self, _message: Outgoing) -> Result<Confirm, SessionError> {
+            self.sent.fetch_add(1, Ordering::Relaxed);
+            pending().await
+        }
+
+        async fn too_late(&self) {
+            pending().await
+        }
+
+        async fn slow(&self) {
+            if !self.is_slow {
+                pending().await
+            }
+        }
+    }
+
+    /// How many of a few messages that come one by one go out.
+    fn sent_to(broker: &Unconfirming) -> usize {
+        let window = WindowLimits { messages: usize::MAX, bytes: usize::MAX, batches: BATCHES };
+        let config = PublisherConfig { window, timeout: Duration::MAX, metrics: MessagingMetrics::default() };
+        let (submissions, mut requests) = requests(BATCHES);
+        let stop = CancellationToken::new();
+        let mut publishing = pin!(publish_all(broker, &mut requests, &config, &stop));
+        let mut requesters = Vec::new();
+        for _ in 0..BATCHES + 2 {
+            let submit = submissions.submit(Company::Shared, "webhooks", BasicProperties::default(), vec![0].into());
+            let mut requester = Box::pin(submit);
+            assert!((&mut requester).now_or_never().is_none());
+            assert!((&mut publishing).now_or_never().is_none());
+            requesters.push(requester);
+        }
+        broker.sent.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn what_comes_does_not_wait_for_a_slow_broker_to_confirm_what_came_before() {
+        assert_eq!(sent_to(&Unconfirming::default()), BATCHES);
+        assert_eq!(sent_to(&Unconfirming { is_slow: true, ..Unconfirming::default() }), BATCHES + 2);
+    }
 
     #[test]
     fn a_return_is_a_return_whatever_confirm_it_is_attached_to() {

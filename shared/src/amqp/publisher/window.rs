@@ -1,7 +1,8 @@
 //! The messages of one channel that are published and not yet confirmed, in the batches in which they were taken.
 //!
 //! A batch is released as a whole, the oldest first, and the next goes out when it is taken, up to [`BATCHES`] of them: what
-//! is handed in meanwhile waits together, and so nobody is woken for a single message while many come.
+//! is handed in meanwhile waits together, and so nobody is woken for a single message while many come. While the broker is
+//! slow, more go out, one after the other, so that what comes meanwhile does not begin to wait for it only afterwards.
 //!
 //! Invariant: a requester hears `Ok` only when the broker has acknowledged its own message and no message that came back
 //! can be it. lapin gives a message that came back to whichever confirm it settles next, so the confirm of an unroutable
@@ -23,9 +24,9 @@ use super::requests::{Company, Outgoing, Request};
 use crate::amqp::SessionError;
 use crate::amqp::metrics::InFlightGauges;
 
-/// The most batches in flight. With fewer, a message waits for those before it; with more, batches are small when much
-/// is to be done, and each costs its turns of our thread and lapin's.
-const BATCHES: usize = 4;
+/// The most batches in flight while the broker is not slow. With fewer, a message waits for those before it; with more,
+/// batches are small when much is to be done, and each costs its turns of our thread and lapin's.
+pub(super) const BATCHES: usize = 4;
 
 /// A channel in confirm mode: lapin's, or a model of it that does whatever lapin may do.
 pub(super) trait ConfirmChannel: Sync {
@@ -34,6 +35,9 @@ pub(super) trait ConfirmChannel: Sync {
 
     /// Ends when no batch was settled from now on for too long.
     fn too_late(&self) -> impl Future<Output = ()> + Send;
+
+    /// Ends when the broker is slow over a batch that goes out now: long enough for one more to be worth its turns.
+    fn slow(&self) -> impl Future<Output = ()> + Send;
 }
 
 /// What the broker said of a message; of that one, or where a message came back, of any that is in flight with it.
@@ -53,6 +57,8 @@ pub(super) struct WindowLimits {
     pub(super) messages: usize,
     /// Of bodies; a larger body goes alone.
     pub(super) bytes: usize,
+    /// [`BATCHES`], except in tests.
+    pub(super) batches: usize,
 }
 
 /// What there is room for in a window.
@@ -86,6 +92,8 @@ pub(super) struct Window<'c, C> {
     bytes: usize,
     /// Whether what is in flight wants to be alone.
     alone: bool,
+    /// Whether one batch more may go out than the limit.
+    one_more: bool,
     gauges: InFlightGauges,
 }
 
@@ -99,7 +107,16 @@ type Confirming<'c> = MaybeDone<BoxFuture<'c, Result<Confirm, SessionError>>>;
 
 impl<'c, C: ConfirmChannel> Window<'c, C> {
     pub(super) fn new(channel: &'c C, limits: WindowLimits, gauges: InFlightGauges) -> Self {
-        Self { channel, limits, batches: VecDeque::with_capacity(BATCHES), messages: 0, bytes: 0, alone: false, gauges }
+        Self {
+            channel,
+            limits,
+            batches: VecDeque::with_capacity(BATCHES),
+            messages: 0,
+            bytes: 0,
+            alone: false,
+            one_more: false,
+            gauges,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -111,10 +128,20 @@ impl<'c, C: ConfirmChannel> Window<'c, C> {
         if self.is_empty() {
             return Room::Any;
         }
-        if self.alone || self.batches.len() == BATCHES {
+        if self.alone || self.is_crowded() {
             return Room::Full;
         }
         self.room_beside()
+    }
+
+    /// Whether there are as many batches in flight as may be.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.batches.len() >= self.limits.batches && !self.one_more
+    }
+
+    /// Lets one batch more go out than the limit.
+    pub(super) fn allow_one_more(&mut self) {
+        self.one_more = true;
     }
 
     fn room_beside(&self) -> Room {
@@ -146,6 +173,7 @@ impl<'c, C: ConfirmChannel> Window<'c, C> {
         }
         if !batch.is_empty() {
             self.batches.push_back(batch);
+            self.one_more = false;
         }
         self.gauges.set(self.messages, self.bytes);
     }

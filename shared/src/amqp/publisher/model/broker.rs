@@ -185,4 +185,9 @@ impl ConfirmChannel for ModelChannel {
         self.0.late.cancelled().await;
         lock(&self.0.outstanding).failed = true;
     }
+
+    /// At any later moment.
+    async fn slow(&self) {
+        yield_now().await;
+    }
 }

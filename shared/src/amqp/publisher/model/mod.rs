@@ -27,7 +27,7 @@ use self::broker::{Link, World, lock};
 use self::planted::Bug;
 use super::requests::{Company, Requests, Submissions, requests};
 use super::session::publish_all;
-use super::window::WindowLimits;
+use super::window::{BATCHES, WindowLimits};
 use super::{MessagingMetrics, PublishError, PublisherConfig};
 
 /// What the broker does with one message.
@@ -62,12 +62,21 @@ struct Script {
     requesters: usize,
     /// The most messages in flight.
     window: usize,
+    /// The most batches in flight while the broker is not slow.
+    batches: usize,
     /// Where in a row of confirms that come together lapin begins to settle them, and so which of
     /// them gets a message that came back.
     first_settled: usize,
     /// What happens at which step of the broker.
     fault: Option<(Fault, usize)>,
     bug: Option<Bug>,
+}
+
+impl Script {
+    /// Three requesters and room for all of them; nothing happens but to the messages.
+    fn of(fates: [Fate; 3]) -> Self {
+        Self { fates, requesters: 3, window: 3, batches: BATCHES, first_settled: 0, fault: None, bug: None }
+    }
 }
 
 /// One run of a script, under one schedule.
@@ -87,7 +96,7 @@ async fn run(script: Script) -> Arc<World> {
 
 /// The publisher's sessions, until it is told to stop or all requesters are gone.
 async fn supervise(world: &Arc<World>, mut requests: Requests) {
-    let window = WindowLimits { messages: world.script.window, bytes: usize::MAX };
+    let window = WindowLimits { messages: world.script.window, bytes: usize::MAX, batches: world.script.batches };
     let config = PublisherConfig { window, timeout: Duration::MAX, metrics: MessagingMetrics::default() };
     while !world.stop.is_cancelled() {
         let (link, channel) = Link::open(world);
@@ -173,7 +182,7 @@ fn small_worlds(window: usize, fates: &[Fate], faults: &[Option<(Fault, usize)>]
             let returns = [first, second].contains(&Fate::Unroutable);
             for first_settled in 0..if returns { 2 } else { 1 } {
                 let fates = [first, second, Fate::Stored];
-                scripts.push(Script { fates, requesters: 2, window, first_settled, fault: *fault, bug: None });
+                scripts.push(Script { requesters: 2, window, first_settled, fault: *fault, ..Script::of(fates) });
             }
         }
     }
@@ -195,6 +204,18 @@ fn holds(scripts: &[Script]) {
 fn nobody_is_told_of_anothers_message_under_any_schedule() {
     holds(&small_worlds(3, &FATES, &[None]));
     holds(&small_worlds(1, &FATES, &[None]));
+}
+
+/// One batch may be in flight, and another whenever the broker is slow.
+#[test]
+fn a_batch_more_for_a_slow_broker_is_told_nothing_else_under_any_schedule() {
+    let slow = |faults: &[Option<(Fault, usize)>]| {
+        let worlds = small_worlds(3, &HEARD, faults).into_iter();
+        holds(&worlds.map(|world| Script { batches: 1, ..world }).collect::<Vec<_>>());
+    };
+    slow(&[None]);
+    slow(&at_every_step(Fault::Lost));
+    slow(&at_every_step(Fault::Stop));
 }
 
 #[test]
@@ -233,7 +254,8 @@ fn larger_worlds_hold_under_random_schedules() {
     for world in 0..300 {
         let (fates, fault) = ([world, world / 4, world / 16].map(|digit| FATES[digit % 4]), faults[world % 5]);
         let fault = fault.map(|fault| (fault, world % 7));
-        let script = Script { fates, requesters: 3, window: 2 + world % 2, first_settled: world % 3, fault, bug: None };
+        let (window, batches) = (2 + world % 2, 1 + world / 2 % 2);
+        let script = Script { window, batches, first_settled: world % 3, fault, ..Script::of(fates) };
         let seed = u64::try_from(world).unwrap();
         explore(script, RandomScheduler::new_from_seed(seed, 30)).unwrap_or_else(|broken| panic!("{broken}"));
     }
@@ -255,6 +277,6 @@ fn every_planted_bug_is_found() {
     wrong("somebody waits for ever", &found(Bug::FailuresAreNotAnswered, &at_every_step(Fault::Lost)));
     // It takes three: the oldest, one behind it that is not settled, and one behind that which got what came back.
     let fates = [Fate::Unroutable, Fate::Stored, Fate::Stored];
-    let three = Script { fates, requesters: 3, window: 3, first_settled: 2, fault: None, bug: None };
+    let three = Script { first_settled: 2, ..Script::of(fates) };
     wrong("Ok, and it is on no queue", &in_some_of(vec![three], Bug::NobodyLooksBehind));
 }

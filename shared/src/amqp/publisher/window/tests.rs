@@ -17,10 +17,16 @@ impl ConfirmChannel for Silent {
     async fn too_late(&self) {
         pending().await
     }
+
+    async fn slow(&self) {
+        pending().await
+    }
 }
 
+const LIMITS: WindowLimits = WindowLimits { messages: 3, bytes: 10, batches: 2 };
+
 fn window() -> Window<'static, Silent> {
-    Window::new(&Silent, WindowLimits { messages: 3, bytes: 10 }, InFlightGauges::default())
+    Window::new(&Silent, LIMITS, InFlightGauges::default())
 }
 
 /// A request, and its requester's end. In these tests, a body of seven bytes wants to be alone.
@@ -72,6 +78,21 @@ fn batches_share_what_the_window_has_room_for() {
 }
 
 #[test]
+fn one_batch_more_goes_out_when_it_is_allowed() {
+    let mut window = window();
+    let (requests, _requesters): (Vec<_>, Vec<_>) = [1, 1, 1].map(request).into_iter().unzip();
+    let mut went_out = Vec::new();
+    for request in requests {
+        went_out.push(window.room().fits(&request));
+        window.allow_one_more();
+        assert!(window.room().fits(&request));
+        window.publish(request, |_| None);
+    }
+    assert_eq!(went_out, [true, true, false]);
+    assert!(window.is_crowded(), "it was allowed one");
+}
+
+#[test]
 fn what_nobody_waits_for_is_not_published() {
     let mut window = window();
     let ((gone, requester), (here, _requester)) = (request(1), request(1));
@@ -84,7 +105,7 @@ fn what_nobody_waits_for_is_not_published() {
 #[test]
 fn what_is_in_flight_is_told_until_its_channel_is_gone() {
     let gauges = InFlightGauges::default();
-    let mut window = Window::new(&Silent, WindowLimits { messages: 3, bytes: 10 }, gauges.clone());
+    let mut window = Window::new(&Silent, LIMITS, gauges.clone());
     let told = || (gauges.messages.get(), gauges.bytes.get());
     let (requests, _requesters): (Vec<_>, Vec<_>) = [4, 5].map(request).into_iter().unzip();
     requests.into_iter().for_each(|request| window.publish(request, |_| None));
