@@ -13,6 +13,7 @@ use time::{Duration, OffsetDateTime};
 use super::clock;
 use super::finding::Findings;
 use crate::connect;
+use crate::server::CONNECTIONS_BESIDE_JOBS;
 use crate::settings::Settings;
 
 /// Of the connections that the server grants, in percent.
@@ -88,11 +89,14 @@ fn connections(connections: Connections, config: Option<&Config>, found: &mut Fi
     let Connections { used, granted } = connections;
     let counted = format!("{used} of {granted} are in use");
     let each = config.map_or(0, |config| config.worker.database_connections);
+    let takers = format!(
+        "each worker takes up to {each} (worker.database_connections), a console {CONNECTIONS_BESIDE_JOBS} and one a job \
+         (CONSOLE_JOBS)"
+    );
     if used * 100 >= granted * CONNECTIONS_NEAR {
-        let mend = format!("raise max_connections; each worker takes up to {each} (worker.database_connections)");
-        found.warn("connections", counted, mend);
+        found.warn("connections", counted, format!("raise max_connections; {takers}"));
     } else {
-        found.ok("connections", format!("{counted}; each worker takes up to {each}"));
+        found.ok("connections", format!("{counted}; {takers}"));
     }
 }
 

@@ -33,6 +33,10 @@ use crate::settings::Settings;
 
 /// Connections to Postgres that pages, the API and the monitor share.
 const DATABASE_CONNECTIONS: usize = 8;
+/// Those by which it tells whether Postgres is there.
+const PROBE_CONNECTIONS: usize = 1;
+/// Those of a console without any jobs; each takes one more.
+pub(crate) const CONNECTIONS_BESIDE_JOBS: usize = DATABASE_CONNECTIONS + PROBE_CONNECTIONS;
 /// How long one statement of a page may take, in milliseconds.
 const STATEMENT_TIMEOUT_MS: u32 = 5_000;
 /// How long a request's head may take.
@@ -67,7 +71,7 @@ impl Application {
             let (url, statement_timeout_ms) = (url.clone(), STATEMENT_TIMEOUT_MS);
             db::pool(&DatabaseConfig { url, connections, statement_timeout_ms, application })
         };
-        let own_pool = pool(1, "oncehook console probe")?;
+        let own_pool = pool(PROBE_CONNECTIONS, "oncehook console probe")?;
         let job_pool = pool(arguments.jobs, "oncehook console jobs")?; // each works on one to its end
         let pool = pool(DATABASE_CONNECTIONS, "oncehook console")?;
         let client = pool.get().await.context("cannot connect to Postgres (DATABASE_URL)")?;

@@ -28,3 +28,5 @@ mod sources;
 mod state;
 mod webhooks;
 mod when;
+
+pub(crate) use self::application::CONNECTIONS_BESIDE_JOBS;
