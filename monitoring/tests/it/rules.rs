@@ -15,14 +15,15 @@ fn the_rules_pass_their_unit_tests() {
     };
     promtool(&["check", "config", "--syntax-only", "prometheus.yml"]);
     promtool(&["check", "rules", "rules/recording.yml", "rules/alerts.yml"]);
-    promtool(&["test", "rules", "tests/alerts.yml"]);
+    promtool(&["test", "rules", "tests/recording.yml", "tests/alerts.yml"]);
 }
 
 #[test]
 fn every_alert_has_a_test_and_a_runbook_and_every_runbook_an_alert() {
     let alerts = after("deploy/prometheus/rules/alerts.yml", "- alert: ");
     assert!(alerts.len() > 10, "{alerts:?}");
-    assert_eq!(after("deploy/prometheus/tests/alerts.yml", "- name: "), alerts);
+    let tested = after("deploy/prometheus/tests/alerts.yml", "- name: ");
+    assert_eq!(tested.iter().map(|name| alert_of(name).to_owned()).collect::<BTreeSet<_>>(), alerts);
     assert_eq!(after("docs/runbooks.md", "## "), alerts);
     let links = after("deploy/prometheus/rules/alerts.yml", "runbook_url: docs/runbooks.md#");
     assert_eq!(links, alerts.iter().map(|alert| alert.to_lowercase()).collect());
@@ -33,11 +34,25 @@ fn every_alert_has_a_test_and_a_runbook_and_every_runbook_an_alert() {
 fn every_alert_is_seen_to_fire_and_to_be_silent() {
     let text = std::fs::read_to_string(root().join("deploy/prometheus/tests/alerts.yml")).unwrap();
     for test in text.split("- name: ").skip(1) {
-        let alert = test.lines().next().unwrap();
+        let alert = alert_of(test.lines().next().unwrap());
         let silent = format!("alertname: {alert}, eval_time: ");
         let is_silent = test.lines().any(|line| line.contains(&silent) && line.contains("exp_alerts: []"));
         assert!(is_silent && test.contains("exp_labels"), "{alert}");
     }
+}
+
+#[test]
+fn every_recorded_series_has_a_test() {
+    let recorded = after("deploy/prometheus/rules/recording.yml", "- record: ");
+    let tests = std::fs::read_to_string(root().join("deploy/prometheus/tests/recording.yml")).unwrap();
+    let asked: Vec<&str> = tests.lines().filter_map(|line| line.trim_start().strip_prefix("- expr: ")).collect();
+    let missing = recorded.iter().find(|series| !asked.iter().any(|expression| expression.contains(series.as_str())));
+    assert_eq!((missing, recorded.len() > 5), (None, true));
+}
+
+/// The alert that a test is of: `Alert`, or `Alert, by what more`.
+fn alert_of(test: &str) -> &str {
+    test.split(',').next().unwrap()
 }
 
 /// What follows a mark at the beginning of a file's lines.
