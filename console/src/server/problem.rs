@@ -46,10 +46,13 @@ pub(crate) struct ProblemDocument {
     #[serde(rename = "type")]
     #[schema(example = "urn:oncehook:problem:not-found")]
     kind: String,
-    /// For a person.
+    /// What kind of problem it is, for a person; the same for each of its kind.
     title: String,
     /// The HTTP status.
     status: u16,
+    /// What is wrong with this request, where there is more to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
 }
 
 impl Problem {
@@ -70,7 +73,12 @@ impl Problem {
 
     pub(crate) fn document(&self) -> ProblemDocument {
         let kind = format!("{PROBLEM_TYPE_PREFIX}{}", self.name());
-        ProblemDocument { kind, title: self.to_string(), status: self.status_code().as_u16() }
+        let (title, detail) = match self {
+            Self::Malformed(detail) => ("The request cannot be read".to_owned(), Some(detail.clone())),
+            Self::Conflict(detail) => ("It is not done".to_owned(), Some(detail.clone())),
+            other => (other.to_string(), None),
+        };
+        ProblemDocument { kind, title, status: self.status_code().as_u16(), detail }
     }
 }
 
@@ -120,5 +128,30 @@ impl From<deadpool_postgres::PoolError> for Problem {
     fn from(error: deadpool_postgres::PoolError) -> Self {
         tracing::error!(error = error_chain(&error), "the console cannot connect to Postgres");
         Self::Unavailable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_and_statuses_stay_what_callers_match_on() {
+        let problems = [
+            (Problem::Unauthenticated, "unauthenticated", 401),
+            (Problem::TooManyAttempts, "too-many-attempts", 429),
+            (Problem::Forbidden, "forbidden", 403),
+            (Problem::CrossSite, "cross-site", 403),
+            (Problem::NotFound, "not-found", 404),
+            (Problem::Malformed(String::new()), "malformed", 400),
+            (Problem::Conflict(String::new()), "conflict", 409),
+            (Problem::TooSlow, "too-slow", 503),
+            (Problem::Busy, "busy", 503),
+            (Problem::Unavailable, "unavailable", 503),
+        ];
+        for (problem, name, status) in problems {
+            let document = problem.document();
+            assert_eq!((document.kind, document.status), (format!("urn:oncehook:problem:{name}"), status));
+        }
     }
 }

@@ -275,7 +275,7 @@ async fn an_id_and_a_text_are_not_looked_for_at_once() {
         let both = console.get("/api/v1/webhooks?q=w1&text=ada").bearer_auth(OPERATOR).send().await.unwrap();
         let problem = super::json(both, 400).await;
         assert_eq!(problem["type"], "urn:oncehook:problem:malformed");
-        assert!(problem["title"].as_str().unwrap().contains("not for both"), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("not for both"), "{problem}");
         let browser = console.log_in(OPERATOR).await;
         let answer = console.get("/webhooks?q=w1&text=ada").header("cookie", &browser.cookie).send().await.unwrap();
         assert_eq!(answer.status(), 400);
