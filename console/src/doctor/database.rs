@@ -90,8 +90,8 @@ fn connections(connections: Connections, config: Option<&Config>, found: &mut Fi
     let counted = format!("{used} of {granted} are in use");
     let each = config.map_or(0, |config| config.worker.database_connections);
     let takers = format!(
-        "each worker takes up to {each} (worker.database_connections), a console {CONNECTIONS_BESIDE_JOBS} and one a job \
-         (CONSOLE_JOBS)"
+        "each worker takes up to {each} (worker.database_connections), a console up to {CONNECTIONS_BESIDE_JOBS} and one more \
+         for each of CONSOLE_JOBS"
     );
     if used * 100 >= granted * CONNECTIONS_NEAR {
         found.warn("connections", counted, format!("raise max_connections; {takers}"));

@@ -208,7 +208,8 @@ impl Latency {
     }
 }
 
-/// The states in the order of a row's life; what was sent is the rest of the planner's estimate.
+/// The states in which a row is not done with, in the order of its life. What was sent or cancelled is kept by the million, and
+/// not counted.
 fn outbox(known: &Known, now: OffsetDateTime) -> Vec<StateView> {
     let Some(Ok(rows)) = &known.rows else { return Vec::new() };
     let order = ["pending", "sending", "held", "failed", "ambiguous"];

@@ -29,9 +29,12 @@ const MAX_BECAUSE: usize = 500;
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ParkedAction {
-    /// These, by source and id. Give these or a filter.
+    /// These, by source and id, as far as they are in `state`. Give these or a filter.
     #[serde(default)]
     pub(crate) webhooks: Vec<Key>,
+    /// Where `webhooks` are, in a filter's words; `waiting` if it is not given. A filter says its own.
+    #[serde(default)]
+    pub(crate) state: String,
     /// All that match; one with no field takes all that wait.
     pub(crate) filter: Option<ParkedQuery>,
     /// Only say what would be done.
@@ -69,12 +72,15 @@ impl ParkedAction {
                 Err(Problem::Malformed("nothing is selected: select webhooks, or all that match the filter".to_owned()))
             }
             ([_, ..], Some(_)) => Err(Problem::Malformed("give webhooks or a filter, not both".to_owned())),
+            ([], Some(_)) if !self.state.is_empty() => {
+                Err(Problem::Malformed("a filter says its state itself".to_owned()))
+            }
             (chosen, None) if chosen.len() > MAX_CHOSEN => {
                 Err(Problem::Malformed(format!("at most {MAX_CHOSEN} webhooks; use a filter")))
             }
             (chosen, None) => {
                 let key = |key: &Key| WebhookKey { source: key.source.clone(), webhook_id: key.webhook_id.clone() };
-                let standing = ParkedQuery::default().filter()?.standing;
+                let standing = ParkedQuery { state: self.state.clone(), ..ParkedQuery::default() }.filter()?.standing;
                 Ok(Selection::Chosen(chosen.iter().map(key).collect(), standing))
             }
             ([], Some(filter)) => Ok(Selection::Matching(filter.filter()?)),

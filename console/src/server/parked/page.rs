@@ -75,7 +75,8 @@ pub(crate) async fn list(caller: Caller, console: Shared, query: Query<ParkedQue
     page::html(&ParkedHtml { frame: Frame::new(&caller, "Parked", "/parked"), query, page, sources })
 }
 
-/// `POST /parked/act`: redrive or discard what is selected, or all that match the filter.
+/// `POST /parked/act`: redrive or discard what is selected, or all that match the filter. Nobody acts on all that match
+/// without having seen how many they are: the first time, it is tried.
 pub(crate) async fn act(form: Submitted, console: Shared) -> Result<HttpResponse, Problem> {
     let what = match form.field("do") {
         Some("redrive") => What::Redrive,
@@ -83,7 +84,8 @@ pub(crate) async fn act(form: Submitted, console: Shared) -> Result<HttpResponse
         _ => return Err(Problem::Malformed("say what to do".to_owned())),
     };
     let text = |name: &str| form.field(name).unwrap_or_default().to_owned();
-    let (webhooks, filter) = match form.field("scope") {
+    let run = form.field("run");
+    let (webhooks, state, filter, dry_run) = match form.field("scope") {
         Some("filter") => {
             let filter = ParkedQuery {
                 state: text("state"),
@@ -94,21 +96,26 @@ pub(crate) async fn act(form: Submitted, console: Shared) -> Result<HttpResponse
                 until: text("until"),
                 ..ParkedQuery::default()
             };
-            (Vec::new(), Some(filter))
+            (Vec::new(), String::new(), Some(filter), run != Some("do"))
         }
-        _ => (form.fields("key").into_iter().map(key).collect::<Result<_, _>>()?, None),
+        _ => {
+            let chosen = form.fields("key").into_iter().map(key).collect::<Result<_, _>>()?;
+            (chosen, text("state"), None, run == Some("dry"))
+        }
     };
     let accept = form.fields("accept").into_iter().map(|text| Accept::from_str(text, false)).collect::<Result<_, _>>();
-    let dry_run = form.field("run") == Some("dry");
     let action = ParkedAction {
         webhooks,
+        state,
         filter,
         dry_run,
         rate: None,
         accept: accept.map_err(Problem::Malformed)?,
         because: text("because"),
     };
-    let again = if dry_run { form.kept(&KEPT) } else { Vec::new() };
+    let mut again = form.kept(&KEPT);
+    again.push(("run".to_owned(), "do".to_owned()));
+    let again = if dry_run { again } else { Vec::new() };
     Ok(go_to(&*act::begin(&console, &form.caller, what, action, again)?))
 }
 

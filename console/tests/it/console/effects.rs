@@ -1,5 +1,7 @@
 //! Effects that fail: found among fresh ones, told attempt by attempt, steered one and many.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use testing::orders::Order;
 use testing::run;
@@ -84,6 +86,31 @@ async fn what_is_only_tried_by_number_may_be_missing() {
         assert!(tried["text"].as_str().unwrap().contains("! 1 effect not held: it is not in the outbox"), "{tried}");
         let held = console.act("/outbox/hold", json!({ "ids": [2, 3, 999] }), 200).await;
         assert_eq!((&held["changed"], &held["left_alone"]), (&json!([2, 3]), &1.into()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pages_of_effects_and_of_actions_go_on_where_the_last_ended() {
+    run(async |stack| {
+        stack.database.execute(FRESH).await;
+        let actions = "
+            INSERT INTO console_audit (person, role, via, peer, action, subject, outcome, finished_at)
+            SELECT 'ada', 'operator', 'api', '127.0.0.1', 'outbox.hold', 'all', 'done', now() FROM generate_series(1, 300)";
+        stack.database.execute(actions).await;
+        let console = Console::start(&stack).await;
+        for (path, rows) in [("/outbox?show=pending", "effects"), ("/audit?", "actions")] {
+            let (mut seen, mut pages) = (BTreeSet::new(), 0);
+            let mut next = Some(path.to_owned());
+            while let Some(page) = next.take() {
+                let page = console.api(&page).await;
+                let ids = page[rows].as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap());
+                assert!(ids.into_iter().all(|id| seen.insert(id)), "{path}: a row on two pages");
+                pages += 1;
+                next = page["next"].as_i64().map(|before| format!("{path}&before={before}"));
+            }
+            assert!(seen.len() >= 300 && pages > 2, "{path}: {} rows on {pages} pages", seen.len());
+        }
     })
     .await;
 }

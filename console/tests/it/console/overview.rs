@@ -20,6 +20,28 @@ async fn told(console: &Console, concern: &str, expected: bool) {
 }
 
 #[tokio::test]
+async fn pages_without_anything_to_show_say_why_and_what_to_do() {
+    run(async |stack| {
+        let console = Console::start(&stack).await;
+        let browser = console.log_in(OPERATOR).await;
+        for (path, says) in [
+            ("/webhooks", "oncehook send SOURCE"),
+            ("/webhooks?q=nothing", "Show the newest"),
+            ("/parked", "Nothing waits. A webhook parks when"),
+            ("/parked?state=discarded", "Show all that wait"),
+            ("/outbox", "No effect waits for a person"),
+            ("/outbox?webhook=nothing", "Look for the webhook"),
+        ] {
+            let page = browser.page(path).await;
+            assert!(page.contains(says), "{path}: {page}");
+        }
+        let parked = browser.page("/parked").await;
+        assert_eq!(parked.matches("class=\"empty card\"").count(), 1, "{parked}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn workers_that_come_and_go_what_is_parked_and_what_waits_are_told() {
     run(async |stack| {
         let first = Worker::start(&stack).await;

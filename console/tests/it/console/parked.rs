@@ -105,6 +105,33 @@ async fn as_many_jobs_as_may_run_keep_nobody_out() {
     .await;
 }
 
+/// A job, by the address of its page.
+fn job_of(address: &str) -> serde_json::Value {
+    json!({ "id": address.strip_prefix("/jobs/").unwrap().parse::<u64>().unwrap() })
+}
+
+#[tokio::test]
+async fn on_the_page_all_that_match_are_tried_first() {
+    run(async |stack| {
+        park(&stack, &orders(&stack, 3), ParkReason::UnknownSku).await;
+        park(&stack, &[webhook("other", "orders/paid", b"{}".to_vec())], ParkReason::Plan).await;
+        let console = Console::start(&stack).await;
+        let browser = console.log_in(OPERATOR).await;
+        let form = [("do", "redrive"), ("scope", "filter"), ("reason", "unknown-sku")];
+        let tried = browser.submit("/parked/act", &[&form[..], &[("run", "go")]].concat()).await;
+        let dry = console.job(&job_of(&tried)).await;
+        assert_eq!((&dry["dry_run"], &dry["total"], &dry["unit"]), (&true.into(), &3.into(), &"webhooks".into()));
+        assert_eq!(stack.database.number(OPEN).await, 4);
+        let page = browser.page(&tried).await;
+        assert!(page.contains("Do it") && page.contains("name=\"run\" value=\"do\""), "{page}");
+        let done = browser.submit("/parked/act", &[&form[..], &[("run", "do")]].concat()).await;
+        assert_eq!(console.job(&job_of(&done)).await["done"], 3);
+        queued(&stack, 3).await;
+        assert_eq!(stack.database.number(OPEN).await, 1);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_selection_is_discarded_with_its_reason_and_can_be_brought_back() {
     run(async |stack| {
@@ -119,7 +146,7 @@ async fn a_selection_is_discarded_with_its_reason_and_can_be_brought_back() {
             ("run", "do"),
         ];
         let job = browser.submit("/parked/act", &fields).await;
-        let job = console.job(&json!({ "id": job.strip_prefix("/jobs/").unwrap().parse::<u64>().unwrap() })).await;
+        let job = console.job(&job_of(&job)).await;
         assert!(job["text"].as_str().unwrap().contains("2 webhooks discarded"), "{job}");
         assert_eq!(stack.database.number(OPEN).await, 1);
         let page = browser.page("/parked?state=discarded").await;
@@ -129,8 +156,18 @@ async fn a_selection_is_discarded_with_its_reason_and_can_be_brought_back() {
         console.act("/parked/discard", json!({ "webhooks": keys }), 400).await;
         let late = console.act("/parked/discard", json!({ "webhooks": keys, "because": "again" }), 202).await;
         assert_eq!(console.job(&late).await["report"]["webhooks"], json!([]));
+        // One of them is brought back from the list of what is discarded, the other by a filter.
+        let page = browser.page("/webhooks/shopify/w1").await;
+        assert!(page.contains("It was discarded") && page.contains("name=\"state\" value=\"discarded\""), "{page}");
+        let fields =
+            [("key", "shopify/w1"), ("key", "shopify/w2"), ("state", "discarded"), ("do", "redrive"), ("run", "go")];
+        let back = browser.submit("/parked/act", &fields).await;
+        assert_eq!(console.job(&job_of(&back)).await["done"], 1);
+        queued(&stack, 1).await;
+        let unclear = json!({ "filter": {}, "state": "discarded" });
+        console.act("/parked/redrive", unclear, 400).await;
         let back = console.act("/parked/redrive", json!({ "filter": { "state": "discarded" } }), 202).await;
-        assert_eq!(console.job(&back).await["done"], 2);
+        assert_eq!(console.job(&back).await["done"], 1);
         queued(&stack, 2).await;
     })
     .await;
