@@ -7,18 +7,12 @@ use shared::spool::{BatchName, Replica};
 use testing::state::{processed, stock};
 use testing::{Stack, run};
 
-use crate::scene::{Worker, command, oncehook, orders, park, text};
+use crate::scene::{Worker, oncehook, orders, park, terminal, text};
 use crate::spool::leave;
 
-/// Runs the command on a terminal of its own (script, of util-linux); what the terminal was told.
+/// Runs the command on a terminal of its own; what the terminal was told.
 async fn on_a_terminal(stack: &Stack, arguments: &[&str]) -> String {
-    let words = [&[env!("CARGO_BIN_EXE_oncehook")][..], arguments].concat().join("' '");
-    let mut script = tokio::process::Command::new("script");
-    let known = command(stack, arguments);
-    let settings = known.as_std().get_envs().filter_map(|(name, value)| Some((name, value?)));
-    script.args(["-qec", &format!("stty cols 120; '{words}'"), "/dev/null"]).env_clear().envs(settings);
-    script.env("PATH", "/usr/bin:/bin").env("TERM", "xterm").kill_on_drop(true);
-    let output: Output = script.output().await.unwrap();
+    let output: Output = terminal(stack, arguments).output().await.unwrap();
     assert!(output.status.success(), "{output:?}");
     text(&output.stdout)
 }

@@ -30,6 +30,17 @@ pub(crate) fn command(stack: &Stack, arguments: &[&str]) -> Command {
     command
 }
 
+/// The same on a terminal of its own (script, of util-linux), whose keys and screen are its standard input and output.
+pub(crate) fn terminal(stack: &Stack, arguments: &[&str]) -> Command {
+    let words = [&[env!("CARGO_BIN_EXE_oncehook")][..], arguments].concat().join("' '");
+    let mut script = Command::new("script");
+    let known = command(stack, arguments);
+    let settings = known.as_std().get_envs().filter_map(|(name, value)| Some((name, value?)));
+    script.args(["-qec", &format!("stty cols 120 rows 40; exec '{words}'"), "/dev/null"]).env_clear().envs(settings);
+    script.env("PATH", "/usr/bin:/bin").env("TERM", "xterm").kill_on_drop(true);
+    script
+}
+
 /// Runs the command.
 pub(crate) async fn oncehook(stack: &Stack, arguments: &[&str]) -> Output {
     command(stack, arguments).output().await.unwrap()

@@ -1,8 +1,37 @@
-//! `oncehook top`, where there is no terminal: one look.
+//! `oncehook top`: where there is no terminal, one look; on one, until it is interrupted.
+
+use std::process::Stdio;
 
 use testing::run;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::scene::{command, json, oncehook, orders, service_that_says, text};
+use crate::scene::{command, json, oncehook, orders, service_that_says, terminal, text};
+
+const ALTERNATE_SCREEN: &str = "\u{1b}[?1049h";
+const SCREEN_BEFORE: &str = "\u{1b}[?1049l";
+const RED: &str = "\u{1b}[31m";
+const CONTROL_C: &[u8] = b"\x03";
+
+#[tokio::test]
+async fn on_a_terminal_it_draws_in_colours_and_gives_the_terminal_back_when_it_is_interrupted() {
+    run(async |stack| {
+        stack.publish(&orders(&stack, 1)[0]).await;
+        let mut top = terminal(&stack, &["top"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (mut keys, mut screen) = (top.stdin.take().unwrap(), top.stdout.take().unwrap());
+        let mut told = Vec::new();
+        // Two looks, so that it goes on by itself.
+        while String::from_utf8_lossy(&told).matches("QUEUE").count() < 2 {
+            assert_ne!(screen.read_buf(&mut told).await.unwrap(), 0, "it ended: {}", String::from_utf8_lossy(&told));
+        }
+        keys.write_all(CONTROL_C).await.unwrap();
+        screen.read_to_end(&mut told).await.unwrap();
+        let told = text(&told);
+        assert!(told.starts_with(ALTERNATE_SCREEN) && told.trim_end().ends_with(SCREEN_BEFORE), "{told:?}");
+        assert!(told.contains(RED) && told.contains("no worker takes from"), "{told:?}");
+        assert!(top.wait().await.unwrap().success());
+    })
+    .await;
+}
 
 #[tokio::test]
 async fn one_look_tells_what_is_wrong_first_even_of_what_does_not_answer() {
