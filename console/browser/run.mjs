@@ -205,6 +205,7 @@ const tests = {
     await page.click('text=Dry run');
     await page.waitForSelector('[data-job-state=ended]');
     assert.match(await text(page, '.report'), /1 webhook would be redriven/);
+    assert.deepEqual(await barriers(page), [], 'the page of a job');
     assert.equal((await scene.api('/webhooks/shopify/no-such-sku')).now.status, 'parked', 'a dry run does nothing');
     await page.click('text=Do it');
     await page.waitForSelector('[data-job-state=ended] .report');
@@ -311,6 +312,15 @@ const tests = {
     await page.click('#effects button[value=resend]');
     await page.waitForSelector('.note.good');
     await sent();
+    return page;
+  },
+
+  async 'sources say what was refused, and that their secret is in use'() {
+    const page = await open(browser, scene.url);
+    await logIn(page, VIEWER, '/sources');
+    const shopify = await text(page, '[data-source=shopify]');
+    assert.match(shopify, /not genuine: \S.*\s+1\b/);
+    assert.match(shopify, /Secret 1\s+last signed/);
     return page;
   },
 
