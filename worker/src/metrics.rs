@@ -161,7 +161,7 @@ impl Metrics {
         registry.register("webhook_parked", "Webhooks parked, by source and reason", self.parked.clone());
         let help = "Bodies with several webhooks that were taken apart";
         registry.register("webhook_bundles", help, self.bundles.clone());
-        registry.register("webhook_bundle_elements", "Webhooks that stood in them", self.elements.clone());
+        registry.register("webhook_bundle_elements", "Webhooks that stood in bodies of several", self.elements.clone());
         let help = "Bodies that were processed before under another id: flagged, or dropped as duplicates";
         registry.register("webhook_replays", help, self.replays.clone());
         let help = "From receipt by ingest, or by a person's redrive or replay, to the commit of the effects";

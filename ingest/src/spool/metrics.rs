@@ -89,8 +89,12 @@ impl<D: Disk> Collector for Gauges<D> {
         let help = "At most so many webhooks a second are published from the spool (spool.drain_per_second)";
         gauge("webhook_spool_drain_per_second", help, self.config.drain_per_second.into())?;
         gauge("webhook_spool_files", "Files that wait to be published", held.files)?;
-        gauge("webhook_spool_oldest_age_seconds", "Age of the oldest of them; 0 if none", age.unsigned_abs())?;
-        let help = "Those of them that cannot be read, published or removed; they are tried again";
+        gauge(
+            "webhook_spool_oldest_age_seconds",
+            "Age of the oldest webhook in the spool; 0 if none",
+            age.unsigned_abs(),
+        )?;
+        let help = "Webhooks in the spool that cannot be read, published or removed; they are tried again";
         gauge("webhook_spool_deferred_files", help, held.deferred_files)?;
         gauge("webhook_spool_corrupt_files", "Files in corrupt/: a person must look", held.corrupt_files)?;
         match self.store.free_bytes() {
