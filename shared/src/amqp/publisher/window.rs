@@ -36,7 +36,8 @@ pub(super) trait ConfirmChannel: Sync {
     /// Ends when no batch was settled from now on for too long.
     fn too_late(&self) -> impl Future<Output = ()> + Send;
 
-    /// Ends when the broker is slow over a batch that goes out now: long enough for one more to be worth its turns.
+    /// Ends when the broker is slow over a batch that goes out when it is first polled: long enough for one more to be worth
+    /// its turns.
     fn slow(&self) -> impl Future<Output = ()> + Send;
 }
 
@@ -92,7 +93,7 @@ pub(super) struct Window<'c, C> {
     bytes: usize,
     /// Whether what is in flight wants to be alone.
     alone: bool,
-    /// Whether one batch more may go out than the limit.
+    /// Whether one batch more may go out, although there are as many as may be.
     one_more: bool,
     gauges: InFlightGauges,
 }
@@ -139,7 +140,7 @@ impl<'c, C: ConfirmChannel> Window<'c, C> {
         self.batches.len() >= self.limits.batches && !self.one_more
     }
 
-    /// Lets one batch more go out than the limit.
+    /// Lets one batch more go out, however many there are.
     pub(super) fn allow_one_more(&mut self) {
         self.one_more = true;
     }
