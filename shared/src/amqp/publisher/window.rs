@@ -250,4 +250,4 @@ fn answer(done: oneshot::Sender<Result<(), PublishError>>, answer: Result<(), Pu
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,7 +7,10 @@ use lapin::BasicProperties;
 use super::*;
 
 /// A broker that never says anything.
-struct Silent;
+pub(in crate::amqp::publisher) struct Silent {
+    /// Whether that is slow at once, or never.
+    pub(in crate::amqp::publisher) is_slow: bool,
+}
 
 impl ConfirmChannel for Silent {
     async fn publish(&self, _message: Outgoing) -> Result<Confirm, SessionError> {
@@ -19,14 +22,17 @@ impl ConfirmChannel for Silent {
     }
 
     async fn slow(&self) {
-        pending().await
+        if !self.is_slow {
+            pending().await
+        }
     }
 }
 
+const SILENT: Silent = Silent { is_slow: false };
 const LIMITS: WindowLimits = WindowLimits { messages: 3, bytes: 10, batches: 2 };
 
 fn window() -> Window<'static, Silent> {
-    Window::new(&Silent, LIMITS, InFlightGauges::default())
+    Window::new(&SILENT, LIMITS, InFlightGauges::default())
 }
 
 /// A request, and its requester's end. In these tests, a body of seven bytes wants to be alone.
@@ -105,7 +111,7 @@ fn what_nobody_waits_for_is_not_published() {
 #[test]
 fn what_is_in_flight_is_told_until_its_channel_is_gone() {
     let gauges = InFlightGauges::default();
-    let mut window = Window::new(&Silent, LIMITS, gauges.clone());
+    let mut window = Window::new(&SILENT, LIMITS, gauges.clone());
     let told = || (gauges.messages.get(), gauges.bytes.get());
     let (requests, _requesters): (Vec<_>, Vec<_>) = [4, 5].map(request).into_iter().unzip();
     requests.into_iter().for_each(|request| window.publish(request, |_| None));
