@@ -3,6 +3,8 @@
 //! `type` is `urn:oncehook:problem:<name>`, one name a kind of problem, stable across releases: callers may match on
 //! it. Pages show the same title and detail ([`super::outward`]). What the database or the broker said is in the log.
 
+use std::fmt;
+
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
@@ -15,44 +17,36 @@ const PROBLEM_TYPE_PREFIX: &str = "urn:oncehook:problem:";
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Why a request is not done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Problem {
-    #[error("Show a valid token")]
     Unauthenticated,
-    #[error("Too many wrong tokens; try again in a minute")]
     TooManyAttempts,
-    #[error("This wants an operator's token")]
     Forbidden,
-    #[error("The request did not come from a page of this console; load the page again")]
     CrossSite,
-    #[error("There is nothing here")]
     NotFound,
-    #[error("The request cannot be read: {0}")]
+    /// What cannot be read.
     Malformed(String),
-    #[error("It is not done: {0}")]
+    /// Why not.
     Conflict(String),
-    #[error("The search took too long; narrow it down, for instance to a shorter time")]
     TooSlow,
-    #[error("Too much is being done already; wait for some of it to end")]
     Busy,
-    #[error("The database is away or busy; try again")]
     Unavailable,
 }
 
 /// An RFC 9457 problem document.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ProblemDocument {
+pub(crate) struct ProblemDocument<'p> {
     /// `urn:oncehook:problem:<name>`: stable, callers may match on it.
     #[serde(rename = "type")]
     #[schema(example = "urn:oncehook:problem:not-found")]
     kind: String,
     /// What kind of problem it is, for a person; the same for each of its kind.
-    title: String,
+    title: &'p str,
     /// The HTTP status.
     status: u16,
     /// What is wrong with this request, where there is more to say.
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
+    detail: Option<&'p str>,
 }
 
 impl Problem {
@@ -71,16 +65,43 @@ impl Problem {
         }
     }
 
-    pub(crate) fn document(&self) -> ProblemDocument {
+    fn title(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "Show a valid token",
+            Self::TooManyAttempts => "Too many wrong tokens; try again in a minute",
+            Self::Forbidden => "This wants an operator's token",
+            Self::CrossSite => "The request did not come from a page of this console; load the page again",
+            Self::NotFound => "There is nothing here",
+            Self::Malformed(_) => "The request cannot be read",
+            Self::Conflict(_) => "It is not done",
+            Self::TooSlow => "The search took too long; narrow it down, for instance to a shorter time",
+            Self::Busy => "Too much is being done already; wait for some of it to end",
+            Self::Unavailable => "The database is away or busy; try again",
+        }
+    }
+
+    fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Malformed(detail) | Self::Conflict(detail) => Some(detail),
+            _ => None,
+        }
+    }
+
+    fn document(&self) -> ProblemDocument<'_> {
         let kind = format!("{PROBLEM_TYPE_PREFIX}{}", self.name());
-        let (title, detail) = match self {
-            Self::Malformed(detail) => ("The request cannot be read".to_owned(), Some(detail.clone())),
-            Self::Conflict(detail) => ("It is not done".to_owned(), Some(detail.clone())),
-            other => (other.to_string(), None),
-        };
-        ProblemDocument { kind, title, status: self.status_code().as_u16(), detail }
+        ProblemDocument { kind, title: self.title(), status: self.status_code().as_u16(), detail: self.detail() }
     }
 }
+
+/// Title and detail, as pages show them.
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.title())?;
+        self.detail().map_or(Ok(()), |detail| write!(out, ": {detail}"))
+    }
+}
+
+impl std::error::Error for Problem {}
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
