@@ -124,22 +124,19 @@ async fn all_that_match_are_tried_first_then_done_as_a_job() {
         let browser = console.log_in(OPERATOR).await;
         let form = [("do", "hold"), ("scope", "filter"), ("show", "pending"), ("effect", "order-confirmation")];
         let tried = browser.submit("/outbox/act", &form).await;
-        let id = tried.strip_prefix("/jobs/").unwrap().parse::<u64>().unwrap();
-        let dry = console.job(&json!({ "id": id })).await;
+        let dry = console.job_at(&tried).await;
         assert_eq!((&dry["dry_run"], &dry["total"], &dry["unit"]), (&true.into(), &302.into(), &"effects".into()));
         assert!(dry["text"].as_str().unwrap().contains("302 effects would be held; nothing is changed"), "{dry}");
         assert_eq!(stack.database.number("SELECT count(*) FROM outbox WHERE state = 'held'").await, 0);
         let page = browser.page(&tried).await;
         assert!(page.contains("Do it") && page.contains("name=\"run\" value=\"do\""), "{page}");
         let done = browser.submit("/outbox/act", &[&form[..], &[("run", "do")]].concat()).await;
-        let id = done.strip_prefix("/jobs/").unwrap().parse::<u64>().unwrap();
-        let done = console.job(&json!({ "id": id })).await;
+        let done = console.job_at(&done).await;
         assert_eq!((&done["done"], &done["report"]["effects"][0]["rows"]), (&302.into(), &302.into()), "{done}");
         assert_eq!(stack.database.number("SELECT count(*) FROM outbox WHERE state = 'held'").await, 302);
         // What is acted on is what was shown: nothing that is held or failed can be held.
         let shown = browser.submit("/outbox/act", &[("do", "hold"), ("scope", "filter"), ("show", "")]).await;
-        let id = shown.strip_prefix("/jobs/").unwrap().parse::<u64>().unwrap();
-        let shown = console.job(&json!({ "id": id })).await;
+        let shown = console.job_at(&shown).await;
         assert!(shown["text"].as_str().unwrap().contains("302 effects not held: the state is held"), "{shown}");
         // By the API, and what is only tried by number.
         let job = console.act("/outbox/cancel", json!({ "filter": { "show": "held" } }), 202).await;

@@ -109,9 +109,14 @@ impl Console {
 
     /// Waits for a job's end and returns it.
     pub(crate) async fn job(&self, job: &Value) -> Value {
-        let path = format!("/jobs/{}", job["id"]);
+        self.job_at(&format!("/jobs/{}", job["id"])).await
+    }
+
+    /// The same, by the address of its page.
+    pub(crate) async fn job_at(&self, path: &str) -> Value {
+        assert!(path.starts_with("/jobs/"), "{path}");
         until("the job has ended", || async {
-            let job = self.api(&path).await;
+            let job = self.api(path).await;
             (job["state"] != "running").then_some(job)
         })
         .await

@@ -105,11 +105,6 @@ async fn as_many_jobs_as_may_run_keep_nobody_out() {
     .await;
 }
 
-/// A job, by the address of its page.
-fn job_of(address: &str) -> serde_json::Value {
-    json!({ "id": address.strip_prefix("/jobs/").unwrap().parse::<u64>().unwrap() })
-}
-
 #[tokio::test]
 async fn on_the_page_all_that_match_are_tried_first() {
     run(async |stack| {
@@ -119,13 +114,13 @@ async fn on_the_page_all_that_match_are_tried_first() {
         let browser = console.log_in(OPERATOR).await;
         let form = [("do", "redrive"), ("scope", "filter"), ("reason", "unknown-sku")];
         let tried = browser.submit("/parked/act", &[&form[..], &[("run", "go")]].concat()).await;
-        let dry = console.job(&job_of(&tried)).await;
+        let dry = console.job_at(&tried).await;
         assert_eq!((&dry["dry_run"], &dry["total"], &dry["unit"]), (&true.into(), &3.into(), &"webhooks".into()));
         assert_eq!(stack.database.number(OPEN).await, 4);
         let page = browser.page(&tried).await;
         assert!(page.contains("Do it") && page.contains("name=\"run\" value=\"do\""), "{page}");
         let done = browser.submit("/parked/act", &[&form[..], &[("run", "do")]].concat()).await;
-        assert_eq!(console.job(&job_of(&done)).await["done"], 3);
+        assert_eq!(console.job_at(&done).await["done"], 3);
         queued(&stack, 3).await;
         assert_eq!(stack.database.number(OPEN).await, 1);
     })
@@ -146,7 +141,7 @@ async fn a_selection_is_discarded_with_its_reason_and_can_be_brought_back() {
             ("run", "do"),
         ];
         let job = browser.submit("/parked/act", &fields).await;
-        let job = console.job(&job_of(&job)).await;
+        let job = console.job_at(&job).await;
         assert!(job["text"].as_str().unwrap().contains("2 webhooks discarded"), "{job}");
         assert_eq!(stack.database.number(OPEN).await, 1);
         let page = browser.page("/parked?state=discarded").await;
@@ -162,7 +157,7 @@ async fn a_selection_is_discarded_with_its_reason_and_can_be_brought_back() {
         let fields =
             [("key", "shopify/w1"), ("key", "shopify/w2"), ("state", "discarded"), ("do", "redrive"), ("run", "go")];
         let back = browser.submit("/parked/act", &fields).await;
-        assert_eq!(console.job(&job_of(&back)).await["done"], 1);
+        assert_eq!(console.job_at(&back).await["done"], 1);
         queued(&stack, 1).await;
         let unclear = json!({ "filter": {}, "state": "discarded" });
         console.act("/parked/redrive", unclear, 400).await;

@@ -81,8 +81,7 @@ async fn a_replay_is_tried_first_then_done_and_written_down() {
         let browser = console.log_in(OPERATOR).await;
         let form = [("source", "shopify"), ("webhook_id", "w1"), ("name", "again"), ("resend", "yes")];
         let dry = browser.submit("/webhooks/replay", &[&form[..], &[("run", "dry")]].concat()).await;
-        let id = dry.strip_prefix("/jobs/").unwrap().parse::<u64>().unwrap();
-        let tried = console.job(&serde_json::json!({ "id": id })).await;
+        let tried = console.job_at(&dry).await;
         assert!(tried["text"].as_str().unwrap().contains("1 webhook would be replayed; nothing is changed"), "{tried}");
         assert!(browser.page(&dry).await.contains("Do it"));
         let done = browser.submit("/webhooks/replay", &[&form[..], &[("run", "do")]].concat()).await;
@@ -125,8 +124,7 @@ async fn a_replays_form_that_is_submitted_twice_runs_once() {
         .await;
         let click = async |form: &[(&str, &str)]| {
             let job = browser.submit("/webhooks/replay", &[form, &[("run", "do")]].concat()).await;
-            let id = job.strip_prefix("/jobs/").unwrap().parse::<u64>().unwrap();
-            console.job(&serde_json::json!({ "id": id })).await
+            console.job_at(&job).await
         };
         let first = click(&form).await;
         assert!(first["text"].as_str().unwrap().contains("1 webhook replayed"), "{first}");
