@@ -31,9 +31,14 @@ impl Submitted {
         self.fields.iter().filter(|(key, _value)| key == name).map(|(_key, value)| value.as_str()).collect()
     }
 
-    /// The fields of these names, to be submitted once more.
-    pub(crate) fn kept(&self, names: &[&str]) -> Vec<(String, String)> {
-        self.fields.iter().filter(|(name, _value)| names.contains(&name.as_str())).cloned().collect()
+    /// What is submitted to do what was only tried: the fields of these names, and that it is to be done. Nothing where
+    /// it was done.
+    pub(crate) fn again(&self, is_dry: bool, names: &[&str]) -> Vec<(String, String)> {
+        if !is_dry {
+            return Vec::new();
+        }
+        let kept = self.fields.iter().filter(|(name, _value)| names.contains(&name.as_str())).cloned();
+        kept.chain([("run".to_owned(), "do".to_owned())]).collect()
     }
 
     async fn read(request: HttpRequest, mut payload: Payload) -> Result<Self, Problem> {

@@ -110,9 +110,7 @@ pub(crate) async fn act(form: Submitted, console: Shared) -> Result<HttpResponse
         let ids = ids.map_err(|_no_number| Problem::Malformed("id".to_owned()))?;
         OutboxAction { ids, ..OutboxAction::default() }
     };
-    let mut again = form.kept(&KEPT);
-    again.push(("run".to_owned(), "do".to_owned()));
-    let again = if action.dry_run { again } else { Vec::new() };
+    let again = form.again(action.dry_run, &KEPT);
     let steered = match act::act(&console, &form.caller, what, &action, again).await? {
         Done::AtOnce(steered) => steered,
         Done::Begun(job) => return Ok(go_to(&job)),

@@ -26,7 +26,7 @@ const MAX_CHOSEN: usize = 1_000;
 const MAX_BECAUSE: usize = 500;
 
 /// What to do with parked webhooks.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ParkedAction {
     /// These, by source and id, as far as they are in `state`. Give these or a filter.

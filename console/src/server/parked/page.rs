@@ -85,7 +85,7 @@ pub(crate) async fn act(form: Submitted, console: Shared) -> Result<HttpResponse
     };
     let text = |name: &str| form.field(name).unwrap_or_default().to_owned();
     let run = form.field("run");
-    let (webhooks, state, filter, dry_run) = match form.field("scope") {
+    let of_these = match form.field("scope") {
         Some("filter") => {
             let filter = ParkedQuery {
                 state: text("state"),
@@ -96,26 +96,16 @@ pub(crate) async fn act(form: Submitted, console: Shared) -> Result<HttpResponse
                 until: text("until"),
                 ..ParkedQuery::default()
             };
-            (Vec::new(), String::new(), Some(filter), run != Some("do"))
+            ParkedAction { filter: Some(filter), dry_run: run != Some("do"), ..ParkedAction::default() }
         }
         _ => {
-            let chosen = form.fields("key").into_iter().map(key).collect::<Result<_, _>>()?;
-            (chosen, text("state"), None, run == Some("dry"))
+            let webhooks = form.fields("key").into_iter().map(key).collect::<Result<_, _>>()?;
+            ParkedAction { webhooks, state: text("state"), dry_run: run == Some("dry"), ..ParkedAction::default() }
         }
     };
     let accept = form.fields("accept").into_iter().map(|text| Accept::from_str(text, false)).collect::<Result<_, _>>();
-    let action = ParkedAction {
-        webhooks,
-        state,
-        filter,
-        dry_run,
-        rate: None,
-        accept: accept.map_err(Problem::Malformed)?,
-        because: text("because"),
-    };
-    let mut again = form.kept(&KEPT);
-    again.push(("run".to_owned(), "do".to_owned()));
-    let again = if dry_run { again } else { Vec::new() };
+    let action = ParkedAction { accept: accept.map_err(Problem::Malformed)?, because: text("because"), ..of_these };
+    let again = form.again(action.dry_run, &KEPT);
     Ok(go_to(&*act::begin(&console, &form.caller, what, action, again)?))
 }
 

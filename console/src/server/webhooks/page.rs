@@ -201,7 +201,7 @@ pub(crate) async fn replay(form: Submitted, console: Shared) -> Result<HttpRespo
         run: run.to_owned(),
         dry_run,
     };
-    let again = if dry_run { form.kept(&KEPT) } else { Vec::new() };
+    let again = form.again(dry_run, &KEPT);
     Ok(go_to(&*replay::begin(&console, &form.caller, action, again)?))
 }
 
