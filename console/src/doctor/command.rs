@@ -13,11 +13,11 @@ use crate::output::{Output, show};
 use crate::settings::Settings;
 
 /// The arguments of `doctor`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct DoctorArgs {
     /// Warnings count, too: exit code 3 when there are some.
     #[arg(long)]
-    strict: bool,
+    pub(super) strict: bool,
     /// The mail server, as a worker is told.
     #[arg(long, env = "SMTP_URL", hide_env_values = true)]
     pub(super) smtp_url: Option<SecretString>,

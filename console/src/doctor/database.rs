@@ -2,10 +2,10 @@
 
 use deadpool_postgres::Client;
 use deadpool_postgres::tokio_postgres::Error as DbError;
-use shared::config::Config;
+use shared::config::{Config, WorkerConfig};
 use shared::db::indexes;
 use shared::db::migrate::{self, SchemaStanding};
-use shared::db::server::{self, Connections, ServerFacts};
+use shared::db::server::{self, Connections, NeglectedTable, ServerFacts};
 use shared::db::webhook_payloads;
 use shared::error_chain::error_chain;
 use time::{Duration, OffsetDateTime};
@@ -54,7 +54,8 @@ async fn ask(client: &Client, config: Option<&Config>, found: &mut Findings) -> 
         partitions(client, found).await?;
         built(client, found).await?;
     }
-    vacuum(client, &facts, found).await
+    vacuum(&facts, &server::neglected(client).await?, found);
+    Ok(())
 }
 
 /// What a COMMIT must mean, for an acknowledgement to mean anything.
@@ -88,7 +89,8 @@ fn promises(facts: &ServerFacts, found: &mut Findings) {
 fn connections(connections: Connections, config: Option<&Config>, found: &mut Findings) {
     let Connections { used, granted } = connections;
     let counted = format!("{used} of {granted} are in use");
-    let each = config.map_or(0, |config| config.worker.database_connections);
+    let worker = config.map_or_else(WorkerConfig::default, |config| config.worker.clone());
+    let each = worker.database_connections;
     let takers = format!(
         "each worker takes up to {each} (worker.database_connections), a console up to {CONNECTIONS_BESIDE_JOBS} and one more \
          for each of CONSOLE_JOBS"
@@ -112,11 +114,13 @@ fn transactions(facts: &ServerFacts, found: &mut Findings) {
 async fn compare_clocks(client: &Client, found: &mut Findings) -> Result<(), DbError> {
     let before = OffsetDateTime::now_utc();
     let theirs = shared::db::now(client).await?;
-    let after = OffsetDateTime::now_utc();
-    // Theirs was read at some moment in between.
-    let apart = if theirs < before { before - theirs } else { (theirs - after).max(Duration::ZERO) };
-    clock::compare("clock", apart, found);
+    clock::compare("clock", apart(theirs, before, OffsetDateTime::now_utc()), found);
     Ok(())
+}
+
+/// How far a clock is from ours at least, when it was read at some moment between two of ours.
+fn apart(theirs: OffsetDateTime, before: OffsetDateTime, after: OffsetDateTime) -> Duration {
+    if theirs < before { before - theirs } else { (theirs - after).max(Duration::ZERO) }
 }
 
 fn migrations(schema: &SchemaStanding, found: &mut Findings) {
@@ -166,8 +170,7 @@ async fn built(client: &Client, found: &mut Findings) -> Result<(), DbError> {
     Ok(())
 }
 
-async fn vacuum(client: &Client, facts: &ServerFacts, found: &mut Findings) -> Result<(), DbError> {
-    let neglected = server::neglected(client).await?;
+fn vacuum(facts: &ServerFacts, neglected: &[NeglectedTable], found: &mut Findings) {
     if !facts.autovacuum {
         let mend = "ALTER SYSTEM SET autovacuum = on (and track_counts = on), and reload";
         found.fail("autovacuum", "it is off: the tables only grow", mend);
@@ -179,5 +182,91 @@ async fn vacuum(client: &Client, facts: &ServerFacts, found: &mut Findings) -> R
         let mend = "end transactions that are open for long (pg_stat_activity), or let autovacuum work harder";
         found.warn("autovacuum", problem, mend);
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::Area;
+
+    fn lines(look: impl FnOnce(&mut Findings)) -> Vec<String> {
+        let mut found = Findings::of(Area::Database);
+        look(&mut found);
+        found.lines()
+    }
+
+    /// As a server is after it was installed.
+    fn sound() -> ServerFacts {
+        ServerFacts {
+            version: "17.2".to_owned(),
+            encoding: "UTF8".to_owned(),
+            read_only: false,
+            fsync: true,
+            full_page_writes: true,
+            synchronous_commit: "on".to_owned(),
+            autovacuum: true,
+            transaction_age: 1_000,
+        }
+    }
+
+    #[test]
+    fn a_server_that_may_forget_a_commit_is_told_by_what_is_off() {
+        let told = |facts: &ServerFacts| lines(|found| promises(facts, found));
+        assert_eq!(told(&sound()), ["ok durability: fsync on, synchronous_commit on"]);
+        let careless = ServerFacts { fsync: false, full_page_writes: false, ..sound() };
+        assert_eq!(
+            told(&careless),
+            [
+                "failure durability: fsync is off: what was acknowledged is forgotten when the server loses power",
+                "failure durability: full_page_writes is off: a crash can leave pages half written"
+            ]
+        );
+        let hasty = ServerFacts { synchronous_commit: "off".to_owned(), ..sound() };
+        assert_eq!(told(&hasty).len(), 1);
+        assert!(told(&hasty)[0].starts_with("failure durability: synchronous_commit is off"));
+        let standby = ServerFacts { read_only: true, encoding: "SQL_ASCII".to_owned(), ..sound() };
+        assert_eq!(
+            told(&standby)[..2],
+            [
+                "failure writes: this is a standby, or refuses to write",
+                "failure encoding: SQL_ASCII does not hold every text"
+            ]
+        );
+    }
+
+    #[test]
+    fn connections_are_near_their_end_from_eighty_percent_on() {
+        let told = |used| lines(|found| connections(Connections { used, granted: 100 }, None, found)).remove(0);
+        assert!(told(79).starts_with("ok connections: 79 of 100 are in use; each worker takes up to "), "{}", told(79));
+        assert!(!told(79).contains("up to 0 "), "a worker's default is told without a configuration: {}", told(79));
+        assert_eq!(told(80), "warning connections: 80 of 100 are in use");
+    }
+
+    #[test]
+    fn rows_that_were_not_frozen_for_long_are_told_before_the_server_stops() {
+        let told = |transaction_age| lines(|found| transactions(&ServerFacts { transaction_age, ..sound() }, found));
+        assert!(told(TRANSACTION_AGE_NEAR - 1).is_empty());
+        assert!(told(TRANSACTION_AGE_NEAR)[0].starts_with("failure transactions: rows were last frozen 1000000000"));
+    }
+
+    #[test]
+    fn tables_that_are_not_vacuumed_are_named() {
+        let bloated = NeglectedTable { name: "outbox".to_owned(), live: 10, dead: 200_000 };
+        let told = |autovacuum, neglected: &[NeglectedTable]| {
+            lines(|found| vacuum(&ServerFacts { autovacuum, ..sound() }, neglected, found))
+        };
+        let named = "warning autovacuum: outbox holds 200000 dead rows beside 10 live ones";
+        let off = "failure autovacuum: it is off: the tables only grow";
+        assert_eq!(told(true, &[]), ["ok autovacuum: keeps up"]);
+        assert_eq!(told(true, std::slice::from_ref(&bloated)), [named]);
+        assert_eq!(told(false, &[bloated]), [off, named]);
+    }
+
+    #[test]
+    fn a_clock_is_apart_only_by_what_the_question_did_not_take() {
+        let (before, after) = (OffsetDateTime::UNIX_EPOCH, OffsetDateTime::UNIX_EPOCH + Duration::SECOND);
+        let told = |milliseconds| apart(before + Duration::milliseconds(milliseconds), before, after);
+        assert_eq!([0, 500, 1_000].map(told), [Duration::ZERO; 3], "it was read while we asked");
+        assert_eq!((told(-2_000), told(3_000)), (Duration::seconds(2), Duration::seconds(2)));
+    }
 }

@@ -99,6 +99,15 @@ impl Findings {
     }
 }
 
+#[cfg(test)]
+impl Findings {
+    /// Each of them on a line, without how to mend it.
+    pub(crate) fn lines(self) -> Vec<String> {
+        let line = |Finding { subject, status, found, .. }: Finding| format!("{} {subject}: {found}", status.as_str());
+        self.list.into_iter().map(line).collect()
+    }
+}
+
 impl Area {
     /// As the report heads it.
     pub(crate) fn title(self) -> &'static str {

@@ -96,3 +96,32 @@ fn mend(error: &SmtpConnectError) -> &'static str {
         SmtpConnectError::Credentials(_) => "mend user and password, percent-encoded, in SMTP_URL",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::Area;
+
+    #[test]
+    fn sender_and_operator_are_addresses_or_it_is_told() {
+        let told = |mail_from: Option<&str>, operator_email: Option<&str>, mails| {
+            let (mail_from, operator_email) = (mail_from.map(str::to_owned), operator_email.map(str::to_owned));
+            let arguments = DoctorArgs { mail_from, operator_email, ..DoctorArgs::default() };
+            let mut found = Findings::of(Area::Mail);
+            sender(&arguments, mails, &mut found);
+            found.lines()
+        };
+        assert_eq!(
+            told(Some("Our shop <shop@example.com>"), Some("ops@example.com"), true),
+            ["ok MAIL_FROM: is an address", "ok OPERATOR_EMAIL: is an address"]
+        );
+        let wrong = told(Some("our shop"), Some("ops"), true);
+        assert!(wrong[0].starts_with("failure MAIL_FROM: ") && wrong[1].starts_with("failure OPERATOR_EMAIL: "));
+        let nobody = "warning OPERATOR_EMAIL: it is not set: nobody is told when a webhook parks";
+        assert_eq!(told(None, None, true), ["failure MAIL_FROM: it is not set, and there are mails to send", nobody]);
+        assert_eq!(
+            told(None, None, false),
+            ["skipped MAIL_FROM: it is not set, and there are no mails to send", nobody]
+        );
+    }
+}

@@ -109,3 +109,58 @@ fn held(replica: &Path, folder: Folder) -> io::Result<Held> {
 fn parent(replica: &Path) -> PathBuf {
     replica.parent().unwrap_or(replica).to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use shared::spool::{BatchName, Replica};
+
+    use super::*;
+
+    fn lines(look: impl FnOnce(&mut Findings)) -> Vec<String> {
+        let mut found = Findings::of(Area::Spool);
+        look(&mut found);
+        found.lines()
+    }
+
+    #[test]
+    fn a_disk_has_room_for_all_that_the_spool_may_hold_or_it_is_told() {
+        let limits = SpoolConfig { max_bytes: 100 * MIB, min_free_bytes: 20 * MIB, ..SpoolConfig::default() };
+        let told = |free| lines(|found| room("/spool", free * MIB, &limits, found)).remove(0);
+        assert_eq!(told(120), "ok /spool: 120 MiB are free, enough for spool.max_bytes (100 MiB)");
+        assert!(told(119).starts_with("warning /spool: 119 MiB are free: less than spool.max_bytes"), "{}", told(119));
+        assert!(told(20).starts_with("failure /spool: 20 MiB are free, and spool.min_free_bytes keeps 20 free"));
+    }
+
+    #[test]
+    fn what_waits_is_damaged_or_open_to_others_is_told_by_the_replica() {
+        let root = std::env::temp_dir().join(format!("oncehook-doctor-{}", uuid::Uuid::new_v4()));
+        let limits = SpoolConfig { max_bytes: 100, ..SpoolConfig::default() };
+        let told = || lines(|found| examine(&root, &limits, found))[1..].to_vec();
+        fs::create_dir(&root).unwrap();
+        assert_eq!(told(), ["skipped files: no ingest has used it yet"]);
+
+        let replica = Replica::claim(&root).unwrap();
+        let leave = |folder, name: BatchName, bytes| {
+            fs::write(replica.folder(folder).join(name.to_string()), vec![0; bytes]).unwrap();
+        };
+        let first = BatchName::default().next(time::OffsetDateTime::UNIX_EPOCH);
+        leave(Folder::New, first, 50);
+        assert_eq!(told(), ["ok replica-000: 1 files wait, 0 MiB"], "half of what it may hold");
+
+        leave(Folder::New, first.next(time::OffsetDateTime::UNIX_EPOCH), 1);
+        leave(Folder::Corrupt, first, 1);
+        fs::set_permissions(replica.path(), Permissions::from_mode(0o750)).unwrap();
+        assert_eq!(
+            told(),
+            [
+                "warning replica-000: others may read it: its mode is 750",
+                "failure replica-000: 1 damaged files",
+                "warning replica-000: 2 files wait, 0 MiB"
+            ]
+        );
+        fs::remove_dir_all(root).unwrap();
+    }
+}
