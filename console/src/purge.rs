@@ -57,7 +57,7 @@ struct PurgedTable {
 pub(crate) async fn purge(settings: &Settings, arguments: &PurgeArgs) -> anyhow::Result<Purged> {
     let config = Config::load(&settings.config)?.retention;
     let client = connect::database(settings).await?;
-    let found = survey(&client, &config).await.context("cannot count what is old")?;
+    let found = Progress::during("counting", survey(&client, &config)).await.context("cannot count what is old")?;
     if !arguments.yes {
         return Ok(found);
     }

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::output::{Shown, table};
 use crate::settings::Settings;
+use crate::steering::Progress;
 
 const JSON: &str = "application/json";
 
@@ -121,9 +122,11 @@ pub(crate) async fn send(settings: &Settings, args: &SendArgs) -> anyhow::Result
         return Ok(Sent::Request(Request { url, headers, body }));
     }
     let client = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build()?;
+    let progress = Progress::of(args.repeat.into());
     let mut answers = Vec::new();
     for _ in 0..args.repeat {
         answers.push(post(&client, &url, sign()?, (&id, &topic)).await?);
+        progress.advance(1);
     }
     Ok(Sent::Answers(answers))
 }

@@ -66,7 +66,7 @@ async fn act(settings: &Settings, arguments: SteerArgs, action: Steer) -> anyhow
     let (chosen, consent) = arguments.chosen(action)?;
     let client = connect::database(settings).await?;
     steer::all_there(&client, &chosen).await?;
-    let survey = steer::survey(&client, &chosen, action).await?;
+    let survey = Progress::during("counting", steer::survey(&client, &chosen, action)).await?;
     if dry_run {
         return Ok(survey);
     }

@@ -54,7 +54,7 @@ async fn redrive(settings: &Settings, arguments: RedriveArgs) -> anyhow::Result<
     let config = Config::load(&settings.config)?;
     let rules = Rules::new(&config, accept)?;
     let client = connect::database(settings).await?;
-    let survey = redrive::survey(&client, &selection, &rules).await?;
+    let survey = Progress::during("counting", redrive::survey(&client, &selection, &rules)).await?;
     if let Some(report) = survey.concluded(target.dry_run) {
         return Ok(report);
     }
@@ -80,7 +80,7 @@ async fn discard(settings: &Settings, arguments: DiscardArgs) -> anyhow::Result<
     anyhow::ensure!(!because.trim().is_empty(), "say --because of what");
     let (selection, consent) = target.selection(Standing::Waiting)?;
     let client = connect::database(settings).await?;
-    let survey = discard::survey(&client, &selection).await?;
+    let survey = Progress::during("counting", discard::survey(&client, &selection)).await?;
     if let Some(report) = survey.concluded(target.dry_run) {
         return Ok(report);
     }

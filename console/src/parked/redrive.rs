@@ -69,12 +69,13 @@ impl Redrive<'_> {
             }
             let passing = passing(page, self.rules, report);
             for group in self.pace.groups(passing, |(row, _ticket)| row.body_bytes) {
-                if self.pace.turn(group.len()).await == Turn::Stop {
+                let webhooks = group.len();
+                if self.pace.turn(webhooks).await == Turn::Stop {
                     report.stop("interrupted".to_owned());
                     return Ok(());
                 }
-                (self.progress)(group.len());
                 self.group(group, report).await?;
+                (self.progress)(webhooks);
                 if report.is_stopped() {
                     return Ok(());
                 }

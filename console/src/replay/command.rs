@@ -80,7 +80,7 @@ async fn replay(settings: &Settings, arguments: ReplayArgs) -> anyhow::Result<Re
     let mode = if arguments.resend { ReplayMode::Resend } else { ReplayMode::FillIn };
     let run = Run::new(arguments.run.map_or_else(new_run, Ok)?, mode, &config);
     let client = connect::database(settings).await?;
-    let survey = run.survey(&client, &selection).await?;
+    let survey = Progress::during("counting", run.survey(&client, &selection)).await?;
     if let Some(report) = survey.concluded(arguments.dry_run) {
         return Ok(report);
     }

@@ -179,8 +179,8 @@ impl Execution<'_> {
                     report.stop("interrupted".to_owned());
                     return Ok(());
                 }
-                (self.progress)(group.len());
                 self.group(&group, report).await?;
+                (self.progress)(group.len());
                 if report.is_stopped() {
                     return Ok(());
                 }

@@ -1,7 +1,7 @@
 //! What lies in a spool. Reads only, and needs neither lock, broker nor database.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -9,6 +9,7 @@ use shared::spool::{self, Batch, BatchFile, Folder};
 use time::format_description::well_known::Rfc3339;
 
 use crate::output::{Shown, table};
+use crate::steering::Progress;
 
 /// All files.
 #[derive(Serialize)]
@@ -54,46 +55,46 @@ impl Verified {
 /// # Errors
 /// When the directory cannot be read.
 pub(crate) fn list(root: &Path) -> anyhow::Result<Files> {
-    let mut files = Vec::new();
-    each(root, |_path, file| {
-        files.push(file);
-        Ok(())
-    })?;
-    Ok(Files(files))
+    Ok(Files(find(root)?.into_iter().map(|(_path, file)| file).collect()))
 }
 
-/// All files, read: one at a time, since what a spool holds may be more than memory.
+/// All files, read: one at a time, since what a spool holds may be more than memory. Shows how far it is.
 ///
 /// # Errors
 /// When the directory or a file cannot be read. Damage is no error.
 pub(crate) fn verify(root: &Path) -> anyhow::Result<Verified> {
+    let found = find(root)?;
+    let progress = Progress::counting(found.len() as u64, "files");
     let mut verified = Vec::new();
-    each(root, |path, file| {
-        match Batch::read(path) {
+    for (path, file) in found {
+        match Batch::read(&path) {
             Ok(batch) => {
                 let damage = batch.damage.iter().map(ToString::to_string).collect();
                 verified.push(VerifiedFile { file, webhooks: batch.messages.len(), damage });
-                Ok(())
             }
             // Published since it was listed.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
-    })?;
+        progress.advance(1);
+    }
     Ok(Verified(verified))
 }
 
-/// Does something with each file, replica by replica, the oldest first.
-fn each(root: &Path, mut with: impl FnMut(&Path, File) -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// Where each file is, replica by replica, the oldest first.
+fn find(root: &Path) -> anyhow::Result<Vec<(PathBuf, File)>> {
+    let mut found = Vec::new();
     for replica in spool::replicas(root)? {
         for folder in [Folder::New, Folder::Corrupt] {
             let path = replica.join(folder.as_str());
-            for file in spool::batches(&path).with_context(|| format!("cannot read {}", path.display()))? {
-                with(&path.join(file.name.to_string()), describe(&replica, folder, file))?;
-            }
+            let files = spool::batches(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            found.extend(files.into_iter().map(|file| {
+                let described = describe(&replica, folder, file);
+                (path.join(&described.file), described)
+            }));
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 fn describe(replica: &Path, folder: Folder, file: BatchFile) -> File {

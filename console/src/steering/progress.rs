@@ -25,8 +25,13 @@ impl Progress {
         Self(bar)
     }
 
-    /// While nobody knows how much there is to do.
-    pub(crate) fn looking(what: &str) -> Self {
+    /// Shows that work goes on of which nobody knows how much it is, for as long as it does.
+    pub(crate) async fn during<T>(what: &str, work: impl Future<Output = T>) -> T {
+        let _shown = Self::looking(what);
+        work.await
+    }
+
+    fn looking(what: &str) -> Self {
         let bar = ProgressBar::new_spinner().with_message(what.to_owned());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, for {elapsed}") {
             bar.set_style(style);

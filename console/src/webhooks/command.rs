@@ -96,10 +96,12 @@ pub(crate) async fn run(
         WebhooksCommand::Ls(arguments) => {
             let (config, client) = (Config::load(&settings.config)?, connect::database(settings).await?);
             let (wanted, limit) = arguments.wanted();
-            let reading = wanted.sieve.text.is_some().then(|| Progress::looking("reading bodies"));
-            let page = list::list(&client, (&config, settings), &wanted, limit).await;
-            drop(reading);
-            show(&page?, output, out)?;
+            let looking = list::list(&client, (&config, settings), &wanted, limit);
+            let page = match wanted.sieve.text {
+                Some(_) => Progress::during("reading bodies", looking).await?,
+                None => looking.await?,
+            };
+            show(&page, output, out)?;
         }
         WebhooksCommand::Replay(arguments) => return replay::command::run(arguments, settings, output, out).await,
         WebhooksCommand::Show { source, id, raw } => {
