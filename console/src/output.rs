@@ -65,6 +65,16 @@ pub(crate) fn painted(tone: Tone, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// What needs a person, a line each, marked for whoever sees no colours.
+pub(crate) fn concerns(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{}\n", painted(Tone::Bad, &format!("! {}", printable(line))))).collect()
+}
+
+/// What needs a person, or that nothing does.
+pub(crate) fn verdict(concerning: &[String]) -> String {
+    if concerning.is_empty() { format!("{}\n", painted(Tone::Good, "all is fine")) } else { concerns(concerning) }
+}
+
 /// A text without the colours that [`painted`] gave it.
 pub(crate) fn plain(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()

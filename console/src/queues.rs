@@ -9,7 +9,7 @@ use shared::amqp::{QueueDepth, Topology};
 use shared::config::{Config, QueueConfig};
 
 use crate::connect;
-use crate::output::{Shown, Tone, painted, table};
+use crate::output::{Shown, concerns, table};
 use crate::settings::Settings;
 
 /// All queues.
@@ -123,11 +123,8 @@ impl Shown for Queues {
             let QueueDepth { queue: name, ready, consumers } = &queue.depth;
             [name.clone(), number(*ready), number(*consumers), queue.purpose()]
         };
-        let mut text = table(["QUEUE", "READY", "CONSUMERS", "WHAT IS IN IT"], self.queues.iter().map(row));
-        for line in &self.attention {
-            text += &format!("{} {line}\n", painted(Tone::Bad, "!"));
-        }
-        text
+        table(["QUEUE", "READY", "CONSUMERS", "WHAT IS IN IT"], self.queues.iter().map(row))
+            + &concerns(&self.attention)
     }
 }
 

@@ -14,7 +14,7 @@ use shared::db::processed_webhooks::search;
 use time::OffsetDateTime;
 
 use crate::connect;
-use crate::output::{Shown, Tone, age, painted, printable, table};
+use crate::output::{Shown, age, concerns, printable, table};
 use crate::server::monitor::services::{Asker, Instance, Service};
 use crate::server::monitor::standing::{SecretView, Standing};
 use crate::settings::Settings;
@@ -231,10 +231,7 @@ impl Shown for Sources {
             true => section(["SOURCE", "REFUSED SINCE INGEST STARTED", "REQUESTS"], refusals),
             false => "\nwhat was refused is not known: INGEST_OPS_URL says where ingest is\n\n".to_owned(),
         };
-        for line in &self.attention {
-            text += &format!("{} {}\n", painted(Tone::Bad, "!"), printable(line));
-        }
-        text
+        text + &concerns(&self.attention)
     }
 }
 

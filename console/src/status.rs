@@ -9,7 +9,7 @@ use shared::db::parked_webhooks::{self, ReasonCount};
 use time::OffsetDateTime;
 
 use crate::connect;
-use crate::output::{Shown, age, table};
+use crate::output::{Shown, age, table, verdict};
 use crate::settings::Settings;
 use crate::spool_gauges::{self, SpoolGauges};
 
@@ -92,11 +92,7 @@ impl Shown for Status {
         if !self.parked.is_empty() {
             sections.push(table(["PARKED", "ROWS", "OLDEST"], self.parked.iter().map(reason)));
         }
-        sections.push(if self.is_fine() {
-            "all is fine\n".to_owned()
-        } else {
-            self.attention.iter().map(|line| format!("! {line}\n")).collect()
-        });
+        sections.push(verdict(&self.attention));
         sections.join("\n")
     }
 }

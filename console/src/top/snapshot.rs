@@ -17,7 +17,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::traffic::{Looks, Traffic};
 use crate::connect;
-use crate::output::{COUNTED_TO, Shown, Tone, age, counted, painted, printable, table};
+use crate::output::{COUNTED_TO, Shown, Tone, age, counted, painted, table, verdict};
 use crate::settings::Settings;
 use crate::spool_gauges::{self, SpoolGauges};
 
@@ -186,22 +186,13 @@ impl Snapshot {
     pub(crate) fn is_fine(&self) -> bool {
         self.attention.is_empty()
     }
-
-    fn verdict(&self) -> String {
-        if self.is_fine() {
-            return format!("{}\n", painted(Tone::Good, "all is fine"));
-        }
-        self.attention
-            .iter()
-            .map(|line| format!("{}\n", painted(Tone::Bad, &format!("! {}", printable(line)))))
-            .collect()
-    }
 }
 
 impl Shown for Snapshot {
     fn text(&self) -> String {
         let at = self.at.replace_nanosecond(0).unwrap_or(self.at).format(&Rfc3339).unwrap_or_default();
-        let mut sections = vec![format!("{}  {at}\n{}", painted(Tone::Strong, "oncehook top"), self.verdict())];
+        let mut sections =
+            vec![format!("{}  {at}\n{}", painted(Tone::Strong, "oncehook top"), verdict(&self.attention))];
         sections.extend(self.traffic.as_ref().map(Traffic::text));
         sections.extend(self.database.as_ref().map(|rows| rows.text(self.at)));
         let number = |number: Option<u32>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());

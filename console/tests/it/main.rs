@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod add_provider;
 #[cfg(test)]
+mod colours;
+#[cfg(test)]
 mod console;
 #[cfg(test)]
 mod doctor;
