@@ -32,22 +32,24 @@ struct Metric {
     fills_under_load: bool,
 }
 
-const INGEST: [Metric; 6] = [
+const INGEST: [Metric; 7] = [
     Metric::new("ingest.max_in_flight", "webhook_requests_in_flight"),
     Metric::new("ingest.max_in_flight_bytes", "webhook_requests_in_flight_bytes"),
     Metric::new("ingest.max_connections", "webhook_connections"),
     Metric::new("spool.max_bytes", "webhook_spool_bytes"),
     Metric::new("queue.publish_window", "oncehook_publish_window_messages").filling_under_load(),
     Metric::new("queue.publish_window_bytes", "oncehook_publish_window_bytes").filling_under_load(),
+    Metric::new("OTEL_BSP_MAX_QUEUE_SIZE", "oncehook_spans_queued"),
 ];
 
-const WORKER: [Metric; 6] = [
+const WORKER: [Metric; 7] = [
     Metric::new("worker.prefetch", "worker_in_flight").filling_under_load(),
     Metric::new("worker.in_flight_bytes", "worker_in_flight_bytes").filling_under_load(),
     Metric::new("worker.database_connections", "worker_database_connections").filling_under_load(),
     Metric::new("dispatch.concurrency", "worker_effects_sending"),
     Metric::new("queue.publish_window", "oncehook_publish_window_messages").filling_under_load(),
     Metric::new("queue.publish_window_bytes", "oncehook_publish_window_bytes").filling_under_load(),
+    Metric::new("OTEL_BSP_MAX_QUEUE_SIZE", "oncehook_spans_queued"),
 ];
 
 /// All that is known, the nearest first.
@@ -114,8 +116,28 @@ impl LimitView {
 mod tests {
     use shared::db::server::Connections;
 
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::server::monitor::rows::Rows;
+
+    const PAGE: &str = include_str!("../../../../docs/metrics.md");
+
+    /// What is said of all metrics is held against the code by a test of its own.
+    #[test]
+    fn every_gauge_of_a_service_that_has_a_limit_is_in_the_list() {
+        for (service, metrics) in [("ingest", &INGEST), ("worker", &WORKER)] {
+            let section = PAGE.split("\n## ").find(|section| section.starts_with(service)).unwrap();
+            let gauges: BTreeSet<&str> = section
+                .lines()
+                .filter_map(|line| line.strip_prefix("| `")?.split_once("` | gauge |"))
+                .map(|(name, _help)| name)
+                .collect();
+            let limited = gauges.iter().copied().filter(|gauge| gauges.contains(format!("{gauge}_limit").as_str()));
+            let listed: BTreeSet<&str> = metrics.iter().map(|metric| metric.used).collect();
+            assert_eq!(listed, limited.collect(), "{service}");
+        }
+    }
 
     #[test]
     fn every_limit_is_told_and_what_is_meant_to_be_full_alarms_nobody() {
