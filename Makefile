@@ -9,10 +9,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: up ## start everything, send real-shaped Shopify orders, show and check what became of them
+demo: up ## start everything, send real-shaped Shopify orders, show and check what became of them (PROFILE=dev)
 	@dev/demo
 
-up: ## build and start everything (WORKERS=2); how to reach it is in .dev/env
+up: ## build and start everything (WORKERS=2, PROFILE=dev); how to reach it is in .dev/env
 	@dev/up
 
 down: ## stop everything, keep the data

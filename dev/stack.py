@@ -12,9 +12,12 @@ import os
 import pathlib
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from urllib.parse import unquote, urlsplit
 
+# Where a profile's programs are (dev/up).
+PROGRAMS = {"release": "release", "dev": "debug"}[os.environ.get("PROFILE", "release")]
 REPO = pathlib.Path(__file__).resolve().parent.parent
 UNREACHABLE = (OSError, http.client.HTTPException)
 
@@ -59,11 +62,23 @@ class Stack:
         self.oncehook("inventory", "import", str(csv))
 
     def oncehook(self, *arguments: str) -> str:
-        command = [REPO / "target" / "release" / "oncehook", *arguments]
+        command = [REPO / "target" / PROGRAMS / "oncehook", *arguments]
         result = subprocess.run(command, env=os.environ | self.env, cwd=REPO, text=True, capture_output=True)
         if result.returncode:
             sys.exit(f"oncehook {' '.join(arguments)} failed:\n{result.stderr or result.stdout}")
         return result.stdout
+
+    def console(self, path: str) -> dict | None:
+        """What the console's API says to an operator; nothing of what is not there."""
+        headers = {"Authorization": f"Bearer {self.env['CONSOLE_TOKEN']}"}
+        request = urllib.request.Request(f"{self.env['CONSOLE_URL']}/api/v1{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+            return None
 
     def mails_by_recipient(self) -> dict[str, list[dict]]:
         return mails_by_recipient(self.env["MAIL_API_URL"])
