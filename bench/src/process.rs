@@ -135,7 +135,7 @@ impl<'s> Programs<'s> {
         let (address, ops) = (free_address()?, free_address()?);
         let mut command = self.service("oncehook", &[], ops)?;
         command.arg("console").env("AMQP_URL", self.settings.amqp_url.expose_secret());
-        command.env("DATABASE_URL", database_url).env("CONSOLE_VIEWER_TOKEN", TOKEN).env("CONSOLE_OPERATOR_TOKEN", "");
+        command.env("DATABASE_URL", database_url).env("CONSOLE_OPERATOR_TOKEN", TOKEN);
         command.env("CONSOLE_LISTEN", address.to_string()).env("OPS_LISTEN", ops.to_string());
         start(command, address, Sign::Ready(ops)).await
     }

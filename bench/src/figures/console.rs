@@ -4,6 +4,7 @@
 //! round asks every page some times. The figure is the median of the slowest page of a round; `console_answer_ms` is the
 //! slowest single answer, which a busy machine decides as much as the page; and each page has a figure of its own.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -20,7 +21,7 @@ const ASKS: usize = 10;
 const FIRST_LOOK: Duration = Duration::from_secs(8);
 
 /// What is asked for. `{…}` stands for something that is read out of the database.
-const PAGES: [(&str, &str); 40] = [
+const PAGES: [(&str, &str); 44] = [
     ("overview", "/"),
     ("overview_now", "/overview/now"),
     ("webhooks", "/webhooks"),
@@ -43,6 +44,7 @@ const PAGES: [(&str, &str); 40] = [
     ("webhooks_text_none", "/webhooks?text=no-such-text&since=3d"),
     ("webhooks_text_deep", "/webhooks?text=no-such-text&after={middle}"),
     ("webhook", "/webhooks/shopify/{id}"),
+    ("webhook_moving", "/moving/shopify/{id}"),
     ("parked", "/parked"),
     ("parked_deep", "/parked?after={parked}"),
     ("parked_reason", "/parked?reason=too-old"),
@@ -59,8 +61,11 @@ const PAGES: [(&str, &str); 40] = [
     ("outbox_webhook", "/outbox?webhook={id}"),
     ("outbox_cancelled_none", "/outbox?show=cancelled&effect=no-such"),
     ("outbox_ambiguous_few", "/outbox?show=ambiguous&effect=operator-alert"),
+    ("inventory", "/inventory"),
     ("sources", "/sources"),
     ("audit", "/audit"),
+    ("audit_entry", "/audit/500"),
+    ("job", "/jobs/1"),
 ];
 /// The same, of the API, where it is another way.
 const LISTINGS: [(&str, &str); 8] = [
@@ -81,6 +86,7 @@ pub(super) async fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
     run.queues.renew().await?;
     let console = run.programs.console(&database.url).await?;
     tokio::time::sleep(FIRST_LOOK).await;
+    begin_job(console.address).await?;
     let pages = addressed(&database, run.settings.console_rows).await?;
     let mut each: Vec<Series> = vec![Series::default(); pages.len()];
     let (client, mut slowest_pages, mut slowest_answers) =
@@ -137,6 +143,15 @@ async fn addressed(database: &Database, rows: i64) -> anyhow::Result<Vec<(&'stat
     ];
     let fill = |path: &str| filled.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value));
     Ok(PAGES.iter().chain(&LISTINGS).map(|(name, path)| (*name, fill(path))).collect())
+}
+
+/// Has the console count everything that is parked, as a dry run of redriving it: its first job.
+async fn begin_job(console: SocketAddr) -> anyhow::Result<()> {
+    let url = format!("http://{console}/api/v1/parked/redrive");
+    let order = serde_json::json!({ "filter": {}, "dry_run": true });
+    let answer = reqwest::Client::new().post(&url).bearer_auth(TOKEN).json(&order).send().await.context(url)?;
+    anyhow::ensure!(answer.status().is_success(), "no job was begun: {}", answer.status());
+    Ok(())
 }
 
 /// Asks for a page; returns the milliseconds until all of it was there.
