@@ -8,7 +8,8 @@ window.addEventListener("load", function () {
   window.SwaggerUIBundle({
     url: "/api/v1/openapi.json",
     dom_id: "#swagger-ui",
-    deepLinking: true,
+    // A link within each operation's button would be two things to press in one.
+    deepLinking: false,
     validatorUrl: null,
     presets: [window.SwaggerUIBundle.presets.apis],
   });

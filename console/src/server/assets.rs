@@ -24,13 +24,14 @@ macro_rules! asset {
     };
 }
 
-static ASSETS: [Asset; 10] = [
+static ASSETS: [Asset; 11] = [
     asset!("console.css", "text/css; charset=utf-8", "console.css"),
     asset!("console.js", "text/javascript; charset=utf-8", "console.js"),
     asset!("theme.js", "text/javascript; charset=utf-8", "theme.js"),
     asset!("charts.js", "text/javascript; charset=utf-8", "charts.js"),
     asset!("htmx.js", "text/javascript; charset=utf-8", "vendor/htmx-2.0.11.min.js"),
     asset!("uplot.js", "text/javascript; charset=utf-8", "vendor/uplot-1.6.32.min.js"),
+    asset!("docs.css", "text/css; charset=utf-8", "docs.css"),
     asset!("docs.js", "text/javascript; charset=utf-8", "docs.js"),
     asset!("swagger-ui.js", "text/javascript; charset=utf-8", "vendor/swagger-ui-5.35.0.bundle.js"),
     asset!("swagger-ui.css", "text/css; charset=utf-8", "vendor/swagger-ui-5.35.0.css"),
