@@ -51,6 +51,9 @@ async fn a_replay_after_a_mapping_was_mended_fills_in_what_is_missing() {
         assert_eq!(quantity(&stack, "MUG").await, 999);
         let linked = "replay_of = 'w1' AND replay_run = 'mended-map' AND webhook_id = '↻mended-map:w1'";
         number(&stack, &format!("SELECT count(*) FROM processed_webhooks WHERE {linked}"), 1).await;
+        let on_record = "action = 'webhooks.replay' AND via = 'terminal' AND outcome = 'done'
+                         AND subject = 'shopify w1 in the run mended-map' AND request ->> 'run' = 'mended-map'";
+        assert_eq!(stack.database.number(&format!("SELECT count(*) FROM console_audit WHERE {on_record}")).await, 1);
 
         // The same run again has done it; another run finds nothing missing.
         for mode in [&[][..], &["--resend"]] {
