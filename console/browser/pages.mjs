@@ -19,6 +19,8 @@ export const PAGES = {
   parked: '/parked',
   outbox: '/outbox',
   'outbox-failing': '/outbox?show=failing',
+  inventory: '/inventory',
+  'inventory-missing': '/inventory?sku=CAP-GREEN',
   sources: '/sources',
   audit: '/audit',
   'audit-entry': '/audit/1',

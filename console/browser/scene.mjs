@@ -3,6 +3,7 @@
 
 import { execFile, spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -115,6 +116,18 @@ export class Scene {
   // The command line, on this installation.
   async oncehook(...words) {
     return (await run(join(this.bin, 'oncehook'), words, { env: this.environment })).stdout;
+  }
+
+  // Lets nobody change a table until the function that it returns is called.
+  async hold(table) {
+    const psql = spawn('psql', [this.database, '-qAt'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    psql.stdin.write(`BEGIN;\nLOCK TABLE ${table} IN SHARE MODE;\nSELECT 'held';\n`);
+    const ended = once(psql, 'exit');
+    await once(psql.stdout, 'data');
+    return () => {
+      psql.stdin.end();
+      return ended;
+    };
   }
 
   // What the console's API says.

@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use shared::db::console_audit::Outcome;
 use shared::db::inventory::{self, Drift, StockRow};
 use shared::error_chain::error_chain;
+use shared::plan::MAX_KEY_BYTES;
 use time::format_description::well_known::Rfc3339;
+use utoipa::ToSchema;
 
 use crate::connect;
 use crate::output::{Shown, table};
 use crate::settings::Settings;
-use crate::steering::Audited;
+use crate::steering::{Audited, Progress};
 
 /// All stock.
 #[derive(Serialize)]
@@ -26,14 +28,27 @@ pub(crate) struct Stock(Vec<StockRow>);
 /// What setting stock changed.
 #[derive(Serialize)]
 #[serde(transparent)]
-pub(crate) struct Changes(Vec<Change>);
+pub(crate) struct Changes(pub(crate) Vec<Change>);
 
-#[derive(Serialize)]
-struct Change {
-    sku: String,
+/// What setting the stock of one SKU changed.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Change {
+    pub(crate) sku: String,
     /// `null` for a new SKU.
-    before: Option<i64>,
-    quantity: i64,
+    pub(crate) before: Option<i64>,
+    pub(crate) quantity: i64,
+}
+
+/// The most of one SKU, and the most that may be missing: a thousand times what one line of an order may take.
+const MAX_QUANTITY: i64 = 1_000_000_000_000;
+
+/// Why a stock cannot be.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Impossible {
+    #[error("{0:?} is no SKU: use 1 to {MAX_KEY_BYTES} bytes without control characters")]
+    Sku(String),
+    #[error("{sku} cannot have {quantity}: use -{MAX_QUANTITY} to {MAX_QUANTITY}")]
+    Quantity { sku: String, quantity: i64 },
 }
 
 /// Mends what was changed past Oncehook.
@@ -62,7 +77,7 @@ struct ImportError {
 }
 
 pub(crate) async fn set(settings: &Settings, sku: &str, quantity: i64) -> anyhow::Result<Changes> {
-    anyhow::ensure!(is_sku(sku), "{sku:?} is no SKU: use 1 to 255 bytes without control characters");
+    check_stock(sku, quantity)?;
     apply(settings, BTreeMap::from([(sku.to_owned(), quantity)])).await
 }
 
@@ -81,10 +96,11 @@ pub(crate) async fn list(settings: &Settings) -> anyhow::Result<Stock> {
     Ok(Stock(inventory::list(&**client).await.context("cannot read the inventory")?))
 }
 
-/// Reads the whole ledger.
+/// Reads the whole ledger. Shows that it goes on.
 pub(crate) async fn check(settings: &Settings) -> anyhow::Result<Drifts> {
     let client = connect::database(settings).await?;
-    Ok(Drifts(inventory::drift(&**client).await.context("cannot read the inventory and its ledger")?))
+    let drifts = Progress::during("reading the ledger", inventory::drift(&**client)).await;
+    Ok(Drifts(drifts.context("cannot read the inventory and its ledger")?))
 }
 
 /// Sets all in one transaction, in SKU order, as the workers do.
@@ -103,14 +119,18 @@ async fn apply(settings: &Settings, stock: BTreeMap<String, i64>) -> anyhow::Res
 }
 
 /// As the audit says it: in short, and in full.
-fn told(stock: &BTreeMap<String, i64>) -> (String, serde_json::Value) {
+pub(crate) fn told(stock: &BTreeMap<String, i64>) -> (String, serde_json::Value) {
     let some: Vec<&str> = stock.keys().take(3).map(String::as_str).collect();
     let more = stock.len().saturating_sub(3);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (some.join(", ") + &more, serde_json::json!({ "stock": stock }))
 }
 
-async fn set_all(client: &mut Client, stock: BTreeMap<String, i64>) -> anyhow::Result<Changes> {
+/// All or none of it.
+///
+/// # Errors
+/// When the database is away or refuses it.
+pub(crate) async fn set_all(client: &mut Client, stock: BTreeMap<String, i64>) -> anyhow::Result<Changes> {
     let transaction = client.transaction().await?;
     let mut changes = Vec::with_capacity(stock.len());
     for (sku, quantity) in stock {
@@ -129,9 +149,10 @@ fn read(file: &str, source: impl Read) -> Result<BTreeMap<String, i64>, ImportEr
     let lines: Vec<Result<Line, csv::Error>> = reader.deserialize().collect();
     for line in lines {
         match line {
-            Ok(line) if !is_sku(&line.sku) => problems.push(format!("{:?} is no SKU", line.sku)),
             Ok(line) => {
-                if stock.insert(line.sku.clone(), line.quantity).is_some() {
+                if let Err(impossible) = check_stock(&line.sku, line.quantity) {
+                    problems.push(impossible.to_string());
+                } else if stock.insert(line.sku.clone(), line.quantity).is_some() {
                     problems.push(format!("{} stands there more than once", line.sku));
                 }
             }
@@ -144,8 +165,18 @@ fn read(file: &str, source: impl Read) -> Result<BTreeMap<String, i64>, ImportEr
     if problems.is_empty() { Ok(stock) } else { Err(ImportError { file: file.to_owned(), problems }) }
 }
 
-fn is_sku(sku: &str) -> bool {
-    !sku.trim().is_empty() && sku.len() <= shared::plan::MAX_KEY_BYTES && !sku.chars().any(char::is_control)
+/// Whether there can be so many of a SKU.
+///
+/// # Errors
+/// When it is no SKU, or too many or too few.
+pub(crate) fn check_stock(sku: &str, quantity: i64) -> Result<(), Impossible> {
+    if sku.trim().is_empty() || sku.len() > MAX_KEY_BYTES || sku.chars().any(char::is_control) {
+        return Err(Impossible::Sku(sku.to_owned()));
+    }
+    if !(-MAX_QUANTITY..=MAX_QUANTITY).contains(&quantity) {
+        return Err(Impossible::Quantity { sku: sku.to_owned(), quantity });
+    }
+    Ok(())
 }
 
 impl Shown for Stock {
@@ -194,9 +225,11 @@ mod tests {
     fn a_file_is_read_whole_or_every_mistake_is_told() {
         let good = read("stock.csv", "sku,quantity\nMUG, 12\n\"HAT, red\",-3\n".as_bytes()).unwrap();
         assert_eq!(good, BTreeMap::from([("HAT, red".to_owned(), -3), ("MUG".to_owned(), 12)]));
-        let bad = read("stock.csv", "sku,quantity\nMUG,12\nMUG,13\n,4\nHAT,many\nCAP\n".as_bytes()).unwrap_err();
+        let bad = "sku,quantity\nMUG,12\nMUG,13\n,4\nHAT,many\nCAP\nTEE,1000000000001\n";
+        let bad = read("stock.csv", bad.as_bytes()).unwrap_err();
         let text = bad.to_string();
-        assert_eq!(bad.problems.len(), 4, "{text}");
+        assert_eq!(bad.problems.len(), 5, "{text}");
+        assert!(text.contains("TEE cannot have 1000000000001"), "{text}");
         assert!(text.contains("MUG stands there more than once") && text.contains("line: 5"), "{text}");
         assert!(read("stock.csv", "name,count\nMUG,1\n".as_bytes()).is_err());
         assert!(read("stock.csv", "".as_bytes()).is_err());

@@ -8,7 +8,9 @@ pub(crate) fn mend(reason: &ParkReason) -> &'static str {
         ParkReason::Plan => {
             "Mend the filter, mapping or template in oncehook.toml, restart the workers, and redrive it."
         }
-        ParkReason::UnknownSku => "Enter the SKU (oncehook inventory set SKU QUANTITY), and redrive it.",
+        ParkReason::UnknownSku => {
+            "Enter the SKU (the page Stock, or oncehook inventory set SKU QUANTITY), and redrive it."
+        }
         ParkReason::Data => {
             "The database refuses a value: mend the mapping that makes it, restart the workers, and redrive it."
         }

@@ -4,7 +4,6 @@
 //! Errors are RFC 9457 documents ([`super::problem`]).
 
 use actix_web::HttpResponse;
-use actix_web::http::header;
 use actix_web::web::{self, Json, JsonConfig, PathConfig, QueryConfig};
 use askama::Template;
 use utoipa::OpenApi as _;
@@ -13,7 +12,7 @@ use super::access::Caller;
 use super::description::Description;
 use super::page::{self, AssetPaths};
 use super::problem::Problem;
-use super::{audit, jobs, outbox, overview, parked, sources, webhooks};
+use super::{audit, inventory, jobs, outbox, overview, parked, sources, webhooks};
 
 /// All routes of the API.
 pub(super) fn routes(app: &mut web::ServiceConfig) {
@@ -42,6 +41,8 @@ pub(super) fn routes(app: &mut web::ServiceConfig) {
                 .route("/destinations", web::get().to(outbox::api::destinations))
                 .route("/destinations/{effect}/pause", web::post().to(outbox::api::pause))
                 .route("/destinations/{effect}/resume", web::post().to(outbox::api::resume))
+                .route("/inventory", web::get().to(inventory::api::list))
+                .route("/inventory", web::post().to(inventory::api::set))
                 .route("/sources", web::get().to(sources::page::api))
                 .route("/audit", web::get().to(audit::api))
                 .route("/audit/{id}", web::get().to(audit::api_entry)),
@@ -55,7 +56,7 @@ async fn description(_caller: Caller) -> Json<utoipa::openapi::OpenApi> {
 }
 
 async fn to_docs() -> HttpResponse {
-    HttpResponse::SeeOther().insert_header((header::LOCATION, "/api/docs/")).finish()
+    page::see("/api/docs/")
 }
 
 #[derive(Template)]

@@ -27,7 +27,7 @@ use super::metrics::{self, Metrics};
 use super::monitor::{Feeds, Monitor};
 use super::problem::Problem;
 use super::state::Console;
-use super::{api, assets, audit, jobs, outbox, outward, overview, parked, sources, webhooks};
+use super::{api, assets, audit, inventory, jobs, outbox, outward, overview, parked, sources, webhooks};
 use crate::connect::{self, setting};
 use crate::settings::Settings;
 
@@ -202,6 +202,8 @@ fn routes(app: &mut web::ServiceConfig) {
         .route("/outbox/act", web::post().to(outbox::page::act))
         .route("/outbox/pause", web::post().to(outbox::page::pause))
         .route("/outbox/resume", web::post().to(outbox::page::resume))
+        .route("/inventory", web::get().to(inventory::page::list))
+        .route("/inventory/set", web::post().to(inventory::page::set))
         .route("/sources", web::get().to(sources::page::list))
         .route("/audit", web::get().to(audit::page))
         .route("/audit/{id}", web::get().to(audit::entry))

@@ -8,7 +8,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::access::caller::{COOKIE, CSRF_HEADER};
 use super::problem::{PROBLEM_JSON, ProblemDocument};
-use super::{audit, jobs, outbox, overview, parked, sources, webhooks};
+use super::{audit, inventory, jobs, outbox, overview, parked, sources, webhooks};
 
 /// The API's description.
 #[derive(OpenApi)]
@@ -20,7 +20,7 @@ use super::{audit, jobs, outbox, overview, parked, sources, webhooks};
         overview::api::overview, overview::api::series, webhooks::api::list, webhooks::api::show, webhooks::api::raw,
         webhooks::api::replay, parked::api::list, parked::api::redrive, parked::api::discard, jobs::page::api,
         outbox::api::list, outbox::api::resend, outbox::api::hold, outbox::api::cancel, outbox::api::destinations,
-        outbox::api::pause, outbox::api::resume, sources::page::api, audit::api, audit::api_entry
+        outbox::api::pause, outbox::api::resume, inventory::api::list, inventory::api::set, sources::page::api, audit::api, audit::api_entry
     ),
     components(schemas(ProblemDocument)),
     modifiers(&Common)
@@ -83,7 +83,7 @@ fn common(path: &str, operation: &mut Operation, does: Does) {
         refused.push(("403", "A viewer's token, or a browser's request that may not be from a page of the console."));
     }
     if does == Does::Act || operation.parameters.iter().flatten().next().is_some() {
-        refused.push(("400", "The request cannot be read; `title` says why."));
+        refused.push(("400", "The request cannot be read; `detail` says why."));
     }
     if path.contains('{') {
         refused.push(("404", "There is nothing here."));

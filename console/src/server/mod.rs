@@ -1,7 +1,7 @@
 //! `oncehook console`: the pages, and the same as a JSON API.
 //!
 //! What is asked and done is in one module a part of the console ([`overview`], [`webhooks`], [`parked`], [`outbox`],
-//! [`sources`]); each has a `page` and an `api` that call the same functions. [`access`] says who may, [`jobs`] does what
+//! [`inventory`], [`sources`]); each has a `page` and an `api` that call the same functions. [`access`] says who may, [`jobs`] does what
 //! takes longer than an answer, [`monitor`] watches the services.
 //!
 //! Invariant: nothing is changed but by an operator, and nothing that an operator changes is missing in the audit.
@@ -17,6 +17,7 @@ mod application;
 mod assets;
 mod audit;
 mod description;
+mod inventory;
 mod jobs;
 mod metrics;
 mod outbox;

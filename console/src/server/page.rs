@@ -1,6 +1,7 @@
 //! What all pages have in common: the frame around them, links to scripts and styles, and how they are sent.
 
 use actix_web::HttpResponse;
+use actix_web::http::header;
 use askama::Template;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
@@ -52,12 +53,13 @@ impl Frame {
     }
 
     /// The navigation: path, name and key.
-    pub(crate) fn parts(&self) -> [(&'static str, &'static str, &'static str); 6] {
+    pub(crate) fn parts(&self) -> [(&'static str, &'static str, &'static str); 7] {
         [
             ("/", "Overview", "o"),
             ("/webhooks", "Webhooks", "w"),
             ("/parked", "Parked", "p"),
             ("/outbox", "Outbox", "x"),
+            ("/inventory", "Stock", "i"),
             ("/sources", "Sources", "s"),
             ("/audit", "Audit", "a"),
         ]
@@ -115,6 +117,11 @@ pub(crate) fn html(page: &impl Template) -> Result<HttpResponse, Problem> {
             Err(Problem::Unavailable)
         }
     }
+}
+
+/// Sends a browser on, after a form.
+pub(crate) fn see(path: &str) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((header::LOCATION, path)).finish()
 }
 
 /// A query string, from its `?` on; empty for no fields.

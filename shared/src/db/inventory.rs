@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
-use tokio_postgres::{Error, GenericClient};
+use tokio_postgres::{Error, GenericClient, Row};
 
 const LOCK: &str = r#"
     SELECT sku FROM inventory WHERE sku = ANY ($1::text[]) ORDER BY sku COLLATE "C" FOR UPDATE"#;
@@ -20,7 +20,17 @@ const ADD: &str = "
     FROM unnest($1::text[], $2::int8[]) AS change (sku, delta)
     WHERE inventory.sku = change.sku";
 
-const LIST: &str = "SELECT sku, quantity, initial_quantity, updated_at FROM inventory ORDER BY sku";
+macro_rules! rows {
+    ($where:literal) => {
+        concat!("SELECT sku, quantity, initial_quantity, updated_at FROM inventory ", $where, " ORDER BY sku")
+    };
+}
+
+const LIST: &str = rows!("");
+
+const FROM: &str = concat!(rows!("WHERE sku >= $1"), " LIMIT $2");
+
+const AFTER: &str = concat!(rows!("WHERE sku > $1"), " LIMIT $2");
 
 const INSERT: &str = "
     INSERT INTO inventory (sku, quantity) VALUES ($1, $2) ON CONFLICT (sku) DO NOTHING";
@@ -36,7 +46,7 @@ const DRIFT: &str = "
     ORDER BY inventory.sku";
 
 /// One SKU's stock.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct StockRow {
     /// The stock keeping unit.
     pub sku: String,
@@ -47,6 +57,15 @@ pub struct StockRow {
     /// When the quantity last changed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
+}
+
+/// Where a page of stock begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begins<'s> {
+    /// With this SKU, or with the first that would follow it.
+    From(&'s str),
+    /// Behind this one.
+    After(&'s str),
 }
 
 /// A SKU whose quantity is not its initial quantity plus the ledger. There must never be one.
@@ -116,17 +135,28 @@ pub async fn set(transaction: &Transaction<'_>, sku: &str, quantity: i64) -> Res
 /// # Errors
 /// When the statement fails.
 pub async fn list(client: &impl GenericClient) -> Result<Vec<StockRow>, Error> {
-    let rows = client.query(LIST, &[]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(StockRow {
-                sku: row.try_get("sku")?,
-                quantity: row.try_get("quantity")?,
-                initial_quantity: row.try_get("initial_quantity")?,
-                updated_at: row.try_get("updated_at")?,
-            })
-        })
-        .collect()
+    client.query(LIST, &[]).await?.iter().map(stock_row).collect()
+}
+
+/// At most so many SKUs, in the database's order.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn page(client: &impl GenericClient, begins: Begins<'_>, limit: i64) -> Result<Vec<StockRow>, Error> {
+    let (statement, sku) = match begins {
+        Begins::From(sku) => (FROM, sku),
+        Begins::After(sku) => (AFTER, sku),
+    };
+    client.query(statement, &[&sku, &limit]).await?.iter().map(stock_row).collect()
+}
+
+fn stock_row(row: &Row) -> Result<StockRow, Error> {
+    Ok(StockRow {
+        sku: row.try_get("sku")?,
+        quantity: row.try_get("quantity")?,
+        initial_quantity: row.try_get("initial_quantity")?,
+        updated_at: row.try_get("updated_at")?,
+    })
 }
 
 /// Every SKU that breaks the invariant. Reads the whole ledger.

@@ -53,7 +53,7 @@ pub(crate) fn ask(request: &HttpRequest) -> HttpResponse {
     // What acts is not to be repeated behind the login.
     let next = if request.method() == actix_web::http::Method::GET { path } else { "/" };
     let query: String = page::query(&[("next", next)]);
-    HttpResponse::SeeOther().insert_header((header::LOCATION, format!("/login{query}"))).finish()
+    page::see(&format!("/login{query}"))
 }
 
 /// `GET /login`.

@@ -1,7 +1,7 @@
 //! `/jobs/{id}` and `/api/v1/jobs/{id}`: how far a job is, and what came of it.
 
+use actix_web::HttpResponse;
 use actix_web::web::{Json, Path};
-use actix_web::{HttpResponse, http::header};
 use askama::Template;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -108,7 +108,7 @@ impl Again {
 
 /// Sends a browser to a job's page.
 pub(crate) fn go_to(job: &Job) -> HttpResponse {
-    HttpResponse::SeeOther().insert_header((header::LOCATION, format!("/jobs/{}", job.id))).finish()
+    page::see(&format!("/jobs/{}", job.id))
 }
 
 /// `GET /jobs/{id}`.

@@ -1,7 +1,6 @@
 //! `/outbox`.
 
 use actix_web::HttpResponse;
-use actix_web::http::header;
 use actix_web::web::Query;
 use askama::Template;
 use shared::db::outbox::steer::Steer;
@@ -120,7 +119,7 @@ pub(crate) async fn act(form: Submitted, console: Shared) -> Result<HttpResponse
         // It came from the webhook's own page.
         (Some(source), Some(id)) => {
             let query = page::query(&[("told", told), ("rows", &rows)]);
-            see(&format!("/webhooks/{}/{}{query}", segment(source), segment(id)))
+            page::see(&format!("/webhooks/{}/{}{query}", segment(source), segment(id)))
         }
         _ => {
             let (show, effect, webhook) = (text("show"), text("effect"), text("webhook"));
@@ -145,9 +144,5 @@ pub(crate) async fn resume(form: Submitted, console: Shared) -> Result<HttpRespo
 }
 
 fn back(query: &str) -> HttpResponse {
-    see(&format!("/outbox{query}"))
-}
-
-fn see(path: &str) -> HttpResponse {
-    HttpResponse::SeeOther().insert_header((header::LOCATION, path)).finish()
+    page::see(&format!("/outbox{query}"))
 }

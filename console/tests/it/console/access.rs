@@ -1,5 +1,6 @@
 //! Who may look, who may act, and what is written down of it.
 
+use reqwest::Response;
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use shared::db::parked_webhooks::ParkReason;
 use testing::run;
@@ -8,9 +9,28 @@ use testing::wait::until;
 use super::{Console, OPERATOR, VIEWER, form, json};
 use crate::scene::{orders, park};
 
-const PAGES: [&str; 6] = ["/", "/webhooks", "/parked", "/outbox", "/sources", "/audit"];
-const LISTS: [&str; 8] =
-    ["/overview", "/overview/series", "/webhooks", "/parked", "/outbox", "/destinations", "/sources", "/audit"];
+const PAGES: [&str; 7] = ["/", "/webhooks", "/parked", "/outbox", "/inventory", "/sources", "/audit"];
+const LISTS: [&str; 9] = [
+    "/overview",
+    "/overview/series",
+    "/webhooks",
+    "/parked",
+    "/outbox",
+    "/destinations",
+    "/inventory",
+    "/sources",
+    "/audit",
+];
+
+/// Whether nothing but scripts of ours runs in a page, and in no frame of another's.
+#[track_caller]
+fn assert_is_strict(page: &Response) {
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    let url = page.url();
+    assert!(policy.contains("script-src 'self';") && !policy.contains("unsafe"), "{url}: {policy}");
+    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{url}: {policy}");
+    assert_eq!(page.headers()["x-frame-options"], "DENY", "{url}");
+}
 
 #[tokio::test]
 async fn without_a_token_there_is_the_login_and_nothing_else() {
@@ -32,10 +52,7 @@ async fn without_a_token_there_is_the_login_and_nothing_else() {
         }
         // Ten wrong tokens a minute are answered, and the lists are fewer. A right one still is, then and later.
         console.api("/sources").await;
-        let answer = console.get("/login").send().await.unwrap();
-        let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
-        assert!(policy.contains("script-src 'self';") && !policy.contains("unsafe"), "{policy}");
-        assert_eq!(answer.headers()["x-frame-options"], "DENY");
+        assert_is_strict(&console.get("/login").send().await.unwrap());
         assert_eq!(console.get("/api/docs/").send().await.unwrap().status(), 401);
     })
     .await;
@@ -52,6 +69,7 @@ async fn every_page_and_list_answers_who_shows_a_token() {
         assert!(description["paths"]["/api/v1/parked/redrive"]["post"].is_object());
         let browser = console.log_in(OPERATOR).await;
         for page in PAGES {
+            assert_is_strict(&console.get(page).header(COOKIE, &browser.cookie).send().await.unwrap());
             let text = browser.page(page).await;
             assert!(!text.contains("<script>") && !text.contains(" style=") && !text.contains(" onclick="), "{page}");
             assert!(text.contains("<main id=\"main\"") && text.contains("aria-current=\"page\""), "{page}");
@@ -60,6 +78,12 @@ async fn every_page_and_list_answers_who_shows_a_token() {
         let answer = console.get("/api/v1/overview").header(COOKIE, &browser.cookie).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         assert!(browser.page("/api/docs/").await.contains("swagger-ui"));
+        // Not there is a page, too.
+        for path in ["/nowhere", "/jobs/7", "/webhooks/shopify/nobody-sent-it"] {
+            let answer = console.get(path).header(COOKIE, &browser.cookie).send().await.unwrap();
+            assert_eq!(answer.status(), 404, "{path}");
+            assert_is_strict(&answer);
+        }
         for asset in text_between(&browser.page("/").await, "src=\"", "\"") {
             assert_eq!(console.get(&asset).send().await.unwrap().status(), 200, "{asset}");
         }
@@ -80,6 +104,10 @@ async fn a_viewer_sees_everything_and_changes_nothing() {
         assert!(page.contains("w1") && !page.contains("Redrive") && !page.contains("name=\"run\""), "{page}");
         let fields = [("csrf", browser.csrf.as_str()), ("key", "shopify/w1"), ("do", "discard"), ("because", "x")];
         assert_eq!(browser.form("/parked/act", &fields).send().await.unwrap().status(), 403);
+        let page = browser.page("/inventory").await;
+        assert!(!page.contains("name=\"quantity\"") && page.contains("No SKU is in stock yet"), "{page}");
+        let fields = [("csrf", browser.csrf.as_str()), ("sku", "MUG"), ("quantity", "7")];
+        assert_eq!(browser.form("/inventory/set", &fields).send().await.unwrap().status(), 403);
         let actions = [
             (
                 "/parked/discard",
@@ -87,6 +115,7 @@ async fn a_viewer_sees_everything_and_changes_nothing() {
             ),
             ("/parked/redrive", serde_json::json!({ "filter": {} })),
             ("/replays", serde_json::json!({ "source": "shopify", "webhook_id": "w1" })),
+            ("/inventory", serde_json::json!({ "sku": "MUG", "quantity": 7 })),
             ("/outbox/cancel", serde_json::json!({ "ids": [1] })),
             ("/destinations/order-confirmation/pause", serde_json::json!({ "because": "x" })),
             ("/destinations/order-confirmation/resume", serde_json::json!({})),

@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod effects;
+mod inventory;
 mod ladder;
 mod outbox;
 mod overview;
