@@ -16,8 +16,6 @@ import urllib.error
 import urllib.request
 from urllib.parse import unquote, urlsplit
 
-# Where a profile's programs are (dev/up).
-PROGRAMS = {"release": "release", "dev": "debug"}[os.environ.get("PROFILE", "release")]
 REPO = pathlib.Path(__file__).resolve().parent.parent
 UNREACHABLE = (OSError, http.client.HTTPException)
 
@@ -28,6 +26,7 @@ class Stack:
         if not path.exists():
             sys.exit("the stack is not up (there is no .dev/env): run `make up` first")
         self.env = dict(line.split("=", 1) for line in path.read_text().splitlines() if line)
+        self.programs = REPO / self.env["PROGRAMS"]
         database = urlsplit(self.env["DATABASE_URL"])
         # By environment: a password among the arguments is for everybody to read.
         self._psql_env = os.environ | {
@@ -62,7 +61,7 @@ class Stack:
         self.oncehook("inventory", "import", str(csv))
 
     def oncehook(self, *arguments: str) -> str:
-        command = [REPO / "target" / PROGRAMS / "oncehook", *arguments]
+        command = [self.programs / "oncehook", *arguments]
         result = subprocess.run(command, env=os.environ | self.env, cwd=REPO, text=True, capture_output=True)
         if result.returncode:
             sys.exit(f"oncehook {' '.join(arguments)} failed:\n{result.stderr or result.stdout}")
