@@ -20,6 +20,9 @@ const ASKS: usize = 10;
 /// How long the monitor is given to look at the database for the first time.
 const FIRST_LOOK: Duration = Duration::from_secs(8);
 
+/// How often is looked whether a job has ended.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// What is asked for. `{…}` stands for something that is read out of the database.
 const PAGES: [(&str, &str); 44] = [
     ("overview", "/"),
@@ -64,7 +67,7 @@ const PAGES: [(&str, &str); 44] = [
     ("inventory", "/inventory"),
     ("sources", "/sources"),
     ("audit", "/audit"),
-    ("audit_entry", "/audit/500"),
+    ("audit_entry", "/audit/{audit}"),
     ("job", "/jobs/1"),
 ];
 /// The same, of the API, where it is another way.
@@ -76,7 +79,7 @@ const LISTINGS: [(&str, &str); 8] = [
     ("api_parked", "/api/v1/parked?state=any"),
     ("api_outbox_pending_few", "/api/v1/outbox?show=pending&effect=operator-alert"),
     ("api_destinations", "/api/v1/destinations"),
-    ("api_audit_deep", "/api/v1/audit?before=500"),
+    ("api_audit_deep", "/api/v1/audit?before={audit}"),
 ];
 
 pub(super) async fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
@@ -86,7 +89,7 @@ pub(super) async fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
     run.queues.renew().await?;
     let console = run.programs.console(&database.url).await?;
     tokio::time::sleep(FIRST_LOOK).await;
-    begin_job(console.address).await?;
+    do_a_job(console.address).await?;
     let pages = addressed(&database, run.settings.console_rows).await?;
     let mut each: Vec<Series> = vec![Series::default(); pages.len()];
     let (client, mut slowest_pages, mut slowest_answers) =
@@ -139,6 +142,7 @@ async fn addressed(database: &Database, rows: i64) -> anyhow::Result<Vec<(&'stat
         ("{middle}", database.text(middle).await?),
         ("{parked}", database.text(parked).await?),
         ("{outbox}", database.text(outbox).await?),
+        ("{audit}", database.text("SELECT (min(id) + (max(id) - min(id)) / 2)::text FROM console_audit").await?),
         ("{id}", database.text(&id).await?),
     ];
     let fill = |path: &str| filled.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value));
@@ -146,12 +150,19 @@ async fn addressed(database: &Database, rows: i64) -> anyhow::Result<Vec<(&'stat
 }
 
 /// Has the console count everything that is parked, as a dry run of redriving it: its first job.
-async fn begin_job(console: SocketAddr) -> anyhow::Result<()> {
-    let url = format!("http://{console}/api/v1/parked/redrive");
+async fn do_a_job(console: SocketAddr) -> anyhow::Result<()> {
+    let (client, api) = (reqwest::Client::new(), format!("http://{console}/api/v1"));
     let order = serde_json::json!({ "filter": {}, "dry_run": true });
-    let answer = reqwest::Client::new().post(&url).bearer_auth(TOKEN).json(&order).send().await.context(url)?;
-    anyhow::ensure!(answer.status().is_success(), "no job was begun: {}", answer.status());
-    Ok(())
+    let begun = client.post(format!("{api}/parked/redrive")).bearer_auth(TOKEN).json(&order).send().await?;
+    anyhow::ensure!(begun.status().is_success(), "no job was begun: {}", begun.status());
+    loop {
+        let job = client.get(format!("{api}/jobs/1")).bearer_auth(TOKEN).send().await?.error_for_status()?;
+        match job.json::<serde_json::Value>().await?["state"].as_str() {
+            Some("running") => tokio::time::sleep(LOOK).await,
+            Some("ended") => return Ok(()),
+            other => anyhow::bail!("the job is {other:?}"),
+        }
+    }
 }
 
 /// Asks for a page; returns the milliseconds until all of it was there.
