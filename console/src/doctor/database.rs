@@ -187,13 +187,6 @@ fn vacuum(facts: &ServerFacts, neglected: &[NeglectedTable], found: &mut Finding
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Area;
-
-    fn lines(look: impl FnOnce(&mut Findings)) -> Vec<String> {
-        let mut found = Findings::of(Area::Database);
-        look(&mut found);
-        found.lines()
-    }
 
     /// As a server is after it was installed.
     fn sound() -> ServerFacts {
@@ -211,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_server_that_may_forget_a_commit_is_told_by_what_is_off() {
-        let told = |facts: &ServerFacts| lines(|found| promises(facts, found));
+        let told = |facts: &ServerFacts| Findings::told_by(|found| promises(facts, found));
         assert_eq!(told(&sound()), ["ok durability: fsync on, synchronous_commit on"]);
         let careless = ServerFacts { fsync: false, full_page_writes: false, ..sound() };
         assert_eq!(
@@ -236,7 +229,8 @@ mod tests {
 
     #[test]
     fn connections_are_near_their_end_from_eighty_percent_on() {
-        let told = |used| lines(|found| connections(Connections { used, granted: 100 }, None, found)).remove(0);
+        let told =
+            |used| Findings::told_by(|found| connections(Connections { used, granted: 100 }, None, found)).remove(0);
         assert!(told(79).starts_with("ok connections: 79 of 100 are in use; each worker takes up to "), "{}", told(79));
         assert!(!told(79).contains("up to 0 "), "a worker's default is told without a configuration: {}", told(79));
         assert_eq!(told(80), "warning connections: 80 of 100 are in use");
@@ -244,7 +238,9 @@ mod tests {
 
     #[test]
     fn rows_that_were_not_frozen_for_long_are_told_before_the_server_stops() {
-        let told = |transaction_age| lines(|found| transactions(&ServerFacts { transaction_age, ..sound() }, found));
+        let told = |transaction_age| {
+            Findings::told_by(|found| transactions(&ServerFacts { transaction_age, ..sound() }, found))
+        };
         assert!(told(TRANSACTION_AGE_NEAR - 1).is_empty());
         assert!(told(TRANSACTION_AGE_NEAR)[0].starts_with("failure transactions: rows were last frozen 1000000000"));
     }
@@ -253,7 +249,7 @@ mod tests {
     fn tables_that_are_not_vacuumed_are_named() {
         let bloated = NeglectedTable { name: "outbox".to_owned(), live: 10, dead: 200_000 };
         let told = |autovacuum, neglected: &[NeglectedTable]| {
-            lines(|found| vacuum(&ServerFacts { autovacuum, ..sound() }, neglected, found))
+            Findings::told_by(|found| vacuum(&ServerFacts { autovacuum, ..sound() }, neglected, found))
         };
         let named = "warning autovacuum: outbox holds 200000 dead rows beside 10 live ones";
         let off = "failure autovacuum: it is off: the tables only grow";

@@ -101,10 +101,12 @@ impl Findings {
 
 #[cfg(test)]
 impl Findings {
-    /// Each of them on a line, without how to mend it.
-    pub(crate) fn lines(self) -> Vec<String> {
+    /// What a look finds, each on a line, without how to mend it.
+    pub(crate) fn told_by(look: impl FnOnce(&mut Self)) -> Vec<String> {
+        let mut found = Self::of(Area::Configuration);
+        look(&mut found);
         let line = |Finding { subject, status, found, .. }: Finding| format!("{} {subject}: {found}", status.as_str());
-        self.list.into_iter().map(line).collect()
+        found.into_list().into_iter().map(line).collect()
     }
 }
 

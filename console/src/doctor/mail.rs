@@ -100,16 +100,13 @@ fn mend(error: &SmtpConnectError) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Area;
 
     #[test]
     fn sender_and_operator_are_addresses_or_it_is_told() {
         let told = |mail_from: Option<&str>, operator_email: Option<&str>, mails| {
             let (mail_from, operator_email) = (mail_from.map(str::to_owned), operator_email.map(str::to_owned));
             let arguments = DoctorArgs { mail_from, operator_email, ..DoctorArgs::default() };
-            let mut found = Findings::of(Area::Mail);
-            sender(&arguments, mails, &mut found);
-            found.lines()
+            Findings::told_by(|found| sender(&arguments, mails, found))
         };
         assert_eq!(
             told(Some("Our shop <shop@example.com>"), Some("ops@example.com"), true),

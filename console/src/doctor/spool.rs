@@ -119,16 +119,10 @@ mod tests {
 
     use super::*;
 
-    fn lines(look: impl FnOnce(&mut Findings)) -> Vec<String> {
-        let mut found = Findings::of(Area::Spool);
-        look(&mut found);
-        found.lines()
-    }
-
     #[test]
     fn a_disk_has_room_for_all_that_the_spool_may_hold_or_it_is_told() {
         let limits = SpoolConfig { max_bytes: 100 * MIB, min_free_bytes: 20 * MIB, ..SpoolConfig::default() };
-        let told = |free| lines(|found| room("/spool", free * MIB, &limits, found)).remove(0);
+        let told = |free| Findings::told_by(|found| room("/spool", free * MIB, &limits, found)).remove(0);
         assert_eq!(told(120), "ok /spool: 120 MiB are free, enough for spool.max_bytes (100 MiB)");
         assert!(told(119).starts_with("warning /spool: 119 MiB are free: less than spool.max_bytes"), "{}", told(119));
         assert!(told(20).starts_with("failure /spool: 20 MiB are free, and spool.min_free_bytes keeps 20 free"));
@@ -138,7 +132,7 @@ mod tests {
     fn what_waits_is_damaged_or_open_to_others_is_told_by_the_replica() {
         let root = std::env::temp_dir().join(format!("oncehook-doctor-{}", uuid::Uuid::new_v4()));
         let limits = SpoolConfig { max_bytes: 100, ..SpoolConfig::default() };
-        let told = || lines(|found| examine(&root, &limits, found))[1..].to_vec();
+        let told = || Findings::told_by(|found| examine(&root, &limits, found))[1..].to_vec();
         fs::create_dir(&root).unwrap();
         assert_eq!(told(), ["skipped files: no ingest has used it yet"]);
 

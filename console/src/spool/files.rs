@@ -55,7 +55,11 @@ impl Verified {
 /// # Errors
 /// When the directory cannot be read.
 pub(crate) fn list(root: &Path) -> anyhow::Result<Files> {
-    Ok(Files(find(root)?.into_iter().map(|(_path, file)| file).collect()))
+    let mut files = Vec::new();
+    for (replica, folder) in folders(root)? {
+        files.extend(find(&replica, folder)?);
+    }
+    Ok(Files(files))
 }
 
 /// All files, read: one at a time, since what a spool holds may be more than memory. Shows how far it is.
@@ -63,38 +67,39 @@ pub(crate) fn list(root: &Path) -> anyhow::Result<Files> {
 /// # Errors
 /// When the directory or a file cannot be read. Damage is no error.
 pub(crate) fn verify(root: &Path) -> anyhow::Result<Verified> {
-    let found = find(root)?;
-    let progress = Progress::counting(found.len() as u64, "files");
-    let mut verified = Vec::new();
-    for (path, file) in found {
-        match Batch::read(&path) {
-            Ok(batch) => {
-                let damage = batch.damage.iter().map(ToString::to_string).collect();
-                verified.push(VerifiedFile { file, webhooks: batch.messages.len(), damage });
+    let (progress, mut verified) = (Progress::counting(0, "files"), Vec::new());
+    for (replica, folder) in folders(root)? {
+        // Looked for when the folder before is read: what an ingest has set aside meanwhile is among them.
+        let files = find(&replica, folder)?;
+        progress.expect_more(files.len() as u64);
+        for file in files {
+            let path = replica.join(folder.as_str()).join(&file.file);
+            match Batch::read(&path) {
+                Ok(batch) => {
+                    let damage = batch.damage.iter().map(ToString::to_string).collect();
+                    verified.push(VerifiedFile { file, webhooks: batch.messages.len(), damage });
+                }
+                // Published or set aside since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
             }
-            // Published since it was listed.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+            progress.advance(1);
         }
-        progress.advance(1);
     }
     Ok(Verified(verified))
 }
 
-/// Where each file is, replica by replica, the oldest first.
-fn find(root: &Path) -> anyhow::Result<Vec<(PathBuf, File)>> {
-    let mut found = Vec::new();
-    for replica in spool::replicas(root)? {
-        for folder in [Folder::New, Folder::Corrupt] {
-            let path = replica.join(folder.as_str());
-            let files = spool::batches(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            found.extend(files.into_iter().map(|file| {
-                let described = describe(&replica, folder, file);
-                (path.join(&described.file), described)
-            }));
-        }
-    }
-    Ok(found)
+/// Where files lie, replica by replica: what waits, then what was set aside.
+fn folders(root: &Path) -> anyhow::Result<Vec<(PathBuf, Folder)>> {
+    let both = |replica: PathBuf| [Folder::New, Folder::Corrupt].map(|folder| (replica.clone(), folder));
+    Ok(spool::replicas(root)?.into_iter().flat_map(both).collect())
+}
+
+/// The files of a folder, the oldest first.
+fn find(replica: &Path, folder: Folder) -> anyhow::Result<Vec<File>> {
+    let path = replica.join(folder.as_str());
+    let files = spool::batches(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(files.into_iter().map(|file| describe(replica, folder, file)).collect())
 }
 
 fn describe(replica: &Path, folder: Folder, file: BatchFile) -> File {
