@@ -40,19 +40,12 @@ impl SpoolGauges {
             error: ingest.said.as_ref().err().cloned(),
         }
     }
+}
 
-    /// What needs a person.
-    pub(crate) fn attention(&self) -> Vec<String> {
-        let Self { ingest, corrupt_files, deferred_files, error, .. } = self;
-        if let Some(error) = error {
-            return vec![format!("ingest at {ingest} does not answer: {error}")];
-        }
-        let corrupt = corrupt_files.filter(|files| *files > 0);
-        let deferred = deferred_files.filter(|files| *files > 0);
-        let corrupt = corrupt.map(|files| format!("{files} damaged files in the spool of {ingest}"));
-        let deferred = deferred
-            .map(|files| format!("{files} files in the spool of {ingest} cannot be read, published or removed"));
-        corrupt.into_iter().chain(deferred).collect()
+impl SpoolGauges {
+    /// What each ingest among the services says of it.
+    pub(crate) fn of_all(services: &[Instance]) -> Vec<Self> {
+        services.iter().filter(|one| one.service == Service::Ingest).map(Self::of).collect()
     }
 }
 
@@ -101,8 +94,7 @@ mod tests {
             "webhook_spool_bytes 42\nwebhook_spool_deferred_files 2\nwebhook_spool_adopted_deferred_files 1\n";
         let spool = SpoolGauges::of(&Instance::that_says(Service::Ingest, "a:1", Ok(metrics)));
         assert_eq!((spool.bytes, spool.files, spool.deferred_files), (Some(42), None, Some(3)));
-        assert_eq!(spool.attention(), ["3 files in the spool of a:1 cannot be read, published or removed"]);
         let gone = SpoolGauges::of(&Instance::that_says(Service::Ingest, "a:1", Err("it is not there")));
-        assert_eq!((gone.bytes, gone.attention().len()), (None, 1));
+        assert_eq!((gone.bytes, gone.error.as_deref()), (None, Some("it is not there")));
     }
 }

@@ -10,6 +10,10 @@ use time::OffsetDateTime;
 
 use crate::connect;
 use crate::output::{Shown, age, table, verdict};
+use crate::server::monitor::Known;
+use crate::server::monitor::rows;
+use crate::server::monitor::services::{Asker, Instance, Service};
+use crate::server::overview::judge::concerns;
 use crate::settings::Settings;
 use crate::spool_gauges::{self, SpoolGauges};
 
@@ -23,8 +27,11 @@ pub(crate) struct Status {
     spool: Option<Vec<SpoolGauges>>,
     outbox: Vec<StateCount>,
     parked: Vec<ReasonCount>,
-    /// What needs a person; empty when all is fine.
+    /// What needs a person, as the console's overview says it; empty when all is fine.
     attention: Vec<String>,
+    /// Whether any worker was asked where it reaches.
+    #[serde(skip)]
+    workers_asked: bool,
 }
 
 impl Status {
@@ -43,33 +50,19 @@ pub(crate) async fn gather(settings: &Settings) -> anyhow::Result<Status> {
     let client = connect::database(settings).await?;
     let outbox = counts::by_state(&**client).await.context("cannot read the outbox")?;
     let parked = parked_webhooks::count_by_reason(&**client).await.context("cannot read the parked webhooks")?;
-    let spool = spool_gauges::ask(settings).await.context("cannot ask the ingests")?;
+    let rows = rows::read(&client).await.context("cannot read the database")?;
+    let asker = Asker::new().context("cannot ask for metrics")?;
+    let (ingests, workers) = tokio::join!(
+        asker.ask(Service::Ingest, settings.ingest_ops_url.as_deref()),
+        asker.ask(Service::Worker, settings.worker_ops_url.as_deref()),
+    );
+    let services: Vec<Instance> = ingests.into_iter().chain(workers).collect();
+    let spool = settings.ingest_ops_url.is_some().then(|| SpoolGauges::of_all(&services));
+    let workers_asked = settings.worker_ops_url.is_some();
     let workers = queues.first().and_then(|queue| queue.consumers);
-    let mut attention = attention(&queues, workers, &outbox, &parked);
-    attention.extend(spool.iter().flatten().flat_map(SpoolGauges::attention));
-    Ok(Status { queues, workers, spool, outbox, parked, attention })
-}
-
-fn attention(
-    queues: &[QueueDepth],
-    workers: Option<u32>,
-    outbox: &[StateCount],
-    parked: &[ReasonCount],
-) -> Vec<String> {
-    let mut attention = Vec::new();
-    let missing = queues.iter().filter(|queue| queue.ready.is_none());
-    attention
-        .extend(missing.map(|queue| format!("queue {} is not there; a service declares it at start", queue.queue)));
-    if workers.unwrap_or(0) == 0 {
-        attention.push("no worker takes from the queue".to_owned());
-    }
-    for reason in parked {
-        attention.push(format!("parked: {} ({})", reason.reason, reason.rows));
-    }
-    for state in outbox.iter().filter(|state| matches!(state.state.as_str(), "held" | "failed")) {
-        attention.push(format!("effects {}: {} wait for a person", state.state, state.rows));
-    }
-    attention
+    let known = Known { services, queues: Some(Ok(queues.clone())), rows: Some(Ok(rows)), ..Known::default() };
+    let attention = concerns(&known, &config);
+    Ok(Status { queues, workers, spool, outbox, parked, attention, workers_asked })
 }
 
 impl Shown for Status {
@@ -86,6 +79,11 @@ impl Shown for Status {
             format!("workers: {}\n", number(self.workers)),
             self.spool.as_deref().map_or_else(spool_not_asked, spool_gauges::text),
         ];
+        if !self.workers_asked {
+            sections.push(
+                "mail servers and services: not asked for; WORKER_OPS_URL says where the workers are\n".to_owned(),
+            );
+        }
         if !self.outbox.is_empty() {
             sections.push(table(["OUTBOX", "ROWS", "AMBIGUOUS", "OLDEST"], self.outbox.iter().map(state)));
         }

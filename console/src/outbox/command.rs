@@ -39,8 +39,9 @@ pub(crate) async fn run(
             let client = connect::database(settings).await?;
             let rows = destinations::read(&client).await.context("cannot read the outbox")?;
             let list = destinations::list(&rows, &config, &workers, OffsetDateTime::now_utc());
-            show(&Destinations::new(list), output, out)?;
-            return Ok(ExitCode::SUCCESS);
+            let destinations = Destinations::new(list);
+            show(&destinations, output, out)?;
+            return Ok(destinations.exit_code());
         }
         OutboxCommand::Pause(arguments) => {
             let config = Config::load(&settings.config)?;

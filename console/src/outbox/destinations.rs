@@ -1,5 +1,7 @@
 //! How each destination does: what waits for it, whether somebody has paused it, and what the workers say of it.
 
+use std::process::ExitCode;
+
 use deadpool_postgres::Client;
 use deadpool_postgres::tokio_postgres::Error;
 use serde::Serialize;
@@ -158,6 +160,12 @@ pub(crate) fn refuse_unknown(config: &Config, effect: &str) -> Result<(), Unknow
 impl Destinations {
     pub(crate) fn new(destinations: Vec<Destination>) -> Self {
         Self { destinations }
+    }
+
+    /// 3 when what goes somewhere fails, or does not get there, and nobody has paused it.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        let needs_somebody = |one: &Destination| matches!(one.health, Health::Failing | Health::Away);
+        if self.destinations.iter().any(needs_somebody) { ExitCode::from(3) } else { ExitCode::SUCCESS }
     }
 }
 

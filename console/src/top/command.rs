@@ -31,7 +31,7 @@ pub(crate) async fn run(
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
     let config = Config::load(&settings.config)?;
-    let mut watch = Watch::new(settings, &config.queue).context("cannot ask for metrics")?;
+    let mut watch = Watch::new(settings, config).context("cannot ask for metrics")?;
     if arguments.once || output == Output::Json || !std::io::stdout().is_terminal() {
         // What flows is what is counted between two looks.
         if watch.begin().await {

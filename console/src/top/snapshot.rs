@@ -6,9 +6,9 @@ use deadpool_postgres::Client;
 use deadpool_postgres::tokio_postgres::Error as DbError;
 use serde::Serialize;
 use shared::amqp::{BrokerConnection, QueueDepth, Topology};
-use shared::config::QueueConfig;
-use shared::db::outbox::counts::{self, BoundedCount};
-use shared::db::parked_webhooks::rows::{self as parked, BoundedReason};
+use shared::config::Config;
+use shared::db::outbox::counts::BoundedCount;
+use shared::db::parked_webhooks::rows::BoundedReason;
 use shared::db::processed_webhooks::activity;
 use shared::db::webhook_failures;
 use shared::error_chain::error_chain;
@@ -17,7 +17,11 @@ use time::format_description::well_known::Rfc3339;
 
 use super::traffic::{Looks, Traffic};
 use crate::connect;
-use crate::output::{COUNTED_TO, Shown, Tone, age, counted, painted, table, verdict};
+use crate::output::{Shown, Tone, age, counted, painted, table, verdict};
+use crate::server::monitor::Known;
+use crate::server::monitor::rows::{self, Rows};
+use crate::server::monitor::services::Instance;
+use crate::server::overview::judge::concerns;
 use crate::settings::Settings;
 use crate::spool_gauges::{self, SpoolGauges};
 
@@ -36,7 +40,7 @@ pub(crate) struct Snapshot {
     /// `null` when the broker did not answer.
     queues: Option<Vec<QueueDepth>>,
     /// `null` when the database did not answer.
-    database: Option<Rows>,
+    database: Option<Counted>,
     /// What flows; `null` when neither ingest nor a worker was named.
     traffic: Option<Traffic>,
     /// Each ingest's spool; `null` when no ingest was named.
@@ -45,7 +49,7 @@ pub(crate) struct Snapshot {
 
 /// What the database tells.
 #[derive(Debug, Serialize)]
-struct Rows {
+struct Counted {
     /// Over the last 10 seconds.
     processed_per_second: f64,
     /// Over the last 10 seconds.
@@ -59,8 +63,8 @@ struct Rows {
 /// Looks again and again, on connections that are kept while they work.
 pub(super) struct Watch<'s> {
     settings: &'s Settings,
+    config: Config,
     topology: Topology,
-    heartbeat_s: u16,
     broker: Option<BrokerConnection>,
     database: Option<Client>,
     looks: Option<Looks>,
@@ -69,9 +73,9 @@ pub(super) struct Watch<'s> {
 impl<'s> Watch<'s> {
     /// # Errors
     /// When this machine can ask nobody for metrics.
-    pub(super) fn new(settings: &'s Settings, config: &QueueConfig) -> reqwest::Result<Self> {
-        let (topology, heartbeat_s) = (Topology::new(config), config.heartbeat_s);
-        Ok(Self { settings, topology, heartbeat_s, broker: None, database: None, looks: Looks::at(settings)? })
+    pub(super) fn new(settings: &'s Settings, config: Config) -> reqwest::Result<Self> {
+        let topology = Topology::new(&config.queue);
+        Ok(Self { settings, config, topology, broker: None, database: None, looks: Looks::at(settings)? })
     }
 
     /// Looks at what is counted since services started, so that the next look knows what flowed. Whether there was anybody
@@ -82,23 +86,23 @@ impl<'s> Watch<'s> {
 
     /// Looks at everything; what does not answer is among what is wrong.
     pub(super) async fn look(&mut self) -> Snapshot {
-        let mut attention = Vec::new();
-        let Self { settings, topology, heartbeat_s, broker, database, looks } = self;
-        let (queues, rows, traffic) = tokio::join!(
-            patiently(queues(settings, topology, *heartbeat_s, broker)),
+        let Self { settings, config, topology, broker, database, looks } = self;
+        let (queues, database, traffic) = tokio::join!(
+            patiently(queues(settings, topology, config.queue.heartbeat_s, broker)),
             patiently(rows(settings, database)),
             traffic(settings, looks),
         );
-        let spools = traffic.as_ref().map(|traffic| traffic.spools.clone());
-        let spool = spools.filter(|_| settings.ingest_ops_url.is_some());
-        let mut answered = |what: &str, error: String| attention.push(format!("{what} does not answer: {error}"));
-        let queues = queues.map_err(|error| answered("the broker", error)).ok();
-        let rows = rows.map_err(|error| answered("the database", error)).ok();
-        attention.extend(queues.iter().flatten().filter_map(queue_attention));
-        attention.extend(rows.iter().flat_map(Rows::attention));
-        attention.extend(spool.iter().flatten().flat_map(SpoolGauges::attention));
-        attention.extend(traffic.iter().flat_map(|traffic| traffic.attention.clone()));
-        Snapshot { at: OffsetDateTime::now_utc(), attention, queues, database: rows, traffic, spool }
+        let (counted, rows) = match database {
+            Ok((counted, rows)) => (Some(counted), Ok(rows)),
+            Err(error) => (None, Err(error)),
+        };
+        let (traffic, services) = traffic.unzip();
+        let services = services.unwrap_or_default();
+        let spool = settings.ingest_ops_url.is_some().then(|| SpoolGauges::of_all(&services));
+        let known = Known { services, queues: Some(queues), rows: Some(rows), ..Known::default() };
+        let attention = concerns(&known, config);
+        let queues = known.queues.and_then(Result::ok);
+        Snapshot { at: OffsetDateTime::now_utc(), attention, queues, database: counted, traffic, spool }
     }
 }
 
@@ -125,7 +129,7 @@ async fn queues(
     Ok(depths)
 }
 
-async fn rows(settings: &Settings, kept: &mut Option<Client>) -> anyhow::Result<Rows> {
+async fn rows(settings: &Settings, kept: &mut Option<Client>) -> anyhow::Result<(Counted, Rows)> {
     let client = match kept.take() {
         Some(client) => client,
         None => connect::database(settings).await?,
@@ -135,39 +139,23 @@ async fn rows(settings: &Settings, kept: &mut Option<Client>) -> anyhow::Result<
     Ok(rows)
 }
 
-async fn ask(client: &Client) -> Result<Rows, DbError> {
+async fn ask(client: &Client) -> Result<(Counted, Rows), DbError> {
     let per_second = |count: i64| u32::try_from(count).map_or(f64::INFINITY, f64::from) / f64::from(RATE_S);
-    Ok(Rows {
+    let rows = rows::read(client).await?;
+    let counted = Counted {
         processed_per_second: per_second(activity::processed_within(client, RATE_S.into()).await?),
         failed_per_second: per_second(webhook_failures::count_within(client, RATE_S.into()).await?),
-        outbox: counts::bounded(client, COUNTED_TO).await?,
-        parked: parked::bounded_counts(client, COUNTED_TO).await?,
-    })
+        outbox: rows.outbox.clone(),
+        parked: rows.parked.clone(),
+    };
+    Ok((counted, rows))
 }
 
-async fn traffic(settings: &Settings, looks: &mut Option<Looks>) -> Option<Traffic> {
+async fn traffic(settings: &Settings, looks: &mut Option<Looks>) -> Option<(Traffic, Vec<Instance>)> {
     Some(looks.as_mut()?.look(settings).await)
 }
 
-fn queue_attention(queue: &QueueDepth) -> Option<String> {
-    let name = &queue.queue;
-    match (queue.ready, queue.consumers) {
-        (None, _) => Some(format!("queue {name} is not there")),
-        (Some(_), Some(0)) if !name.contains(".retry.") => Some(format!("no worker takes from {name}")),
-        _ => None,
-    }
-}
-
-impl Rows {
-    fn attention(&self) -> Vec<String> {
-        let waiting = self.outbox.iter().filter(|count| count.rows > 0 && matches!(&*count.state, "held" | "failed"));
-        let effects =
-            waiting.map(|count| format!("effects {}: {} (oncehook outbox ls)", count.state, counted(count.rows)));
-        let parked = self.parked.iter();
-        let parked = parked.map(|one| format!("parked: {} ({})", one.reason.as_str(), counted(one.rows)));
-        effects.chain(parked).collect()
-    }
-
+impl Counted {
     fn text(&self, now: OffsetDateTime) -> String {
         let Self { processed_per_second, failed_per_second, outbox, .. } = self;
         let old = |count: &BoundedCount| count.oldest.map_or_else(|| "-".to_owned(), |oldest| age(now - oldest));

@@ -10,7 +10,6 @@ use crate::server::monitor::flow::{Batches, Flow, Meter};
 use crate::server::monitor::services::{Asker, Instance, Service};
 use crate::server::overview::view::{Latency, Rates, WorkerView};
 use crate::settings::Settings;
-use crate::spool_gauges::SpoolGauges;
 
 /// How far back flows are counted.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -24,12 +23,6 @@ pub(super) struct Traffic {
     latency: Latency,
     /// The workers that are named; empty where none is.
     workers: Vec<WorkerView>,
-    /// What needs a person.
-    #[serde(skip)]
-    pub(super) attention: Vec<String>,
-    /// The spool of each ingest that is named.
-    #[serde(skip)]
-    pub(super) spools: Vec<SpoolGauges>,
 }
 
 /// Looks again and again.
@@ -59,14 +52,14 @@ impl Looks {
         Ok(Some(Self { asker: Asker::new()?, seen: Seen::default() }))
     }
 
-    /// Looks once more.
-    pub(super) async fn look(&mut self, settings: &Settings) -> Traffic {
+    /// Looks once more; what flowed, and what each of them says.
+    pub(super) async fn look(&mut self, settings: &Settings) -> (Traffic, Vec<Instance>) {
         let (ingests, workers) = tokio::join!(
             self.asker.ask(Service::Ingest, settings.ingest_ops_url.as_deref()),
             self.asker.ask(Service::Worker, settings.worker_ops_url.as_deref()),
         );
         let services: Vec<Instance> = ingests.into_iter().chain(workers).collect();
-        self.seen.look(&services, Instant::now())
+        (self.seen.look(&services, Instant::now()), services)
     }
 }
 
@@ -89,19 +82,7 @@ impl Seen {
             per_minute: Rates::of(&counts, seconds),
             latency: Latency::of(&counts),
             workers: services.iter().filter(|one| one.service == Service::Worker).map(worker).collect(),
-            attention: services.iter().flat_map(attention).collect(),
-            spools: services.iter().filter(|one| one.service == Service::Ingest).map(SpoolGauges::of).collect(),
         }
-    }
-}
-
-/// Of an ingest that does not answer, its spool tells.
-fn attention(instance: &Instance) -> Vec<String> {
-    let (name, address) = (instance.service.as_str(), &instance.address);
-    match (&instance.said, instance.service) {
-        (Ok(said), _) => said.misses.iter().map(|miss| format!("{name} at {address}: {miss}")).collect(),
-        (Err(_error), Service::Ingest) => Vec::new(),
-        (Err(error), Service::Worker) => vec![format!("{name} at {address} does not answer: {error}")],
     }
 }
 
@@ -171,10 +152,9 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_does_not_answer_needs_a_person() {
+    fn a_worker_that_does_not_answer_is_in_the_table() {
         let gone = Instance::that_says(Service::Worker, "w:1", Err("it is not there"));
         let traffic = Seen::default().look(&[gone], Instant::now());
-        assert_eq!(traffic.attention, ["worker at w:1 does not answer: it is not there"]);
         assert!(traffic.text().contains("it is not there"));
     }
 }

@@ -136,8 +136,13 @@ async fn each_destination_is_told_with_its_breaker() {
         assert_eq!(told(0), ["order-confirmation", "away", "open"]);
         assert_eq!(told(1), ["operator-alert", "fine", "closed"]);
         let table = oncehook(&stack, &["outbox", "destinations", "--worker-ops-url", &url]).await;
+        assert_eq!(table.status.code(), Some(3), "no worker reaches one of them");
         let table = text(&table.stdout);
         assert!(table.contains("BREAKER") && table.contains("open"), "{table}");
+        // What a person has paused is as it should be.
+        oncehook(&stack, &["outbox", "pause", "order-confirmation", "--because", "it moves"]).await;
+        let paused = oncehook(&stack, &["outbox", "destinations", "--worker-ops-url", &url]).await;
+        assert!(paused.status.success(), "{paused:?}");
     })
     .await;
 }

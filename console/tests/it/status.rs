@@ -45,9 +45,34 @@ async fn status_asks_each_ingest_for_its_spool() {
         assert_eq!(status["spool"][0]["bytes"], 4096);
         assert_eq!(status["spool"][1]["bytes"], serde_json::Value::Null);
         let attention = status["attention"].to_string();
-        assert!(attention.contains("1 damaged files") && attention.contains("127.0.0.1:1 does not answer"), "{attention}");
+        assert!(attention.contains("has damaged files in its spool"), "{attention}");
+        assert!(attention.contains("ingest at 127.0.0.1:1: "), "{attention}");
         assert_eq!(status["spool"][0]["deferred_files"], 3);
-        assert!(attention.contains("3 files in the spool of") && attention.contains("cannot be read"), "{attention}");
+        assert!(attention.contains("cannot read, publish or remove 3 files of its spool"), "{attention}");
+    })
+    .await;
+}
+
+/// As the overview does: no webhook has failed yet, and the next one's mail will.
+#[tokio::test]
+async fn a_mail_server_that_nobody_reaches_and_a_subscription_at_risk_need_a_person() {
+    run(async |stack| {
+        let ingest = service_that_says(
+            "webhook_failed_answers_in_a_row{source=\"shopify\"} 8\n\
+             webhook_failed_answers_tolerated{source=\"shopify\"} 8\n",
+        )
+        .await;
+        let worker = service_that_says("webhook_destination_up{effect=\"order-confirmation\"} 0\n").await;
+        let addresses = ["--ingest-ops-url", &ingest, "--worker-ops-url", &worker];
+        for look in [&["status"][..], &["top", "--once"]] {
+            let arguments = [look, &addresses].concat();
+            let attention = json(&stack, &arguments).await["attention"].to_string();
+            assert!(attention.contains("order-confirmation: no worker reaches where it goes"), "{look:?}: {attention}");
+            assert!(attention.contains("the subscription of shopify is at risk"), "{look:?}: {attention}");
+            assert_eq!(oncehook(&stack, &arguments).await.status.code(), Some(3), "{look:?}");
+        }
+        let unasked = text(&oncehook(&stack, &["status"]).await.stdout);
+        assert!(unasked.contains("not asked for; WORKER_OPS_URL says where the workers are"), "{unasked}");
     })
     .await;
 }

@@ -53,7 +53,7 @@ async fn one_look_tells_what_is_wrong_first_even_of_what_does_not_answer() {
         let away =
             command(&stack, &["top", "--once"]).env("AMQP_URL", "amqp://me:hush@127.0.0.1:1").output().await.unwrap();
         let page = text(&away.stdout);
-        assert!(page.contains("! the broker does not answer") && page.contains("processed: 0.0/s"), "{page}");
+        assert!(page.contains("! RabbitMQ: ") && page.contains("processed: 0.0/s"), "{page}");
         assert!(!page.contains("hush"), "{page}");
     })
     .await;
@@ -72,7 +72,7 @@ async fn what_flows_is_told_where_ops_ports_are_known() {
             (&7.0.into(), &0.0.into())
         );
         let attention = looked["attention"].to_string();
-        assert!(attention.contains("worker at 127.0.0.1:1 does not answer"), "{attention}");
+        assert!(attention.contains("worker at 127.0.0.1:1: it is not there"), "{attention}");
         let page = text(&oncehook(&stack, &["top", "--worker-ops-url", &urls]).await.stdout);
         for column in ["RECEIVED", "DUPLICATES", "RETRIED", "PARKED", "A BATCH"] {
             assert!(page.contains(column), "{column}: {page}");

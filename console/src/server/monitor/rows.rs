@@ -1,6 +1,7 @@
 //! What Postgres has rows for: the outbox by state, what waits for whom, what is parked.
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::tokio_postgres::Error as DbError;
+use deadpool_postgres::{Client, Pool};
 use shared::db::outbox::counts::{self, BoundedCount, Waiting};
 use shared::db::parked_webhooks::rows::{self as parked, BoundedReason};
 use shared::db::paused_effects::{self, PausedEffect};
@@ -30,7 +31,7 @@ pub(crate) struct Rows {
 /// Looks for ever.
 pub(super) async fn watch(monitor: Monitor, pool: Pool) {
     loop {
-        let rows = match tokio::time::timeout(TIMEOUT, read(&pool)).await {
+        let rows = match tokio::time::timeout(TIMEOUT, ask(&pool)).await {
             Ok(rows) => rows,
             Err(_elapsed) => Err("Postgres does not answer in time".to_owned()),
         };
@@ -39,17 +40,22 @@ pub(super) async fn watch(monitor: Monitor, pool: Pool) {
     }
 }
 
-async fn read(pool: &Pool) -> Result<Rows, String> {
+async fn ask(pool: &Pool) -> Result<Rows, String> {
     let client = pool.get().await.map_err(|error| error_chain(&error))?;
-    let read = async {
-        Ok::<_, deadpool_postgres::tokio_postgres::Error>(Rows {
-            outbox: counts::bounded(&client, COUNTED_TO).await?,
-            waiting: counts::waiting(&client, COUNTED_TO).await?,
-            paused: paused_effects::list(&client).await?,
-            parked: parked::bounded_counts(&client, COUNTED_TO).await?,
-            latest: shared::db::processed_webhooks::search::latest(&client).await?,
-            connections: server::connections(&client).await?,
-        })
-    };
-    read.await.map_err(|error| error_chain(&error))
+    read(&client).await.map_err(|error| error_chain(&error))
+}
+
+/// Asks for all of it.
+///
+/// # Errors
+/// When a statement fails.
+pub(crate) async fn read(client: &Client) -> Result<Rows, DbError> {
+    Ok(Rows {
+        outbox: counts::bounded(client, COUNTED_TO).await?,
+        waiting: counts::waiting(client, COUNTED_TO).await?,
+        paused: paused_effects::list(client).await?,
+        parked: parked::bounded_counts(client, COUNTED_TO).await?,
+        latest: shared::db::processed_webhooks::search::latest(client).await?,
+        connections: server::connections(client).await?,
+    })
 }

@@ -1,4 +1,4 @@
-//! What is wrong, in a sentence each. Pure: decided from the monitor's latest look.
+//! What is wrong, in a sentence each: on the overview, and in `status` and `top`. Pure: decided from the latest look.
 //!
 //! A fault is told within two looks of the moment that something shows it: a worker that has ended, a mail that could
 //! not be sent, a webhook that was spooled. Where an alert says the same, it is reckoned as the alert does.
@@ -11,7 +11,7 @@ use shared::config::Config;
 use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
-use super::limits::LimitView;
+use super::limits::{self, LimitView};
 use crate::output::{age, counted};
 use crate::queues::Role;
 use crate::server::monitor::Known;
@@ -39,6 +39,12 @@ pub(crate) struct Concern {
     pub(crate) what: String,
     /// The page that tells more.
     pub(crate) page: &'static str,
+}
+
+/// What is wrong with what a command has just looked at, in a sentence each, the worst first.
+pub(crate) fn concerns(known: &Known, config: &Config) -> Vec<String> {
+    let limits = limits::of_installation(known, config);
+    judge(known, config, &limits, OffsetDateTime::now_utc()).into_iter().map(|concern| concern.what).collect()
 }
 
 /// All that is wrong, the worst first.

@@ -52,8 +52,17 @@ const WORKER: [Metric; 7] = [
     Metric::new("OTEL_BSP_MAX_QUEUE_SIZE", "oncehook_spans_queued"),
 ];
 
-/// All that is known, the nearest first.
+/// All that is known, and the console's own, the nearest first.
 pub(super) fn read(known: &Known, config: &Config, jobs: &Jobs) -> Vec<LimitView> {
+    let mut limits = of_installation(known, config);
+    let jobs = LimitView::new("CONSOLE_JOBS", "this console", jobs.running() as f64, jobs.at_once() as f64);
+    limits.push(LimitView { fills_under_load: true, ..jobs });
+    limits.sort_by(|one, other| other.share().total_cmp(&one.share()));
+    limits
+}
+
+/// Of the services, the broker and the database.
+pub(super) fn of_installation(known: &Known, config: &Config) -> Vec<LimitView> {
     let mut limits: Vec<LimitView> = known.services.iter().flat_map(of_instance).collect();
     if let Some(Ok(Some(bytes))) = known.work_bytes {
         limits.push(LimitView::new("queue.max_bytes", "RabbitMQ", bytes as f64, config.queue.max_bytes as f64));
@@ -62,10 +71,7 @@ pub(super) fn read(known: &Known, config: &Config, jobs: &Jobs) -> Vec<LimitView
         let (used, granted) = (rows.connections.used as f64, rows.connections.granted as f64);
         limits.push(LimitView::new("max_connections", "Postgres", used, granted));
     }
-    let jobs = LimitView::new("CONSOLE_JOBS", "this console", jobs.running() as f64, jobs.at_once() as f64);
-    limits.push(LimitView { fills_under_load: true, ..jobs });
     limits.retain(|limit| limit.limit > 0.0);
-    limits.sort_by(|one, other| other.share().total_cmp(&one.share()));
     limits
 }
 
