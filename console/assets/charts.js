@@ -80,7 +80,7 @@
         last = series;
         draw(series);
       })
-      .catch(function () { /* the verdict above tells when the console is away */ });
+      .catch(function () { /* the page says when the console is away */ });
   }
 
   build();

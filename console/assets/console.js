@@ -94,6 +94,25 @@
     };
   }
 
+  // A part that is loaded by itself and is not: what is shown is not how things are, least of all that all is fine.
+  var heardAt = new Date();
+  function onAnswer(event) {
+    var silent = document.getElementById("silent");
+    if (event.detail.successful) {
+      heardAt = new Date();
+      document.body.classList.remove("unheard");
+      if (silent) silent.remove();
+    } else if (!silent) {
+      silent = document.createElement("p");
+      silent.id = "silent";
+      silent.className = "note bad";
+      silent.setAttribute("role", "alert");
+      silent.textContent = "The console does not answer, or cannot. What is shown is of " + dateTime.format(heardAt) + ".";
+      document.getElementById("main").prepend(silent);
+      document.body.classList.add("unheard");
+    }
+  }
+
   // Of a list with check boxes: all, and how many.
   function onCheck(event) {
     var all = event.target.closest("[data-check-all]");
@@ -156,6 +175,7 @@
   document.addEventListener("htmx:configRequest", function (event) {
     event.detail.headers["x-csrf-token"] = document.body.dataset.csrf || "";
   });
+  document.addEventListener("htmx:afterRequest", onAnswer);
   var announce = announcer();
   document.addEventListener("htmx:afterSettle", function (event) {
     localise(event.target);

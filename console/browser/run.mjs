@@ -221,19 +221,23 @@ const tests = {
   },
 
   async 'a job shows how far it is, by itself, until it is done'() {
+    const many = Array.from({ length: 24 }, (_, at) => 1100 + at);
+    await Promise.all(many.map((number) => scene.order(`jib-${number}`, { number, email: '', lines: [{ sku: 'JIB-BLUE', quantity: 1 }] })));
+    const parked = async () => (await scene.api('/parked?state=parked')).parked.filter(({ webhook_id }) => webhook_id.startsWith('jib-')).length;
+    await until('all of them are parked', async () => (await parked()) === many.length);
+    await scene.oncehook('inventory', 'set', 'JIB-BLUE', '100');
     const page = await open(browser, scene.url);
-    await logIn(page, OPERATOR, '/webhooks/shopify/no-such-sku-either');
-    const release = await scene.hold('parked_webhooks');
-    try {
-      await page.click('#redrive button.primary');
-      await page.waitForSelector('[data-job-state=running] progress[max="1"]');
-      assert.match(await text(page, '[data-job-state] [role=status]'), /^0 of 1 webhooks/);
-      assert.deepEqual(await barriers(page), [], 'a job that runs');
-    } finally {
-      await release();
-    }
+    await logIn(page, OPERATOR);
+    const { id } = await scene.api('/parked/redrive', { filter: { reason: 'unknown-sku' }, rate: 3 });
+    await page.goto(`/jobs/${id}`);
+    const progress = page.locator('[data-job-state=running] progress');
+    await page.waitForFunction(() => document.querySelector('[data-job-state=running] progress')?.value > 0);
+    assert.ok(Number(await progress.getAttribute('max')) >= many.length);
+    assert.deepEqual(await barriers(page), [], 'a job that runs');
     await page.waitForSelector('[data-job-state=ended] .report');
     assert.equal(await shows(page, 'progress'), 0);
+    assert.match(await text(page, '.report'), /webhooks redriven/);
+    await until('all of them are processed', async () => (await parked()) === 0);
     return page;
   },
 
@@ -381,6 +385,35 @@ for (const [name, viewport] of Object.entries({ wide: DESKTOP, narrow: PHONE }))
     };
   }
 }
+
+// The last: the console forgets its jobs.
+tests['a page that hears nothing says so, not that all is fine, and goes on when the console is back'] = async () => {
+  const page = await open(browser, scene.url);
+  await logIn(page, OPERATOR);
+  const job = await open(browser, scene.url);
+  await logIn(job, OPERATOR);
+  const { id } = await scene.api('/parked/redrive', { filter: { state: 'any' }, dry_run: true });
+  await job.goto(`/jobs/${id}`);
+  assert.ok(await page.isVisible('#verdict'));
+  scene.console.kill('SIGTERM');
+  await scene.console.ended;
+  await page.waitForSelector('#silent[role=alert]');
+  assert.match(await text(page, '#silent'), /does not answer.* is of \d/);
+  assert.ok(!(await page.isVisible('#verdict')), 'nobody knows whether all is fine');
+  scene.console = scene.startConsole();
+  await page.waitForSelector('#silent', { state: 'detached' });
+  assert.ok(await page.isVisible('#verdict'), 'who was logged in still is');
+  // A session that ends under an open page: the page goes to the login, and back.
+  await page.context().clearCookies();
+  await page.waitForURL((url) => url.pathname === '/login');
+  assert.equal(await shows(page, 'header.top'), 0, 'the login is no part of a page');
+  await page.fill('#token', VIEWER);
+  await page.click('button[type=submit]');
+  await page.waitForSelector('#verdict');
+  await job.context().close();
+  page.complaints.length = 0; // the browser tells of what was not answered, and of the 401
+  return page;
+};
 
 async function test() {
   let failed = 0;

@@ -3,7 +3,6 @@
 
 import { execFile, spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -72,7 +71,8 @@ export class Scene {
     this.spawn('ingest', 'ingest', [], { INGEST_LISTEN: ingest, OPS_LISTEN: ingestOps });
     this.spawn('worker-1', 'worker', [], { OPS_LISTEN: worker1 });
     this.spawn('worker-2', 'worker', [], { OPS_LISTEN: worker2 });
-    this.spawn('console', 'oncehook', ['console'], { CONSOLE_LISTEN: console_, OPS_LISTEN: consoleOps });
+    this.startConsole = () => this.spawn('console', 'oncehook', ['console'], { CONSOLE_LISTEN: console_, OPS_LISTEN: consoleOps });
+    this.console = this.startConsole();
     for (const ops of [ingestOps, worker1, worker2, consoleOps]) {
       await until(`${ops} is ready`, async () => (await fetch(`http://${ops}/readyz`)).ok);
     }
@@ -111,6 +111,7 @@ export class Scene {
     // A program that cannot be started never exits.
     child.ended = new Promise((resolve) => child.once('exit', resolve).once('error', resolve));
     this.children.push(child);
+    return child;
   }
 
   // The command line, on this installation.
@@ -118,21 +119,11 @@ export class Scene {
     return (await run(join(this.bin, 'oncehook'), words, { env: this.environment })).stdout;
   }
 
-  // Lets nobody change a table until the function that it returns is called.
-  async hold(table) {
-    const psql = spawn('psql', [this.database, '-qAt'], { stdio: ['pipe', 'pipe', 'inherit'] });
-    psql.stdin.write(`BEGIN;\nLOCK TABLE ${table} IN SHARE MODE;\nSELECT 'held';\n`);
-    const ended = once(psql, 'exit');
-    await once(psql.stdout, 'data');
-    return () => {
-      psql.stdin.end();
-      return ended;
-    };
-  }
-
-  // What the console's API says.
-  async api(path) {
-    const answer = await fetch(`${this.url}/api/v1${path}`, { headers: { authorization: `Bearer ${OPERATOR}` } });
+  // What the console's API says, or does with a document.
+  async api(path, document) {
+    const headers = { authorization: `Bearer ${OPERATOR}`, 'content-type': 'application/json' };
+    const acts = document && { method: 'POST', body: JSON.stringify(document) };
+    const answer = await fetch(`${this.url}/api/v1${path}`, { headers, ...acts });
     if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
     return answer.json();
   }

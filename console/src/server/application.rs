@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::attempts::Attempts;
 use super::access::login;
+use super::access::sessions::Sessions;
 use super::access::tokens::{MadeUp, Tokens};
 use super::command::ConsoleArgs;
 use super::jobs::Jobs;
@@ -106,6 +107,7 @@ impl Application {
             settings: settings.clone(),
             tokens,
             attempts,
+            sessions: Sessions::default(),
             proxies: arguments.proxies(),
             monitor,
             jobs,

@@ -8,6 +8,7 @@ use shared::config::Config;
 use shared::provider::Catalogue;
 
 use super::access::attempts::Attempts;
+use super::access::sessions::Sessions;
 use super::access::tokens::Tokens;
 use super::jobs::Jobs;
 use super::metrics::Metrics;
@@ -26,6 +27,7 @@ pub(crate) struct Console {
     pub(crate) settings: Settings,
     pub(crate) tokens: Tokens,
     pub(crate) attempts: Attempts,
+    pub(crate) sessions: Sessions,
     /// Proxies that are believed when they say for whom they speak.
     pub(crate) proxies: Vec<IpAddr>,
     pub(crate) monitor: Monitor,

@@ -7,7 +7,6 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
 use shared::db::console_audit::Actor;
-use shared::db::console_sessions;
 use shared::db::console_tokens::Role;
 use shared::message::sha256;
 
@@ -97,8 +96,7 @@ impl Caller {
             return Ok(Self { role, person, peer, door: Door::Bearer });
         }
         let cookie = cookie(&request).ok_or(Problem::Unauthenticated)?;
-        let client = console.database().await?;
-        let session = console_sessions::find(&client, &sha256(cookie.as_bytes())).await?;
+        let session = console.sessions.find(&console.pool, &sha256(cookie.as_bytes())).await?;
         let session = session.ok_or(Problem::Unauthenticated)?;
         // What the token was worth at the login does not count.
         let role = console.tokens.role_of_hash(&session.token_sha256).ok_or(Problem::Unauthenticated)?;

@@ -49,11 +49,22 @@ pub(crate) struct LoginForm {
 
 /// Sends somebody to the login, and back here behind it.
 pub(crate) fn ask(request: &HttpRequest) -> HttpResponse {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    // A part that a page loads by itself (https://htmx.org/reference/#request_headers): the page goes, and comes back whole.
+    if header("hx-request").is_some() {
+        let page = header("hx-current-url").and_then(|url| url::Url::parse(url).ok());
+        let next = page.map_or_else(|| "/".to_owned(), |page| page[url::Position::BeforePath..].to_owned());
+        return HttpResponse::Unauthorized().insert_header(("HX-Redirect", to(ours(&next)))).finish();
+    }
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     // What acts is not to be repeated behind the login.
     let next = if request.method() == actix_web::http::Method::GET { path } else { "/" };
-    let query: String = page::query(&[("next", next)]);
-    page::see(&format!("/login{query}"))
+    page::see(&to(next))
+}
+
+/// The login that leads to a page.
+fn to(next: &str) -> String {
+    format!("/login{}", page::query(&[("next", next)]))
 }
 
 /// `GET /login`.
@@ -134,7 +145,9 @@ pub(crate) async fn logout(
             Ok(caller) => Some(console_audit::begin(&client, &caller.actor(), &doing("logout")).await?),
             Err(_nobody) => None,
         };
-        console_sessions::end(&client, &sha256(cookie.as_bytes())).await?;
+        let cookie = sha256(cookie.as_bytes());
+        console_sessions::end(&client, &cookie).await?;
+        console.sessions.forget(&cookie);
         if let Some(audit) = audit {
             console_audit::finish(&client, audit, Outcome::Done, "").await?;
         }

@@ -11,6 +11,7 @@ pub(crate) mod attempts;
 pub(crate) mod caller;
 pub(crate) mod csrf;
 pub(crate) mod login;
+pub(crate) mod sessions;
 pub(crate) mod submitted;
 pub(crate) mod tokens;
 

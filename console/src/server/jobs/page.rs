@@ -91,6 +91,10 @@ struct JobNow {
     again: Again,
 }
 
+#[derive(Template)]
+#[template(path = "job_gone.html")]
+struct JobGone;
+
 /// The form that does in earnest what a dry run tried.
 struct Again {
     acts: bool,
@@ -118,9 +122,9 @@ pub(crate) async fn show(caller: Caller, console: Shared, id: Path<u64>) -> Resu
     page::html(&JobPage { frame: Frame::new(&caller, "Job", ""), job: JobView::of(&job), again })
 }
 
-/// `GET /jobs/{id}/now`: what changes.
+/// `GET /jobs/{id}/now`: what changes. A page that was open before the console was started anew is told so, and asks no more.
 pub(crate) async fn now(caller: Caller, console: Shared, id: Path<u64>) -> Result<HttpResponse, Problem> {
-    let job = console.jobs.find(*id).ok_or(Problem::NotFound)?;
+    let Some(job) = console.jobs.find(*id) else { return page::html(&JobGone) };
     let again = Again::of(&job, &caller);
     page::html(&JobNow { job: JobView::of(&job), again })
 }

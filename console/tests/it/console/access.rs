@@ -94,6 +94,31 @@ async fn every_page_and_list_answers_who_shows_a_token() {
     .await;
 }
 
+/// A part that a page loads by itself: the login is a page, and no part of one.
+#[tokio::test]
+async fn a_page_whose_session_has_ended_goes_to_the_login_as_a_whole() {
+    run(async |stack| {
+        let console = Console::start(&stack).await;
+        let browser = console.log_in(OPERATOR).await;
+        let part = |cookie: &str, url: &str| {
+            let request = console.get("/overview/now").header(COOKIE, cookie).header("hx-request", "true");
+            request.header("hx-current-url", url.to_owned()).send()
+        };
+        assert_eq!(part(&browser.cookie, "http://here/").await.unwrap().status(), 200);
+        browser.form("/logout", &[]).send().await.unwrap();
+        for (url, next) in [
+            ("http://here/parked?reason=plan&after=x", "/login?next=%2Fparked%3Freason%3Dplan%26after%3Dx"),
+            ("http://here//evil.example/", "/login?next=%2F"),
+            ("nonsense", "/login?next=%2F"),
+        ] {
+            let answer = part(&browser.cookie, url).await.unwrap();
+            assert_eq!((answer.status().as_u16(), answer.headers()["hx-redirect"].to_str().unwrap()), (401, next));
+            assert_eq!(answer.text().await.unwrap(), "");
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_viewer_sees_everything_and_changes_nothing() {
     run(async |stack| {

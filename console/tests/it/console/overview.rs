@@ -101,6 +101,7 @@ async fn an_ingest_that_does_not_answer_and_a_spool_that_fills_are_told() {
 async fn what_has_gone_is_told_with_the_time_of_its_last_answer() {
     run(async |stack| {
         let console = Console::start(&stack).await;
+        let browser = console.log_in(OPERATOR).await;
         told(&console, "Postgres", false).await;
         stack.database.take_away().await;
         until("the time of Postgres' last answer is told", || async {
@@ -108,6 +109,16 @@ async fn what_has_gone_is_told_with_the_time_of_its_last_answer() {
             (overview.contains("Postgres: ") && overview.contains("(last answer ")).then_some(())
         })
         .await;
+        // Who is logged in reads it, too, although sessions are in Postgres; who is not is nobody.
+        for page in ["/", "/overview/now"] {
+            assert!(browser.page(page).await.contains("Postgres: "), "{page}");
+        }
+        let stranger = console.get("/").header("cookie", "oncehook_session=guessed").send().await.unwrap();
+        assert_eq!(stranger.status(), 503);
+        let fields = [("csrf", browser.csrf.as_str()), ("sku", "MUG"), ("quantity", "7")];
+        let acted =
+            browser.form("/inventory/set", &fields).header("sec-fetch-site", "same-origin").send().await.unwrap();
+        assert_eq!(acted.status(), 503, "what cannot be written down is not done");
         stack.database.bring_back().await;
     })
     .await;
