@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::state::Shared;
 
 /// Actions on a page.
-const PAGE: i64 = 50;
+const PAGE: usize = 50;
 
 /// An action that has been written down, and whose outcome is not.
 pub(crate) struct Entry {
@@ -72,9 +72,9 @@ struct EntryHtml {
 
 async fn read(console: &Shared, query: &AuditQuery) -> Result<AuditPage, Problem> {
     let client = console.database().await?;
-    let actions = console_audit::page(&client, query.before, PAGE).await?;
-    let is_full = i64::try_from(actions.len()).is_ok_and(|rows| rows == PAGE);
-    let next = actions.last().filter(|_| is_full).map(|row| row.id);
+    let mut actions = console_audit::page(&client, query.before, page::asked_for(PAGE)).await?;
+    let has_next = page::cut(&mut actions, PAGE);
+    let next = actions.last().filter(|_| has_next).map(|row| row.id);
     Ok(AuditPage { actions, next })
 }
 

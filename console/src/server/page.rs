@@ -119,9 +119,21 @@ pub(crate) fn html(page: &impl Template) -> Result<HttpResponse, Problem> {
     }
 }
 
-/// Sends a browser on, after a form.
+/// Sends a browser on to another page.
 pub(crate) fn see(path: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, path)).finish()
+}
+
+/// How many rows to read for a page of so many: one more says that there is a next one.
+pub(crate) fn asked_for(page: usize) -> i64 {
+    i64::try_from(page).map_or(i64::MAX, |rows| rows.saturating_add(1))
+}
+
+/// Cuts what was read to a page; whether there is a next one.
+pub(crate) fn cut<R>(rows: &mut Vec<R>, page: usize) -> bool {
+    let has_next = rows.len() > page;
+    rows.truncate(page);
+    has_next
 }
 
 /// A query string, from its `?` on; empty for no fields.

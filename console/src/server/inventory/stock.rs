@@ -1,10 +1,12 @@
-//! Reads stock page by page, and sets it as the command does: the ledger says by how much it changed.
+//! Reads stock page by page, and sets it as the command does: the ledger says by how much it changed. A SKU is what the shop
+//! says it is, blanks at its ends included.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use shared::db::console_audit::{Doing, Outcome};
 use shared::db::inventory::{self as rows, Begins, StockRow};
+use shared::db::storable;
 use shared::error_chain::error_chain;
 use utoipa::{IntoParams, ToSchema};
 
@@ -12,11 +14,12 @@ use crate::inventory::{self, Change};
 use crate::output::Shown as _;
 use crate::server::access::Caller;
 use crate::server::audit::Entry;
+use crate::server::page;
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
 
 /// SKUs on a page.
-const PAGE: i64 = 50;
+const PAGE: usize = 50;
 
 /// Which SKUs.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -26,9 +29,6 @@ pub(crate) struct StockQuery {
     pub(crate) sku: String,
     /// The next page: what the one before said.
     pub(crate) after: String,
-    /// What was in stock before this page was shown; for the page alone.
-    #[param(ignore)]
-    pub(crate) before: String,
 }
 
 /// A page of stock, by SKU.
@@ -54,14 +54,12 @@ pub(crate) struct Counted {
 /// # Errors
 /// When the database is away.
 pub(crate) async fn read(console: &Shared, query: &StockQuery) -> Result<StockPage, Problem> {
-    let begins = match query.after.as_str() {
-        "" => Begins::From(query.sku.trim()),
-        after => Begins::After(after),
-    };
+    let (sku, after) = (storable(&query.sku), storable(&query.after));
+    let begins = if after.is_empty() { Begins::From(&sku) } else { Begins::After(&after) };
     let client = console.database().await?;
-    let stock = rows::page(&**client, begins, PAGE).await?;
-    let is_full = i64::try_from(stock.len()).is_ok_and(|rows| rows == PAGE);
-    let next = stock.last().filter(|_| is_full).map(|row| row.sku.clone());
+    let mut stock = rows::page(&**client, begins, page::asked_for(PAGE)).await?;
+    let has_next = page::cut(&mut stock, PAGE);
+    let next = stock.last().filter(|_| has_next).map(|row| row.sku.clone());
     Ok(StockPage { stock, next })
 }
 

@@ -13,10 +13,13 @@ async fn stock_is_entered_and_set_in_the_browser_and_by_the_api() {
         let browser = console.log_in(OPERATOR).await;
         let missing = browser.page("/inventory?sku=CAP-RED").await;
         assert!(missing.contains("There is no SKU <span class=\"mono\">CAP-RED</span>"), "{missing}");
-        let to = browser.submit("/inventory/set", &[("sku", " CAP-RED "), ("quantity", "7")]).await;
+        let to = browser.submit("/inventory/set", &[("sku", "CAP-RED"), ("quantity", " 7 ")]).await;
         assert!(browser.page(&to).await.contains("CAP-RED is new: 7 in stock."), "{to}");
         let to = browser.submit("/inventory/set", &[("sku", "CAP-RED"), ("quantity", "-2")]).await;
-        assert!(browser.page(&to).await.contains("CAP-RED: 7 before, -2 in stock now."), "{to}");
+        assert!(browser.page(&to).await.contains("CAP-RED had 7 before it was set: -2 in stock now."), "{to}");
+
+        let forged = browser.page("/inventory?sku=CAP-RED&before=a+dozen+of+whatever").await;
+        assert!(!forged.contains("whatever"), "{forged}");
 
         let change = console.act("/inventory", json!({ "sku": "CAP-RED", "quantity": 40 }), 200).await;
         assert_eq!(change, json!({ "sku": "CAP-RED", "before": -2, "quantity": 40 }));
@@ -81,8 +84,29 @@ async fn stock_is_read_page_by_page_from_any_sku_on() {
         let browser = console.log_in(OPERATOR).await;
         let first = browser.page("/inventory").await;
         assert!(first.contains("SKU-050") && !first.contains("SKU-051") && first.contains("after=SKU-050"), "{first}");
+        stack.database.execute("DELETE FROM inventory WHERE quantity > 50").await;
+        assert_eq!(console.api("/inventory").await["next"], serde_json::Value::Null, "fifty are all there are");
         let unknown = console.get("/api/v1/inventory?page=2").bearer_auth(OPERATOR).send().await.unwrap();
         answered(unknown, 400).await;
+    })
+    .await;
+}
+
+/// As the shop spells it: planning looks for the SKU as it is.
+#[tokio::test]
+async fn a_sku_with_blanks_at_its_end_is_another_sku() {
+    run(async |stack| {
+        let console = Console::start(&stack).await;
+        let browser = console.log_in(OPERATOR).await;
+        browser.submit("/inventory/set", &[("sku", "MUG"), ("quantity", "1")]).await;
+        let to = browser.submit("/inventory/set", &[("sku", "MUG "), ("quantity", "2")]).await;
+        assert!(browser.page(&to).await.contains("MUG  is new: 2 in stock."), "{to}");
+        assert_eq!((quantity(&stack, "MUG").await, quantity(&stack, "MUG ").await), (1, 2));
+        let of_it = browser.page("/inventory?sku=MUG%20").await;
+        assert!(of_it.contains("value=\"MUG \"") && of_it.contains("value=\"2\""), "{of_it}");
+        let beginning = browser.page("/inventory?sku=MU").await;
+        assert!(!beginning.contains("There is no SKU") && beginning.contains("MUG"), "{beginning}");
+        assert!(browser.page("/inventory?sku=%00").await.contains("There is no SKU"));
     })
     .await;
 }
