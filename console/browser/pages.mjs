@@ -24,6 +24,7 @@ export const PAGES = {
   sources: '/sources',
   audit: '/audit',
   'audit-entry': '/audit/1',
+  jobs: '/jobs',
   docs: '/api/docs/',
 };
 

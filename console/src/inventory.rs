@@ -110,7 +110,9 @@ async fn apply(settings: &Settings, stock: BTreeMap<String, i64>) -> anyhow::Res
     let auditing = connect::database(settings).await?;
     let (subject, request) = told(&stock);
     let audited = Audited::begin(&auditing, "inventory.set", (&subject, &request)).await?;
-    let changed = set_all(&mut client, stock).await;
+    let progress = Progress::counting(stock.len() as u64, "SKUs");
+    let changed = set_all(&mut client, stock, &|skus| progress.advance(skus)).await;
+    drop(progress);
     match &changed {
         Ok(changes) => audited.finish(Outcome::Done, &changes.text()).await,
         Err(error) => audited.finish(Outcome::Failed, &error_chain(error.as_ref())).await,
@@ -130,12 +132,17 @@ pub(crate) fn told(stock: &BTreeMap<String, i64>) -> (String, serde_json::Value)
 ///
 /// # Errors
 /// When the database is away or refuses it.
-pub(crate) async fn set_all(client: &mut Client, stock: BTreeMap<String, i64>) -> anyhow::Result<Changes> {
+pub(crate) async fn set_all(
+    client: &mut Client,
+    stock: BTreeMap<String, i64>,
+    progress: &(dyn Fn(usize) + Sync),
+) -> anyhow::Result<Changes> {
     let transaction = client.transaction().await?;
     let mut changes = Vec::with_capacity(stock.len());
     for (sku, quantity) in stock {
         let before = inventory::set(&transaction, &sku, quantity).await.with_context(|| format!("cannot set {sku}"))?;
         changes.push(Change { sku, before, quantity });
+        progress(1);
     }
     transaction.commit().await.context("cannot commit; nothing is changed")?;
     Ok(Changes(changes))

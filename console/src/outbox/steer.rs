@@ -144,7 +144,7 @@ async fn pages(
 ) -> anyhow::Result<()> {
     let (action, mut walk) = (done.action, Walk::begin(chosen));
     while let Some(Page { rows: page, missing }) = walk.next(client).await? {
-        anyhow::ensure!(!stop.is_cancelled(), "the console was told to end");
+        anyhow::ensure!(!stop.is_cancelled(), "interrupted");
         let ids: Vec<i64> = page.iter().filter(|row| can(action, &row.state)).map(|row| row.id).collect();
         let changed = steer::steer(client, action, &ids).await.context("cannot change the outbox; say it again")?;
         let (kept, missed): (Vec<&OutboxRow>, Vec<&OutboxRow>) =

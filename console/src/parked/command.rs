@@ -7,6 +7,7 @@ use serde_json::json;
 use shared::config::Config;
 use shared::db::parked_webhooks::rows::Standing;
 use shared::db::processed_webhooks::WebhookKey;
+use tokio_util::sync::CancellationToken;
 
 use super::arguments::{DiscardArgs, ListArgs, ParkedCommand, RedriveArgs};
 use super::redrive::Redrive;
@@ -88,6 +89,7 @@ async fn discard(settings: &Settings, arguments: DiscardArgs) -> anyhow::Result<
     let (subject, request) = selection.told(json!({ "because": because }));
     let audited = Audited::begin(&client, "parked.discard", (&subject, &request)).await?;
     let progress = Progress::of(survey.total());
-    let discarded = discard::discard(&client, &selection, &because, &|webhooks| progress.advance(webhooks)).await;
+    let (never, advance) = (CancellationToken::new(), |webhooks| progress.advance(webhooks));
+    let discarded = discard::discard(&client, &selection, &because, &never, &advance).await;
     audited.report(discarded).await
 }

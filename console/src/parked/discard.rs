@@ -6,6 +6,7 @@ use shared::db::parked_webhooks::rows::ParkedRow;
 use shared::db::parked_webhooks::steer;
 use shared::db::storable;
 use shared::error_chain::error_chain;
+use tokio_util::sync::CancellationToken;
 
 use super::selection::{Selection, Walk};
 use crate::steering::{Action, Report, Tense};
@@ -25,7 +26,7 @@ pub(crate) async fn survey(client: &Client, selection: &Selection) -> anyhow::Re
     }
 }
 
-/// Discards a selection; `progress` is told of every page.
+/// Discards a selection page by page until told to stop; `progress` is told of every page.
 ///
 /// # Errors
 /// When it cannot be begun. What stops it later stands in the report, beside what was done until then.
@@ -33,11 +34,12 @@ pub(crate) async fn discard(
     client: &Client,
     selection: &Selection,
     because: &str,
+    stop: &CancellationToken,
     progress: &(dyn Fn(usize) + Sync),
 ) -> anyhow::Result<Report> {
     let (mut report, because) = (Report::new(Action::Discard, Tense::Done), storable(because));
     let walk = Walk::begin(client, selection).await?;
-    if let Err(error) = pages(client, walk, (&*because, progress), &mut report).await {
+    if let Err(error) = pages(client, walk, (&*because, stop, progress), &mut report).await {
         report.stop(error_chain(error.as_ref()));
     }
     Ok(report)
@@ -46,7 +48,7 @@ pub(crate) async fn discard(
 async fn pages(
     client: &Client,
     mut walk: Walk<'_>,
-    (because, progress): (&str, &(dyn Fn(usize) + Sync)),
+    (because, stop, progress): (&str, &CancellationToken, &(dyn Fn(usize) + Sync)),
     report: &mut Report,
 ) -> anyhow::Result<()> {
     loop {
@@ -54,6 +56,7 @@ async fn pages(
         if page.is_empty() {
             return Ok(());
         }
+        anyhow::ensure!(!stop.is_cancelled(), "interrupted");
         let seen: Vec<&ParkedRow> = page.iter().collect();
         let discarded = steer::discard(client, &seen, because).await.context("cannot discard parked webhooks")?;
         report.overtaken(page.len().saturating_sub(discarded.len()));

@@ -1,7 +1,7 @@
 //! What all pages have in common: the frame around them, links to scripts and styles, and how they are sent.
 
 use actix_web::HttpResponse;
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use askama::Template;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
@@ -117,6 +117,28 @@ pub(crate) fn html(page: &impl Template) -> Result<HttpResponse, Problem> {
             Err(Problem::Unavailable)
         }
     }
+}
+
+/// What was asked for; or, where that cannot be read, nothing, and why: what was entered stays, to be mended.
+///
+/// # Errors
+/// What no other query would mend.
+pub(crate) fn readable<P: Default>(asked: Result<P, Problem>) -> Result<(P, Option<String>), Problem> {
+    match asked {
+        Ok(page) => Ok((page, None)),
+        Err(problem @ Problem::Malformed(_)) => Ok((P::default(), Some(problem.to_string()))),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Sends a page whose query could be read or not.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn html_of(page: &impl Template, is_readable: bool) -> Result<HttpResponse, Problem> {
+    let mut answer = html(page)?;
+    *answer.status_mut() = if is_readable { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    Ok(answer)
 }
 
 /// Sends a browser on to another page.

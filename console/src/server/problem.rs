@@ -75,7 +75,7 @@ impl Problem {
             Self::Malformed(_) => "The request cannot be read",
             Self::Conflict(_) => "It is not done",
             Self::TooSlow => "The search took too long; narrow it down, for instance to a shorter time",
-            Self::Busy => "Too much is being done already; wait for some of it to end",
+            Self::Busy => "Too much is being done already; wait for some of it to end, or stop a job (/jobs)",
             Self::Unavailable => "The database is away or busy; try again",
         }
     }

@@ -94,6 +94,10 @@ async fn sending_often_checking_stock_and_the_doctor_show_how_far_they_are() {
         let sent = on_a_terminal(&stack, &["send", "shopify", "--repeat", "4", "--to", &sink.url("")]).await;
         assert_shown(&sent, &["1 of 4 webhooks", "4 of 4 webhooks"]);
         assert_eq!(sink.calls().len(), 4);
+        let file = stack.directory.join("stock.csv");
+        std::fs::write(&file, "sku,quantity\nMUG,12\nHAT,3\n").unwrap();
+        let imported = on_a_terminal(&stack, &["inventory", "import", file.to_str().unwrap()]).await;
+        assert_shown(&imported, &["1 of 2 SKUs", "HAT"]);
         let checked = on_a_terminal(&stack, &["inventory", "check"]).await;
         assert_shown(&checked, &["reading the ledger, for", "is what it began with"]);
         // Which has something to say about an installation where nothing runs.

@@ -76,7 +76,7 @@ pub(crate) async fn set(console: &Shared, caller: &Caller, counted: Counted) -> 
     let doing = Doing { action: "inventory.set", subject: &subject, request: &request };
     // Committed by itself: the audit says what was begun, whatever becomes of it.
     let entry = Entry::begin(&client, caller, &doing).await?;
-    match inventory::set_all(&mut client, stock).await {
+    match inventory::set_all(&mut client, stock, &|_one| ()).await {
         Ok(changes) => {
             entry.finish(&client, Outcome::Done, &changes.text()).await;
             changes.0.into_iter().next().ok_or(Problem::Unavailable)

@@ -1,9 +1,9 @@
 //! What takes longer than an answer: redriving, discarding and replaying webhooks, and steering many effects, with dry run
 //! and progress.
 //!
-//! A job is begun, has a number, and is looked at until it has ended; its report is the command line's. Jobs live in
-//! memory: a console that ends stops them between two groups of webhooks, and what is unfinished is to be seen where the
-//! webhooks are. So many run at once (`CONSOLE_JOBS`), and the last hundred are remembered.
+//! A job is begun, has a number, and is looked at until it has ended; its report is the command line's. A person can stop it
+//! between two groups of webhooks, and a console that ends does. Jobs live in memory: what is unfinished is to be seen where
+//! the webhooks are. So many run at once (`CONSOLE_JOBS`), and the last hundred are remembered.
 //!
 //! Invariant: what a job does is in the audit before it is done, and its outcome is when it has ended.
 
@@ -46,6 +46,8 @@ pub(crate) struct Job {
     pub(crate) id: u64,
     /// What is done, and to what.
     pub(crate) title: String,
+    /// Who has begun it.
+    pub(crate) person: String,
     pub(crate) begun_at: OffsetDateTime,
     /// Whether it only says what would be done.
     pub(crate) is_dry: bool,
@@ -59,6 +61,7 @@ pub(crate) struct Job {
     pub(crate) about: Option<String>,
     total: AtomicU64,
     done: AtomicU64,
+    stop: CancellationToken,
     end: Mutex<Option<End>>,
 }
 
@@ -115,6 +118,7 @@ impl Jobs {
         let job = Arc::new(Job {
             id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
             title: format!("{} {}", order.action, order.subject),
+            person: caller.person.clone(),
             begun_at: OffsetDateTime::now_utc(),
             is_dry: order.is_dry,
             again: order.again,
@@ -123,6 +127,7 @@ impl Jobs {
             about: order.about,
             total: AtomicU64::new(0),
             done: AtomicU64::new(0),
+            stop: self.stop.child_token(),
             end: Mutex::new(None),
         });
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,7 +137,7 @@ impl Jobs {
         }
         drop(kept);
         let runtime = console.runtime.clone();
-        let work = work(console.clone(), Arc::clone(&job), self.stop.clone());
+        let work = work(console.clone(), Arc::clone(&job), job.stop.clone());
         let (console, caller, done) = (console.clone(), caller.clone(), Arc::clone(&job));
         let (action, subject, request, is_dry) = (order.action, order.subject, order.request, order.is_dry);
         console.metrics.running.inc();
@@ -160,6 +165,11 @@ impl Jobs {
     pub(crate) fn find(&self, id: u64) -> Option<Arc<Job>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().find(|job| job.id == id).map(Arc::clone)
+    }
+
+    /// All that are remembered, the latest first.
+    pub(crate) fn list(&self) -> Vec<Arc<Job>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().map(Arc::clone).collect()
     }
 
     /// Stops all jobs between two groups, and waits until they have said so.
@@ -190,6 +200,24 @@ impl Job {
     pub(crate) fn end(&self) -> Option<End> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Stops a job between two groups; what it did until then stands, and its report says so.
+///
+/// # Errors
+/// When it is not known, has ended already, or it cannot be written down who stops it.
+pub(crate) async fn stop(console: &Shared, caller: &Caller, id: u64) -> Result<Arc<Job>, Problem> {
+    let job = console.jobs.find(id).ok_or(Problem::NotFound)?;
+    if job.end().is_some() {
+        return Err(Problem::Conflict("the job has ended already".to_owned()));
+    }
+    let request = serde_json::json!({ "job": id });
+    let doing = Doing { action: "job.stop", subject: &job.title, request: &request };
+    let client = console.database().await?;
+    let entry = Entry::begin(&client, caller, &doing).await?;
+    job.stop.cancel();
+    entry.finish(&client, Outcome::Done, "").await;
+    Ok(job)
 }
 
 async fn audited(

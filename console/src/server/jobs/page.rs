@@ -1,7 +1,7 @@
-//! `/jobs/{id}` and `/api/v1/jobs/{id}`: how far a job is, and what came of it.
+//! `/jobs` and `/api/v1/jobs`: which there are, how far each is, what came of it, and how to stop it.
 
-use actix_web::HttpResponse;
 use actix_web::web::{Json, Path};
+use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 
 use super::{End, Job};
 use crate::outbox::steer::Steered;
-use crate::server::access::Caller;
+use crate::server::access::{Caller, Submitted};
 use crate::server::page::{self, Frame, moment};
-use crate::server::problem::Problem;
+use crate::server::problem::{Problem, ProblemDocument};
 use crate::server::state::Shared;
 use crate::steering::Report;
 
@@ -26,12 +26,24 @@ pub(crate) enum JobState {
     Failed,
 }
 
+impl JobState {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Ended => "ended",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// A job.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobView {
     pub(crate) id: u64,
     /// What is done, and to what.
     pub(crate) title: String,
+    /// Who has begun it.
+    pub(crate) person: String,
     pub(crate) state: JobState,
     /// Whether it only says what would be done.
     pub(crate) dry_run: bool,
@@ -71,9 +83,18 @@ impl JobView {
             Some(End::Reported { text, json }) => (JobState::Ended, Some(json), text),
             Some(End::Failed(why)) => (JobState::Failed, None, why),
         };
-        let (title, begun_at, unit, about) = (job.title.clone(), job.begun_at, job.unit, job.about.clone());
-        Self { id: job.id, title, state, dry_run: job.is_dry, begun_at, done, total, unit, report, text, about }
+        let (title, person, about) = (job.title.clone(), job.person.clone(), job.about.clone());
+        let (id, dry_run, begun_at, unit) = (job.id, job.is_dry, job.begun_at, job.unit);
+        Self { id, title, person, state, dry_run, begun_at, done, total, unit, report, text, about }
     }
+}
+
+#[derive(Template)]
+#[template(path = "jobs.html")]
+struct JobsPage {
+    frame: Frame,
+    jobs: Vec<JobView>,
+    at_once: usize,
 }
 
 #[derive(Template)]
@@ -115,6 +136,21 @@ pub(crate) fn go_to(job: &Job) -> HttpResponse {
     page::see(&format!("/jobs/{}", job.id))
 }
 
+/// `GET /jobs`.
+pub(crate) async fn list(caller: Caller, console: Shared) -> Result<HttpResponse, Problem> {
+    let (frame, at_once) = (Frame::new(&caller, "Jobs", ""), console.jobs.at_once());
+    page::html(&JobsPage { frame, jobs: views(&console), at_once })
+}
+
+fn views(console: &Shared) -> Vec<JobView> {
+    console.jobs.list().iter().map(|job| JobView::of(job)).collect()
+}
+
+/// `POST /jobs/{id}/stop`.
+pub(crate) async fn stop(form: Submitted, console: Shared, id: Path<u64>) -> Result<HttpResponse, Problem> {
+    Ok(go_to(&*super::stop(&console, &form.caller, *id).await?))
+}
+
 /// `GET /jobs/{id}`.
 pub(crate) async fn show(caller: Caller, console: Shared, id: Path<u64>) -> Result<HttpResponse, Problem> {
     let job = console.jobs.find(*id).ok_or(Problem::NotFound)?;
@@ -127,6 +163,27 @@ pub(crate) async fn now(caller: Caller, console: Shared, id: Path<u64>) -> Resul
     let Some(job) = console.jobs.find(*id) else { return page::html(&JobGone) };
     let again = Again::of(&job, &caller);
     page::html(&JobNow { job: JobView::of(&job), again })
+}
+
+/// Jobs, the latest first: those that run, and at most a hundred that this console remembers.
+#[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", responses((status = 200, body = Vec<JobView>)))]
+pub(crate) async fn api_list(_caller: Caller, console: Shared) -> Json<Vec<JobView>> {
+    Json(views(&console))
+}
+
+/// Stops a job between two groups. What it did until then stands; its report says that it was stopped.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/stop", tag = "jobs", params(("id" = u64, Path, description = "Its number")),
+    responses((status = 202, description = "It will stop", body = JobView), (status = 409, description = "It has ended already.",
+        body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn api_stop(
+    request: HttpRequest,
+    caller: Caller,
+    console: Shared,
+    id: Path<u64>,
+) -> Result<HttpResponse, Problem> {
+    caller.may_act(&request, None)?;
+    let job = super::stop(&console, &caller, *id).await?;
+    Ok(HttpResponse::Accepted().json(JobView::of(&job)))
 }
 
 /// How far a job is, and what came of it. Jobs are remembered until the console ends, at most a hundred.

@@ -142,7 +142,7 @@ impl Asker {
 async fn look(client: &reqwest::Client, service: Service, urls: &str) -> Vec<Instance> {
     let mut instances = Vec::new();
     for url in urls.split(',').map(str::trim).filter(|url| !url.is_empty()) {
-        let host = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/').to_owned();
+        let host = place(url).to_owned();
         match tokio::time::timeout(TIMEOUT, tokio::net::lookup_host(host.clone())).await {
             Ok(Ok(addresses)) => instances.extend(addresses.map(Ok)),
             Ok(Err(error)) => instances.push(Err((host, format!("the name has no address: {error}")))),
@@ -160,6 +160,13 @@ async fn look(client: &reqwest::Client, service: Service, urls: &str) -> Vec<Ins
         }
     }))
     .await
+}
+
+/// `host:port` of a URL: an ops port asks for no password, and one that is there all the same is shown to nobody.
+fn place(url: &str) -> &str {
+    let url = url.strip_prefix("http://").unwrap_or(url);
+    let authority = url.split('/').next().unwrap_or_default();
+    authority.rsplit('@').next().unwrap_or_default()
 }
 
 async fn ask(client: &reqwest::Client, address: SocketAddr) -> reqwest::Result<Said> {
@@ -208,6 +215,12 @@ mod tests {
         remember_answers(&mut now, &before);
         assert!(before[0].answered_at.is_some());
         assert_eq!(now.map(|one| one.answered_at), [before[0].answered_at, None]);
+    }
+
+    #[test]
+    fn of_a_url_the_host_and_the_port_are_shown() {
+        let places = ["http://worker:9090", "worker:9090/", "http://me:hush@worker:9090/metrics", "http://[::1]:9090"];
+        assert_eq!(places.map(place), ["worker:9090", "worker:9090", "worker:9090", "[::1]:9090"]);
     }
 
     #[test]

@@ -127,7 +127,7 @@ pub(crate) fn begin(
     console.jobs.begin(console, caller, order, |console, job, stop| async move {
         match what {
             What::Redrive => redrive(console, selection, action, job, stop).await,
-            What::Discard => discard(console, selection, action, job).await,
+            What::Discard => discard(console, selection, action, job, stop).await,
         }
     })
 }
@@ -154,12 +154,18 @@ async fn redrive(
     outlet.close_behind(report).await
 }
 
-async fn discard(console: Shared, selection: Selection, action: ParkedAction, job: Arc<Job>) -> anyhow::Result<Report> {
+async fn discard(
+    console: Shared,
+    selection: Selection,
+    action: ParkedAction,
+    job: Arc<Job>,
+    stop: CancellationToken,
+) -> anyhow::Result<Report> {
     let client = console.job_pool.get().await?;
     let survey = discard::survey(&client, &selection).await?;
     job.expect(survey.total());
     if let Some(report) = survey.concluded(action.dry_run) {
         return Ok(report);
     }
-    discard::discard(&client, &selection, action.because.trim(), &|webhooks| job.advance(webhooks)).await
+    discard::discard(&client, &selection, action.because.trim(), &stop, &|webhooks| job.advance(webhooks)).await
 }

@@ -43,7 +43,7 @@ pub(crate) struct ParkedQuery {
 }
 
 /// A page of parked webhooks.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct ParkedPage {
     /// What waits for a person, by reason; not only of this page.
     pub(crate) reasons: Vec<BoundedReason>,

@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::web::Query;
 use askama::Template;
 use clap::ValueEnum as _;
+use shared::db::parked_webhooks::ParkReason;
 
 use super::act::{self, Key, ParkedAction, What};
 use super::list::{self, ParkedPage, ParkedQuery};
@@ -27,6 +28,8 @@ struct ParkedHtml {
     frame: Frame,
     query: ParkedQuery,
     page: ParkedPage,
+    /// Why the query cannot be read.
+    problem: Option<String>,
     sources: Vec<String>,
 }
 
@@ -40,6 +43,10 @@ impl ParkedHtml {
             ("discarded", "discarded"),
             ("any", "any"),
         ]
+    }
+
+    fn reasons(&self) -> [&'static str; ParkReason::ALL.len()] {
+        ParkReason::ALL.map(ParkReason::as_str)
     }
 
     /// A link with one field of the query changed.
@@ -70,9 +77,10 @@ impl ParkedHtml {
 /// `GET /parked`.
 pub(crate) async fn list(caller: Caller, console: Shared, query: Query<ParkedQuery>) -> Result<HttpResponse, Problem> {
     let query = query.into_inner().settled();
-    let page = list::read(&console, &query).await?;
+    let (page, problem) = page::readable(list::read(&console, &query).await)?;
+    let (is_readable, frame) = (problem.is_none(), Frame::new(&caller, "Parked", "/parked"));
     let sources = console.config.sources.keys().map(ToString::to_string).collect();
-    page::html(&ParkedHtml { frame: Frame::new(&caller, "Parked", "/parked"), query, page, sources })
+    page::html_of(&ParkedHtml { frame, query, page, problem, sources }, is_readable)
 }
 
 /// `POST /parked/act`: redrive or discard what is selected, or all that match the filter. Nobody acts on all that match

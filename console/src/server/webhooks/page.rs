@@ -1,7 +1,7 @@
 //! `/webhooks`, a page for each, and its body byte for byte.
 
 use actix_web::HttpResponse;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::header;
 use actix_web::web::{Path, Query};
 use askama::Template;
 use serde::Deserialize;
@@ -127,26 +127,13 @@ pub(crate) struct Told {
 /// `GET /webhooks`.
 pub(crate) async fn list(caller: Caller, console: Shared, query: Query<WebhookQuery>) -> Result<HttpResponse, Problem> {
     let query = query.into_inner().settled();
-    let (page, problem) = match search::find(&console, &query).await {
-        Ok(page) => (page, None),
-        // What was entered stays, to be mended.
-        Err(problem @ Problem::Malformed(_)) => (WebhookPage::default(), Some(problem.to_string())),
-        Err(problem) => return Err(problem),
-    };
-    let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let (page, problem) = page::readable(search::find(&console, &query).await)?;
+    let is_readable = problem.is_none();
     let sources = console.config.sources.keys().map(ToString::to_string).collect();
     let keys = console.config.sources.values().flat_map(|source| source.search_keys.keys().map(ToString::to_string));
     let keys: std::collections::BTreeSet<String> = keys.collect();
-    let mut answer = page::html(&WebhooksHtml {
-        frame: Frame::new(&caller, "Webhooks", "/webhooks"),
-        query,
-        page,
-        problem,
-        sources,
-        keys: keys.into_iter().collect(),
-    })?;
-    *answer.status_mut() = status;
-    Ok(answer)
+    let (frame, keys) = (Frame::new(&caller, "Webhooks", "/webhooks"), keys.into_iter().collect());
+    page::html_of(&WebhooksHtml { frame, query, page, problem, sources, keys }, is_readable)
 }
 
 /// `GET /webhooks/{source}/{id}`.

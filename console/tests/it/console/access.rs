@@ -2,6 +2,7 @@
 
 use reqwest::Response;
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use serde_json::Value;
 use shared::db::parked_webhooks::ParkReason;
 use testing::run;
 use testing::wait::until;
@@ -9,8 +10,8 @@ use testing::wait::until;
 use super::{Console, OPERATOR, VIEWER, form, json};
 use crate::scene::{orders, park};
 
-const PAGES: [&str; 7] = ["/", "/webhooks", "/parked", "/outbox", "/inventory", "/sources", "/audit"];
-const LISTS: [&str; 9] = [
+const PAGES: [&str; 8] = ["/", "/webhooks", "/parked", "/outbox", "/inventory", "/sources", "/audit", "/jobs"];
+const LISTS: [&str; 10] = [
     "/overview",
     "/overview/series",
     "/webhooks",
@@ -20,7 +21,55 @@ const LISTS: [&str; 9] = [
     "/inventory",
     "/sources",
     "/audit",
+    "/jobs",
 ];
+
+/// What would do something with any form.
+const FIELDS: &[(&str, &str)] = &[
+    ("key", "shopify/w1"),
+    ("do", "discard"),
+    ("because", "x"),
+    ("run", "do"),
+    ("effect", "order-confirmation"),
+    ("sku", "MUG"),
+    ("quantity", "7"),
+];
+
+/// The paths that a file of the console's routes takes a POST at.
+fn posts(file: &str) -> Vec<String> {
+    let source = std::fs::read_to_string(format!("{}/src/server/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let routes = source.lines().filter(|line| line.contains("web::post()"));
+    routes.filter_map(|line| Some(line.split_once(".route(\"")?.1.split_once('"')?.0.to_owned())).collect()
+}
+
+/// Where forms go that do something.
+fn forms_that_act() -> Vec<String> {
+    let all = posts("application.rs").into_iter().filter(|path| path != "/login" && path != "/logout");
+    let all: Vec<String> = all.map(|path| path.replace("{id}", "1")).collect();
+    assert!(all.len() > 5, "{all:?}");
+    all
+}
+
+/// What the API does, all of it, each with a document that would do it.
+fn actions_of_the_api() -> Vec<(String, Value)> {
+    let of = |path: &str| match path {
+        "/parked/discard" => {
+            serde_json::json!({ "webhooks": [{ "source": "shopify", "webhook_id": "w1" }], "because": "x" })
+        }
+        "/parked/redrive" => serde_json::json!({ "filter": {} }),
+        "/replays" => serde_json::json!({ "source": "shopify", "webhook_id": "w1" }),
+        "/inventory" => serde_json::json!({ "sku": "MUG", "quantity": 7 }),
+        "/outbox/resend" | "/outbox/hold" | "/outbox/cancel" => serde_json::json!({ "ids": [1] }),
+        "/destinations/{effect}/pause" => serde_json::json!({ "because": "x" }),
+        "/destinations/{effect}/resume" | "/jobs/{id}/stop" => serde_json::json!({}),
+        other => panic!("there is no document for {other}"),
+    };
+    let documents = posts("api.rs").into_iter().map(|path| {
+        let document = of(&path);
+        (path.replace("{effect}", "order-confirmation").replace("{id}", "1"), document)
+    });
+    documents.collect()
+}
 
 /// Whether nothing but scripts of ours runs in a page, and in no frame of another's.
 #[track_caller]
@@ -41,16 +90,16 @@ async fn without_a_token_there_is_the_login_and_nothing_else() {
             assert_eq!(answer.status(), 303, "{page}");
             assert!(answer.headers()[LOCATION].to_str().unwrap().starts_with("/login"), "{page}");
         }
-        for list in LISTS {
-            let path = format!("/api/v1{list}");
-            for request in [console.get(&path), console.get(&path).bearer_auth("wrong")] {
-                let answer = request.send().await.unwrap();
-                assert_eq!(answer.headers()["content-type"], "application/problem+json");
-                let problem = json(answer, 401).await;
-                assert_eq!(problem["type"], "urn:oncehook:problem:unauthenticated", "{list}");
-            }
+        let lists = LISTS.map(|list| console.get(&format!("/api/v1{list}")));
+        // Ten wrong tokens a minute are answered.
+        let wrong = ["/overview", "/inventory"].map(|list| console.get(&format!("/api/v1{list}")).bearer_auth("wrong"));
+        for request in lists.into_iter().chain(wrong) {
+            let answer = request.send().await.unwrap();
+            let list = answer.url().path().to_owned();
+            assert_eq!(answer.headers()["content-type"], "application/problem+json", "{list}");
+            let problem = json(answer, 401).await;
+            assert_eq!(problem["type"], "urn:oncehook:problem:unauthenticated", "{list}");
         }
-        // Ten wrong tokens a minute are answered, and the lists are fewer. A right one still is, then and later.
         console.api("/sources").await;
         assert_is_strict(&console.get("/login").send().await.unwrap());
         assert_eq!(console.get("/api/docs/").send().await.unwrap().status(), 401);
@@ -72,7 +121,8 @@ async fn every_page_and_list_answers_who_shows_a_token() {
             assert_is_strict(&console.get(page).header(COOKIE, &browser.cookie).send().await.unwrap());
             let text = browser.page(page).await;
             assert!(!text.contains("<script>") && !text.contains(" style=") && !text.contains(" onclick="), "{page}");
-            assert!(text.contains("<main id=\"main\"") && text.contains("aria-current=\"page\""), "{page}");
+            assert!(text.contains("<main id=\"main\""), "{page}");
+            assert_eq!(text.contains("aria-current=\"page\""), page != "/jobs", "{page}: it is in the navigation");
         }
         // The browser's session reads the API, too: the charts do.
         let answer = console.get("/api/v1/overview").header(COOKIE, &browser.cookie).send().await.unwrap();
@@ -127,25 +177,13 @@ async fn a_viewer_sees_everything_and_changes_nothing() {
         let browser = console.log_in(VIEWER).await;
         let page = browser.page("/parked").await;
         assert!(page.contains("w1") && !page.contains("Redrive") && !page.contains("name=\"run\""), "{page}");
-        let fields = [("csrf", browser.csrf.as_str()), ("key", "shopify/w1"), ("do", "discard"), ("because", "x")];
-        assert_eq!(browser.form("/parked/act", &fields).send().await.unwrap().status(), 403);
         let page = browser.page("/inventory").await;
         assert!(!page.contains("name=\"quantity\"") && page.contains("No SKU is in stock yet"), "{page}");
-        let fields = [("csrf", browser.csrf.as_str()), ("sku", "MUG"), ("quantity", "7")];
-        assert_eq!(browser.form("/inventory/set", &fields).send().await.unwrap().status(), 403);
-        let actions = [
-            (
-                "/parked/discard",
-                serde_json::json!({ "webhooks": [{ "source": "shopify", "webhook_id": "w1" }], "because": "x" }),
-            ),
-            ("/parked/redrive", serde_json::json!({ "filter": {} })),
-            ("/replays", serde_json::json!({ "source": "shopify", "webhook_id": "w1" })),
-            ("/inventory", serde_json::json!({ "sku": "MUG", "quantity": 7 })),
-            ("/outbox/cancel", serde_json::json!({ "ids": [1] })),
-            ("/destinations/order-confirmation/pause", serde_json::json!({ "because": "x" })),
-            ("/destinations/order-confirmation/resume", serde_json::json!({})),
-        ];
-        for (path, body) in actions {
+        for path in forms_that_act() {
+            let form = browser.form(&path, &[FIELDS, &[("csrf", browser.csrf.as_str())]].concat());
+            assert_eq!(form.send().await.unwrap().status(), 403, "{path}");
+        }
+        for (path, body) in actions_of_the_api() {
             let request = console.post(&format!("/api/v1{path}")).bearer_auth(VIEWER).json(&body);
             let problem = json(request.send().await.unwrap(), 403).await;
             assert_eq!(problem["type"], "urn:oncehook:problem:forbidden", "{path}");
@@ -162,22 +200,28 @@ async fn what_another_site_makes_a_browser_send_is_refused() {
         park(&stack, &orders(&stack, 1), ParkReason::Plan).await;
         let console = Console::start(&stack).await;
         let browser = console.log_in(OPERATOR).await;
-        let bare = [("key", "shopify/w1"), ("do", "discard"), ("because", "x"), ("run", "do")];
-        let with_token = [&bare[..], &[("csrf", browser.csrf.as_str())]].concat();
-        let forged = [
-            browser.form("/parked/act", &bare),
-            browser.form("/parked/act", &[&bare[..], &[("csrf", "guessed")]].concat()),
-            browser.form("/parked/act", &with_token).header("origin", "https://evil.example"),
-            browser.form("/parked/act", &with_token).header("sec-fetch-site", "cross-site"),
-            console
-                .post("/api/v1/parked/redrive")
-                .header(COOKIE, &browser.cookie)
-                .json(&serde_json::json!({ "filter": {} })),
-            form(console.post("/login").header("origin", "https://evil.example"), &[("token", OPERATOR)]),
-        ];
-        for request in forged {
-            assert_eq!(request.send().await.unwrap().status(), 403);
+        let with_token = [FIELDS, &[("csrf", browser.csrf.as_str())]].concat();
+        for path in forms_that_act() {
+            let forged = [
+                browser.form(&path, FIELDS),
+                browser.form(&path, &[FIELDS, &[("csrf", "guessed")]].concat()),
+                browser.form(&path, &with_token).header("origin", "https://evil.example"),
+                browser.form(&path, &with_token).header("sec-fetch-site", "cross-site"),
+            ];
+            for request in forged {
+                assert_eq!(request.send().await.unwrap().status(), 403, "{path}");
+            }
         }
+        for (path, body) in actions_of_the_api() {
+            let by_cookie = console.post(&format!("/api/v1{path}")).header(COOKIE, &browser.cookie).json(&body);
+            assert_eq!(by_cookie.send().await.unwrap().status(), 403, "{path}");
+        }
+        let login = form(console.post("/login").header("origin", "https://evil.example"), &[("token", OPERATOR)]);
+        assert_eq!(login.send().await.unwrap().status(), 403);
+        let logout = browser.form("/logout", &[]).header("sec-fetch-site", "cross-site");
+        assert_eq!(logout.send().await.unwrap().status(), 403);
+        assert!(browser.page("/").await.contains("Log out"), "and still logged in");
+        assert_eq!(stack.database.number("SELECT count(*) FROM console_audit WHERE action <> 'login'").await, 0);
         assert_eq!(stack.database.number("SELECT count(*) FROM parked_webhooks WHERE state = 'parked'").await, 1);
     })
     .await;
@@ -239,12 +283,54 @@ async fn a_session_ends_with_its_token_and_is_secure_behind_tls() {
         assert!(answer.headers()[SET_COOKIE].to_str().unwrap().contains("Secure"));
         let other = Console::start_with(&stack, &[("CONSOLE_OPERATOR_TOKEN", "another-token-for-operators")]).await;
         assert_eq!(other.get("/").header(COOKIE, &cookie).send().await.unwrap().status(), 303);
-        stack.database.execute("UPDATE console_sessions SET used_at = now() - interval '13 hours'").await;
-        until("the session has ended", || async {
-            let answer = console.get("/").header(COOKIE, &cookie).send().await.unwrap();
-            (answer.status() == 303).then_some(())
+        for ended in ["used_at = now() - interval '13 hours'", "created_at = now() - interval '169 hours'"] {
+            let cookie = console.log_in(OPERATOR).await.cookie.clone();
+            stack.database.execute(&format!("UPDATE console_sessions SET {ended}")).await;
+            until("the session has ended", || async {
+                let answer = console.get("/").header(COOKIE, &cookie).send().await.unwrap();
+                (answer.status() == 303).then_some(())
+            })
+            .await;
+        }
+    })
+    .await;
+}
+
+/// Where something fails, above all: that is when addresses are told.
+#[tokio::test]
+async fn no_page_and_no_list_shows_a_secret_and_tokens_come_from_files() {
+    run(async |stack| {
+        let file = stack.directory.join("token");
+        std::fs::write(&file, format!("{OPERATOR}\n")).unwrap();
+        park(&stack, &orders(&stack, 1), ParkReason::Plan).await;
+        let password = url::Url::parse(&stack.database.url).unwrap().password().unwrap().to_owned();
+        let environment = [
+            ("CONSOLE_OPERATOR_TOKEN_FILE", file.to_str().unwrap()),
+            ("AMQP_URL", "amqp://me:hunter2@127.0.0.1:1/%2f"),
+            ("INGEST_OPS_URL", "http://me:hunter2@127.0.0.1:1"),
+            ("WORKER_OPS_URL", "http://me:hunter2@127.0.0.1:1"),
+            ("RABBITMQ_METRICS_URL", "http://me:hunter2@127.0.0.1:1"),
+            ("SHOPIFY_WEBHOOK_SECRET", "hunter2"),
+        ];
+        let console = Console::start_with(&stack, &environment).await;
+        let browser = console.log_in(OPERATOR).await;
+        until("the broker's silence is told", || async {
+            console.api("/overview").await["concerns"].to_string().contains("RabbitMQ: ").then_some(())
         })
         .await;
+        stack.database.execute("ALTER TABLE outbox RENAME TO away").await;
+        until("the database's failure is told", || async {
+            console.api("/overview").await["concerns"].to_string().contains("Postgres: ").then_some(())
+        })
+        .await;
+        let pages = PAGES.map(str::to_owned).into_iter();
+        let lists = LISTS.map(|list| format!("/api/v1{list}"));
+        for path in pages.chain(lists).chain(["/webhooks/shopify/w1".to_owned(), "/nowhere".to_owned()]) {
+            let text = console.get(&path).header(COOKIE, &browser.cookie).send().await.unwrap().text().await.unwrap();
+            for secret in ["hunter2", OPERATOR, &password] {
+                assert!(!text.contains(secret), "{path}: {text}");
+            }
+        }
     })
     .await;
 }

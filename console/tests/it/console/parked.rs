@@ -81,6 +81,69 @@ async fn the_page_of_a_job_that_runs_shows_how_far_it_is() {
     .await;
 }
 
+#[tokio::test]
+async fn a_job_is_found_again_and_stopped_and_what_it_did_stands() {
+    run(async |stack| {
+        park(&stack, &orders(&stack, 40), ParkReason::Plan).await;
+        let console = Console::start(&stack).await;
+        let browser = console.log_in(OPERATOR).await;
+        let tried = console.act("/parked/redrive", json!({ "filter": {}, "dry_run": true }), 202).await;
+        console.job(&tried).await;
+        let job = console.act("/parked/redrive", json!({ "filter": {}, "rate": 2 }), 202).await;
+        let jobs = console.api("/jobs").await;
+        assert_eq!(
+            (&jobs[0]["id"], &jobs[0]["state"], &jobs[0]["person"]),
+            (&job["id"], &"running".into(), &"ada".into())
+        );
+        assert_eq!((&jobs[1]["id"], &jobs[1]["dry_run"]), (&tried["id"], &true.into()));
+        let page = browser.page("/jobs").await;
+        assert!(page.contains("href=\"/jobs/2\"") && page.contains("running") && page.contains("dry run"), "{page}");
+        until("some are done", || async {
+            (console.api(&format!("/jobs/{}", job["id"])).await["done"].as_u64() > Some(0)).then_some(())
+        })
+        .await;
+
+        let path = format!("/jobs/{}/stop", job["id"]);
+        assert!(browser.page(&format!("/jobs/{}", job["id"])).await.contains(&format!("action=\"{path}\"")));
+        assert_eq!(browser.submit(&path, &[]).await, format!("/jobs/{}", job["id"]));
+        let stopped = console.job(&job).await;
+        let done = stopped["done"].as_i64().unwrap();
+        assert!(done < 40 && stopped["text"].as_str().unwrap().contains("! stopped: interrupted"), "{stopped}");
+        assert_eq!(stack.database.number(OPEN).await, 40 - done);
+        let again = console.act(&path, json!({}), 409).await;
+        assert_eq!(again["type"], "urn:oncehook:problem:conflict");
+        console.act("/jobs/7/stop", json!({}), 404).await;
+
+        let audit = console.api("/audit").await;
+        let told = |at: usize| ["action", "person", "outcome"].map(|field| audit["actions"][at][field].clone());
+        assert_eq!(told(0), ["job.stop", "Ada", "done"].map(serde_json::Value::from));
+        assert_eq!(told(1), ["parked.redrive", "ada", "failed"].map(serde_json::Value::from));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_query_that_cannot_be_read_stays_to_be_mended() {
+    run(async |stack| {
+        park(&stack, &orders(&stack, 1), ParkReason::Plan).await;
+        let console = Console::start(&stack).await;
+        let browser = console.log_in(OPERATOR).await;
+        let page = browser.page("/parked?reason=unknown-sku").await;
+        assert!(
+            page.contains("<option selected>unknown-sku</option>") && page.contains("<option>plan</option>"),
+            "{page}"
+        );
+        for path in ["/parked?since=yesterday&topic=orders%2Fpaid", "/webhooks?since=yesterday&topic=orders%2Fpaid"] {
+            let answer = console.get(path).header("cookie", &browser.cookie).send().await.unwrap();
+            assert_eq!(answer.status(), 400, "{path}");
+            let page = answer.text().await.unwrap();
+            assert!(page.contains("role=\"alert\"") && page.contains("yesterday"), "{path}: {page}");
+            assert!(page.contains("value=\"orders/paid\"") && !page.contains("Nothing waits"), "{path}: {page}");
+        }
+    })
+    .await;
+}
+
 /// What a job did before it was stopped stands in its report and in the audit.
 #[tokio::test]
 async fn a_job_that_fails_on_its_second_page_tells_what_it_did_on_the_first() {
