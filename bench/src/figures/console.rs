@@ -157,7 +157,7 @@ async fn do_a_job(console: SocketAddr) -> anyhow::Result<()> {
     anyhow::ensure!(begun.status().is_success(), "no job was begun: {}", begun.status());
     loop {
         let job = client.get(format!("{api}/jobs/1")).bearer_auth(TOKEN).send().await?.error_for_status()?;
-        match job.json::<serde_json::Value>().await?["state"].as_str() {
+        match job.json::<serde_json::Value>().await?.get("state").and_then(serde_json::Value::as_str) {
             Some("running") => tokio::time::sleep(LOOK).await,
             Some("ended") => return Ok(()),
             other => anyhow::bail!("the job is {other:?}"),

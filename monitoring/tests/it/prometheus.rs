@@ -105,6 +105,12 @@ impl Prometheus {
     }
 }
 
+/// Of all that the broker tells, what is asked for: as the project's own configuration says it.
+fn families() -> String {
+    let own = std::fs::read_to_string(root().join("deploy/prometheus/prometheus.yml")).unwrap();
+    own.lines().map(str::trim).find(|line| line.starts_with("family: ")).unwrap().to_owned()
+}
+
 fn rules() -> PathBuf {
     root().join("deploy/prometheus/rules")
 }
@@ -122,13 +128,14 @@ fn configuration(shop: &Shop<'_>, rules: &Path) -> String {
          - {{ job_name: console, static_configs: [{{ targets: ['127.0.0.1:{}'] }}] }}\n\
          - job_name: rabbitmq\n  \
            metrics_path: /metrics/detailed\n  \
-           params: {{ family: [queue_coarse_metrics, queue_consumer_count] }}\n  \
+           params: {{ {} }}\n  \
            static_configs: [{{ targets: ['{rabbitmq}'] }}]\n  \
            metric_relabel_configs: [{{ source_labels: [queue], regex: '({}.*)?', action: keep }}]\n",
         rules.display(),
         shop.ingest_ops_port,
         shop.worker_ops_port,
         shop.console_ops_port,
+        families(),
         shop.queues(),
     )
 }

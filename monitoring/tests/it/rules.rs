@@ -18,6 +18,37 @@ fn the_rules_pass_their_unit_tests() {
     promtool(&["test", "rules", "tests/recording.yml", "tests/alerts.yml"]);
 }
 
+/// Every replica has an address of its service's name in Compose's network.
+#[test]
+fn prometheus_looks_for_the_services_of_compose_where_they_tell_their_metrics() {
+    let compose = std::fs::read_to_string(root().join("docker-compose.yml")).unwrap();
+    let service = |name: &str| {
+        let below = compose.lines().skip_while(|line| *line != format!("  {name}:")).skip(1);
+        below.take_while(|line| line.starts_with("    ")).collect::<Vec<_>>().join("\n")
+    };
+    let jobs = std::fs::read_to_string(root().join("deploy/prometheus/prometheus.yml")).unwrap();
+    let jobs: Vec<&str> = jobs.split("- job_name: ").skip(1).collect();
+    assert_eq!(jobs.len(), 4);
+    for job in jobs {
+        let value = |key: &str| job.lines().find_map(|line| line.trim_start().strip_prefix(key)).unwrap();
+        let (name, port) = (value("- names: [").trim_end_matches(']'), value("port: "));
+        assert_eq!((job.lines().next().unwrap(), value("type: ")), (name, "A"));
+        match name {
+            "rabbitmq" => {
+                // The broker's own plugin: its detailed page alone names queues.
+                assert_eq!((port, value("metrics_path: ")), ("15692", "/metrics/detailed"));
+                assert!(compose.contains("RABBITMQ_METRICS_URL: http://rabbitmq:15692"));
+            }
+            ours => {
+                assert!(service(ours).contains(&format!("OPS_LISTEN: 0.0.0.0:{port}")), "{ours}: {}", service(ours))
+            }
+        }
+    }
+    let mounted = "./deploy/prometheus/prometheus.yml:/etc/prometheus/prometheus.yml:ro";
+    assert!(service("prometheus").contains(mounted), "{}", service("prometheus"));
+    assert!(service("prometheus").contains("./deploy/prometheus/rules:/etc/prometheus/rules:ro"));
+}
+
 #[test]
 fn every_alert_has_a_test_and_a_runbook_and_every_runbook_an_alert() {
     let alerts = after("deploy/prometheus/rules/alerts.yml", "- alert: ");

@@ -105,6 +105,16 @@ impl Programs {
         number(stack, "SELECT count(*) FROM outbox WHERE state = 'sent'", effects).await;
     }
 
+    /// Runs the command, whose spans go there, too.
+    async fn oncehook(&self, stack: &Stack, collector: &OtlpSink, arguments: &[&str]) {
+        let mut command = Command::new(binary("oncehook"));
+        command.args(arguments).env_clear().env("ONCEHOOK_CONFIG", &self.config);
+        command.env("DATABASE_URL", &stack.database.url).env("AMQP_URL", setting("AMQP_URL"));
+        traced(&mut command, &collector.endpoint(), &[]);
+        let output = command.output().await.unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+
     /// Ends both, which export their last spans; returns what they logged.
     async fn stop(self) -> Vec<Value> {
         let logs = [self.ingest.log_path(), self.worker.log_path()];
@@ -229,15 +239,7 @@ async fn what_the_sender_does_not_record_is_not_recorded_here_and_a_person_goes_
         let unrecorded = warehouse.calls()[0].headers["traceparent"].clone();
         assert!(unrecorded.starts_with(&format!("00-{TRACE}-")) && unrecorded.ends_with("-00"), "{unrecorded}");
 
-        let mut replay = Command::new(binary("oncehook"));
-        replay
-            .args(["replay", "shopify", "w-1", "--run", "again"])
-            .env_clear()
-            .env("ONCEHOOK_CONFIG", &programs.config);
-        replay.env("DATABASE_URL", &stack.database.url).env("AMQP_URL", setting("AMQP_URL"));
-        traced(&mut replay, &collector.endpoint(), &[]);
-        let replayed = replay.output().await.unwrap();
-        assert!(replayed.status.success(), "{replayed:?}");
+        programs.oncehook(&stack, &collector, &["replay", "shopify", "w-1", "--run", "again"]).await;
         processed(&stack, 2).await;
         programs.stop().await;
 
@@ -247,6 +249,33 @@ async fn what_the_sender_does_not_record_is_not_recorded_here_and_a_person_goes_
         assert_eq!((publish.name.as_str(), publish.kind), (format!("publish {queue}").as_str(), SpanKind::Producer));
         assert_eq!((publish.service.as_str(), publish.attribute("outcome")), ("oncehook-console", "replayed"));
         assert_eq!((&process.parent_id, process.kind), (&publish.span_id, SpanKind::Consumer));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_parked_and_is_redriven_goes_on_in_the_trace_to_its_effects() {
+    run(async |stack| {
+        let (collector, warehouse) = (OtlpSink::start().await, HttpSink::start().await);
+        let programs = Programs::start(&stack, &collector.endpoint(), &warehouse.url("/ok"), &[]).await;
+        stack.database.execute("DELETE FROM inventory").await;
+        programs.order(&stack, 1, Some(&format!("00-{TRACE}-{SENDER}-01"))).await;
+        number(&stack, "SELECT count(*) FROM parked_webhooks WHERE state = 'parked'", 1).await;
+        programs.oncehook(&stack, &collector, &["inventory", "set", "MUG", "7"]).await;
+        programs.oncehook(&stack, &collector, &["parked", "redrive", "shopify", "w-1"]).await;
+        // The operator's alert is the third.
+        programs.sent(&stack, 3).await;
+        programs.stop().await;
+
+        let (spans, queue) = (collector.spans(TRACE), stack.topology.webhooks());
+        let redriven: Vec<_> = spans.iter().filter(|span| span.service == "oncehook-console").collect();
+        let [publish] = redriven[..] else { panic!("only the redrive's: {spans:#?}") };
+        assert_says(publish, &[("outcome", "redriven"), ("messaging.message.id", "w-1")]);
+        let process = child(&spans, &publish.span_id, &format!("process {queue}"));
+        assert_says(process, &[("outcome", "completed")]);
+        for effect in ["send order-confirmation", "send tell-warehouse"] {
+            assert!(!child(&spans, &process.span_id, effect).failed, "{effect}");
+        }
     })
     .await;
 }
