@@ -12,7 +12,7 @@ const KEPT_HOURS: i32 = 12;
 
 /// Ids are random, as a provider's are, and can be made again from the number. Four sources, of which one sends most;
 /// one webhook in fifty thousand has a rare topic. Indexes are made anew by the insert, as a worker would.
-const STATEMENTS: [&str; 12] = [
+const STATEMENTS: [&str; 13] = [
     "CREATE OR REPLACE FUNCTION pg_temp.source_of(n bigint) RETURNS text IMMUTABLE LANGUAGE sql AS $$
         SELECT CASE WHEN n % 10 < 7 THEN 'shopify' WHEN n % 10 < 9 THEN 'github' WHEN n % 20 < 19
                THEN 'standard-webhooks' ELSE 'generic' END $$",
@@ -36,7 +36,9 @@ const STATEMENTS: [&str; 12] = [
     "INSERT INTO webhook_search_keys (value, name, source, webhook_id, stored_on)
      SELECT value, name, pg_temp.source_of(n), md5(n::text)::uuid::text, (pg_temp.at_of(n, {rows}) AT TIME ZONE 'UTC')::date
      FROM generate_series(1, {rows}) AS n,
-          LATERAL (VALUES ('#' || n, 'order'), ('buyer-' || n % 1000 || '@customers.example', 'customer')) AS key (value, name)",
+          LATERAL (VALUES (n::text, 'order'), ('buyer-' || n % 1000 || '@customers.example', 'customer')) AS key (value, name)",
+    "INSERT INTO inventory (sku, quantity) SELECT 'SKU-' || lpad(n::text, 7, '0'), 1000000
+     FROM generate_series(1, {rows} / 10) AS n ON CONFLICT (sku) DO NOTHING",
     // Of ten: six sent (of which some were ambiguous), one of each other state; half of what is pending has failed before.
     "INSERT INTO outbox (dedupe_key, effect, kind, source, webhook_id, intent, state, ambiguous, attempts, lease_until,
                          next_attempt_at, created_at, settled_at, last_error)

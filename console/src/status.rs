@@ -12,7 +12,7 @@ use crate::connect;
 use crate::output::{Shown, age, table, verdict};
 use crate::server::monitor::Known;
 use crate::server::monitor::rows;
-use crate::server::monitor::services::{Asker, Instance, Service};
+use crate::server::monitor::services::Asker;
 use crate::server::overview::judge::concerns;
 use crate::settings::Settings;
 use crate::spool_gauges::{self, SpoolGauges};
@@ -51,12 +51,7 @@ pub(crate) async fn gather(settings: &Settings) -> anyhow::Result<Status> {
     let outbox = counts::by_state(&**client).await.context("cannot read the outbox")?;
     let parked = parked_webhooks::count_by_reason(&**client).await.context("cannot read the parked webhooks")?;
     let rows = rows::read(&client).await.context("cannot read the database")?;
-    let asker = Asker::new().context("cannot ask for metrics")?;
-    let (ingests, workers) = tokio::join!(
-        asker.ask(Service::Ingest, settings.ingest_ops_url.as_deref()),
-        asker.ask(Service::Worker, settings.worker_ops_url.as_deref()),
-    );
-    let services: Vec<Instance> = ingests.into_iter().chain(workers).collect();
+    let services = Asker::new().context("cannot ask for metrics")?.ask_all(settings).await;
     let spool = settings.ingest_ops_url.is_some().then(|| SpoolGauges::of_all(&services));
     let workers_asked = settings.worker_ops_url.is_some();
     let workers = queues.first().and_then(|queue| queue.consumers);

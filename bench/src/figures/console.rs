@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use reqwest::header::{CONTENT_TYPE, COOKIE, SET_COOKIE};
 
 use crate::database::Database;
 use crate::process::TOKEN;
@@ -24,7 +25,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(8);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What is asked for. `{…}` stands for something that is read out of the database.
-const PAGES: [(&str, &str); 44] = [
+const PAGES: [(&str, &str); 45] = [
     ("overview", "/"),
     ("overview_now", "/overview/now"),
     ("webhooks", "/webhooks"),
@@ -65,6 +66,7 @@ const PAGES: [(&str, &str); 44] = [
     ("outbox_cancelled_none", "/outbox?show=cancelled&effect=no-such"),
     ("outbox_ambiguous_few", "/outbox?show=ambiguous&effect=operator-alert"),
     ("inventory", "/inventory"),
+    ("inventory_deep", "/inventory?sku=SKU-005"),
     ("sources", "/sources"),
     ("audit", "/audit"),
     ("audit_entry", "/audit/{audit}"),
@@ -90,6 +92,7 @@ pub(super) async fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
     let console = run.programs.console(&database.url).await?;
     tokio::time::sleep(FIRST_LOOK).await;
     do_a_job(console.address).await?;
+    let session = log_in(console.address).await?;
     let pages = addressed(&database, run.settings.console_rows).await?;
     let mut each: Vec<Series> = vec![Series::default(); pages.len()];
     let (client, mut slowest_pages, mut slowest_answers) =
@@ -99,7 +102,7 @@ pub(super) async fn measure(run: &mut Run<'_>) -> anyhow::Result<()> {
         for ((name, path), series) in pages.iter().zip(&mut each) {
             let mut asks = Series::default();
             for _ask in 0..ASKS {
-                let took = ask(&client, &format!("http://{}{path}", console.address)).await?;
+                let took = ask(&client, &format!("http://{}{path}", console.address), &session).await?;
                 asks.push(took);
                 series.push(took);
             }
@@ -149,6 +152,15 @@ async fn addressed(database: &Database, rows: i64) -> anyhow::Result<Vec<(&'stat
     Ok(PAGES.iter().chain(&LISTINGS).map(|(name, path)| (*name, fill(path))).collect())
 }
 
+/// Logs in as a browser does, whose session is looked up for each page; returns its cookie.
+async fn log_in(console: SocketAddr) -> anyhow::Result<String> {
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+    let form = client.post(format!("http://{console}/login")).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let answer = form.body(format!("token={TOKEN}")).send().await?;
+    let cookie = answer.headers().get(SET_COOKIE).and_then(|cookie| cookie.to_str().ok()?.split(';').next());
+    Ok(cookie.with_context(|| format!("the login was answered {}", answer.status()))?.to_owned())
+}
+
 /// Has the console count everything that is parked, as a dry run of redriving it: its first job.
 async fn do_a_job(console: SocketAddr) -> anyhow::Result<()> {
     let (client, api) = (reqwest::Client::new(), format!("http://{console}/api/v1"));
@@ -166,9 +178,9 @@ async fn do_a_job(console: SocketAddr) -> anyhow::Result<()> {
 }
 
 /// Asks for a page; returns the milliseconds until all of it was there.
-async fn ask(client: &reqwest::Client, url: &str) -> anyhow::Result<f64> {
+async fn ask(client: &reqwest::Client, url: &str, session: &str) -> anyhow::Result<f64> {
     let began = Instant::now();
-    let answer = client.get(url).bearer_auth(TOKEN).send().await.with_context(|| url.to_owned())?;
+    let answer = client.get(url).header(COOKIE, session).send().await.with_context(|| url.to_owned())?;
     let status = answer.status();
     answer.bytes().await.with_context(|| url.to_owned())?;
     anyhow::ensure!(status.is_success(), "{url} was answered {status}");

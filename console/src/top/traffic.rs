@@ -54,11 +54,7 @@ impl Looks {
 
     /// Looks once more; what flowed, and what each of them says.
     pub(super) async fn look(&mut self, settings: &Settings) -> (Traffic, Vec<Instance>) {
-        let (ingests, workers) = tokio::join!(
-            self.asker.ask(Service::Ingest, settings.ingest_ops_url.as_deref()),
-            self.asker.ask(Service::Worker, settings.worker_ops_url.as_deref()),
-        );
-        let services: Vec<Instance> = ingests.into_iter().chain(workers).collect();
+        let services = self.asker.ask_all(settings).await;
         (self.seen.look(&services, Instant::now()), services)
     }
 }

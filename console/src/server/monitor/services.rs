@@ -15,6 +15,7 @@ use super::flow::Meter;
 use super::openmetrics::{self, Sample};
 use super::ring::Tick;
 use super::{INTERVAL, Monitor};
+use crate::settings::Settings;
 
 /// How long an ops port may take to answer.
 const TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -131,6 +132,15 @@ impl Asker {
     /// When this machine can ask nobody.
     pub(crate) fn new() -> reqwest::Result<Self> {
         client().map(Self)
+    }
+
+    /// One look at every ingest and every worker that is named.
+    pub(crate) async fn ask_all(&self, settings: &Settings) -> Vec<Instance> {
+        let (ingests, workers) = tokio::join!(
+            self.ask(Service::Ingest, settings.ingest_ops_url.as_deref()),
+            self.ask(Service::Worker, settings.worker_ops_url.as_deref()),
+        );
+        ingests.into_iter().chain(workers).collect()
     }
 
     /// One look; empty where nobody is named.
