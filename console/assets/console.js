@@ -98,6 +98,9 @@
   var heardAt = new Date();
   function onAnswer(event) {
     var silent = document.getElementById("silent");
+    var answer = event.detail.xhr;
+    // The page goes elsewhere, or is loaded anew.
+    if (answer.getResponseHeader("HX-Redirect") || answer.getResponseHeader("HX-Refresh")) return;
     if (event.detail.successful) {
       heardAt = new Date();
       document.body.classList.remove("unheard");
@@ -107,7 +110,9 @@
       silent.id = "silent";
       silent.className = "note bad";
       silent.setAttribute("role", "alert");
-      silent.textContent = "The console does not answer, or cannot. What is shown is of " + dateTime.format(heardAt) + ".";
+      var asksAgain = /every/.test(event.detail.elt.getAttribute("hx-trigger"));
+      silent.textContent = "The console does not answer, or cannot. What is shown is of " + dateTime.format(heardAt) +
+        (asksAgain ? "." : ": load the page again.");
       document.getElementById("main").prepend(silent);
       document.body.classList.add("unheard");
     }

@@ -21,6 +21,15 @@ let browser;
 const text = (page, selector) => page.locator(selector).innerText();
 const shows = (page, selector) => page.locator(selector).count();
 
+// Parks as many orders as a page shows rows, for want of a SKU; how many there are, and how many wait.
+async function parkMany(sku, first) {
+  const numbers = Array.from({ length: 40 }, (_, at) => first + at);
+  await Promise.all(numbers.map((number) => scene.order(`${sku}-${number}`, { number, email: '', lines: [{ sku, quantity: 1 }] })));
+  const waiting = async () => (await scene.api('/parked?state=parked')).parked.filter(({ webhook_id }) => webhook_id.startsWith(sku)).length;
+  await until('all of them are parked', async () => (await waiting()) === numbers.length);
+  return { count: numbers.length, waiting };
+}
+
 const tests = {
   async 'without a token there is no page, and a wrong one opens none'() {
     const page = await open(browser, scene.url);
@@ -221,23 +230,24 @@ const tests = {
   },
 
   async 'a job shows how far it is, by itself, until it is done'() {
-    const many = Array.from({ length: 24 }, (_, at) => 1100 + at);
-    await Promise.all(many.map((number) => scene.order(`jib-${number}`, { number, email: '', lines: [{ sku: 'JIB-BLUE', quantity: 1 }] })));
-    const parked = async () => (await scene.api('/parked?state=parked')).parked.filter(({ webhook_id }) => webhook_id.startsWith('jib-')).length;
-    await until('all of them are parked', async () => (await parked()) === many.length);
+    const { count, waiting } = await parkMany('JIB-BLUE', 1100);
     await scene.oncehook('inventory', 'set', 'JIB-BLUE', '100');
     const page = await open(browser, scene.url);
     await logIn(page, OPERATOR);
-    const { id } = await scene.api('/parked/redrive', { filter: { reason: 'unknown-sku' }, rate: 3 });
+    const { id } = await scene.api('/parked/redrive', { filter: { reason: 'unknown-sku' }, rate: 1 });
     await page.goto(`/jobs/${id}`);
     const progress = page.locator('[data-job-state=running] progress');
     await page.waitForFunction(() => document.querySelector('[data-job-state=running] progress')?.value > 0);
-    assert.ok(Number(await progress.getAttribute('max')) >= many.length);
+    assert.ok(Number(await progress.getAttribute('max')) >= count);
     assert.deepEqual(await barriers(page), [], 'a job that runs');
+    await page.click('text=Stop');
     await page.waitForSelector('[data-job-state=ended] .report');
     assert.equal(await shows(page, 'progress, form[action$=stop]'), 0);
-    assert.match(await text(page, '.report'), /webhooks redriven/);
-    await until('all of them are processed', async () => (await parked()) === 0);
+    assert.match(await text(page, '.report'), /redriven[^]*! stopped: interrupted/);
+    await page.click('text=All jobs');
+    assert.match(await text(page, 'table.list tbody tr:first-child'), /parked\.redrive reason=unknown-sku[^]*stopped/);
+    await scene.api('/parked/redrive', { filter: { reason: 'unknown-sku' }, rate: 0 });
+    await until('all of them are processed', async () => (await waiting()) === 0);
     return page;
   },
 
@@ -331,8 +341,14 @@ const tests = {
     await page.waitForSelector('[data-job-state=ended]');
     // Neither page is loaded again: each goes on by itself while something is under way.
     const sent = () => page.waitForFunction(() => document.querySelector('.timeline')?.innerText.includes('order-confirmation sent'));
+    // A page that is loaded anew has been answered.
+    await page.addInitScript(() => {
+      const look = () => document.getElementById('silent') && sessionStorage.setItem('silent', 'seen');
+      new MutationObserver(look).observe(document, { childList: true, subtree: true });
+    });
     await page.click('text=To the webhook');
     await sent();
+    assert.equal(await page.evaluate(() => sessionStorage.getItem('silent')), null);
     await page.goto('/webhooks?q=%231062');
     assert.match(await text(page, 'table.list tbody'), /completed\s+not sent: 1/);
     assert.equal((await story('of-1062')).now.effects_waiting, 1);
@@ -392,8 +408,10 @@ tests['a page that hears nothing says so, not that all is fine, and goes on when
   await logIn(page, OPERATOR);
   const job = await open(browser, scene.url);
   await logIn(job, OPERATOR);
-  const { id } = await scene.api('/parked/redrive', { filter: { state: 'any' }, dry_run: true });
+  await parkMany('JIB-RED', 1200);
+  const { id } = await scene.api('/parked/redrive', { filter: {}, rate: 1 });
   await job.goto(`/jobs/${id}`);
+  await job.waitForSelector('[data-job-state=running]');
   assert.ok(await page.isVisible('#verdict'));
   scene.console.kill('SIGTERM');
   await scene.console.ended;
@@ -403,6 +421,8 @@ tests['a page that hears nothing says so, not that all is fine, and goes on when
   scene.console = scene.startConsole();
   await page.waitForSelector('#silent', { state: 'detached' });
   assert.ok(await page.isVisible('#verdict'), 'who was logged in still is');
+  await job.waitForSelector('[data-job-state=gone]');
+  assert.equal(await shows(job, '#silent'), 0);
   // A session that ends under an open page: the page goes to the login, and back.
   await page.context().clearCookies();
   await page.waitForURL((url) => url.pathname === '/login');

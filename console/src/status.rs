@@ -27,7 +27,8 @@ pub(crate) struct Status {
     spool: Option<Vec<SpoolGauges>>,
     outbox: Vec<StateCount>,
     parked: Vec<ReasonCount>,
-    /// What needs a person, as the console's overview says it; empty when all is fine.
+    /// What needs a person, as the console's overview says it, but for what takes watching (how long the head of a queue has
+    /// waited, requests that are not genuine, bytes in the queue); empty when all is fine.
     attention: Vec<String>,
     /// Whether any worker was asked where it reaches.
     #[serde(skip)]

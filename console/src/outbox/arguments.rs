@@ -20,8 +20,8 @@ pub(crate) enum OutboxCommand {
     Hold(SteerArgs),
     /// Give effects up: they are never sent, unless somebody says resend.
     Cancel(SteerArgs),
-    /// How each destination does: what waits for it, its breaker, and who has paused it. Exit code 3 when one fails or is not
-    /// reached, and nobody has paused it.
+    /// How each destination does: what waits for it, its breaker, and who has paused it. Exit code 3 when one fails, is
+    /// not reached, or is paused.
     Destinations,
     /// Begin no sends of an effect, as while its server moves: they wait and keep their attempts, until somebody says resume.
     Pause(PauseArgs),

@@ -162,10 +162,10 @@ impl Destinations {
         Self { destinations }
     }
 
-    /// 3 when what goes somewhere fails, or does not get there, and nobody has paused it.
+    /// 3 when what goes somewhere fails, does not get there, or is kept back until a person resumes it.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        let needs_somebody = |one: &Destination| matches!(one.health, Health::Failing | Health::Away);
-        if self.destinations.iter().any(needs_somebody) { ExitCode::from(3) } else { ExitCode::SUCCESS }
+        let is_fine = |one: &Destination| one.health == Health::Fine;
+        if self.destinations.iter().all(is_fine) { ExitCode::SUCCESS } else { ExitCode::from(3) }
     }
 }
 

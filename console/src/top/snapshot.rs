@@ -68,6 +68,8 @@ pub(super) struct Watch<'s> {
     broker: Option<BrokerConnection>,
     database: Option<Client>,
     looks: Option<Looks>,
+    /// As it was seen last: who falls silent keeps the time of the last answer.
+    known: Known,
 }
 
 impl<'s> Watch<'s> {
@@ -75,7 +77,8 @@ impl<'s> Watch<'s> {
     /// When this machine can ask nobody for metrics.
     pub(super) fn new(settings: &'s Settings, config: Config) -> reqwest::Result<Self> {
         let topology = Topology::new(&config.queue);
-        Ok(Self { settings, config, topology, broker: None, database: None, looks: Looks::at(settings)? })
+        let looks = Looks::at(settings)?;
+        Ok(Self { settings, config, topology, broker: None, database: None, looks, known: Known::default() })
     }
 
     /// Looks at what is counted since services started, so that the next look knows what flowed. Whether there was anybody
@@ -86,7 +89,7 @@ impl<'s> Watch<'s> {
 
     /// Looks at everything; what does not answer is among what is wrong.
     pub(super) async fn look(&mut self) -> Snapshot {
-        let Self { settings, config, topology, broker, database, looks } = self;
+        let Self { settings, config, topology, broker, database, looks, known } = self;
         let (queues, database, traffic) = tokio::join!(
             patiently(queues(settings, topology, config.queue.heartbeat_s, broker)),
             patiently(rows(settings, database)),
@@ -99,9 +102,10 @@ impl<'s> Watch<'s> {
         let (traffic, services) = traffic.unzip();
         let services = services.unwrap_or_default();
         let spool = settings.ingest_ops_url.is_some().then(|| SpoolGauges::of_all(&services));
-        let known = Known { services, queues: Some(queues), rows: Some(rows), ..Known::default() };
-        let attention = concerns(&known, config);
-        let queues = known.queues.and_then(Result::ok);
+        known.set_services(services);
+        known.set_queues(queues.clone());
+        known.set_rows(rows);
+        let (attention, queues) = (concerns(known, config), queues.ok());
         Snapshot { at: OffsetDateTime::now_utc(), attention, queues, database: counted, traffic, spool }
     }
 }

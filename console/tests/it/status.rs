@@ -3,9 +3,10 @@
 use testing::orders::Order;
 use testing::run;
 use testing::services::setting;
+use testing::wait::until;
 use tokio::process::Command;
 
-use crate::scene::{json, oncehook, service_that_says, text};
+use crate::scene::{Worker, json, oncehook, service_that_says, text};
 
 #[tokio::test]
 async fn status_tells_depths_and_what_needs_a_person() {
@@ -64,6 +65,12 @@ async fn a_mail_server_that_nobody_reaches_and_a_subscription_at_risk_need_a_per
         .await;
         let worker = service_that_says("webhook_destination_up{effect=\"order-confirmation\"} 0\n").await;
         let addresses = ["--ingest-ops-url", &ingest, "--worker-ops-url", &worker];
+        let running = Worker::with(&stack, &stack.configure(str::to_owned)).await;
+        until("all is fine but for what these say", || async {
+            let status = json(&stack, &["status"]).await;
+            status["attention"].as_array().unwrap().is_empty().then_some(())
+        })
+        .await;
         for look in [&["status"][..], &["top", "--once"]] {
             let arguments = [look, &addresses].concat();
             let attention = json(&stack, &arguments).await["attention"].to_string();
@@ -73,6 +80,7 @@ async fn a_mail_server_that_nobody_reaches_and_a_subscription_at_risk_need_a_per
         }
         let unasked = text(&oncehook(&stack, &["status"]).await.stdout);
         assert!(unasked.contains("not asked for; WORKER_OPS_URL says where the workers are"), "{unasked}");
+        running.stop().await;
     })
     .await;
 }

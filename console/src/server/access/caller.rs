@@ -11,6 +11,7 @@ use shared::db::console_tokens::Role;
 use shared::message::sha256;
 
 use super::csrf::{CsrfToken, is_from_elsewhere};
+use super::sessions::Found;
 use crate::server::problem::Problem;
 use crate::server::state::Console;
 
@@ -31,6 +32,8 @@ pub(crate) struct Caller {
     pub(crate) person: String,
     peer: IpAddr,
     door: Door,
+    /// Whether Postgres could not be asked if the session has ended.
+    is_remembered: bool,
 }
 
 /// Which way a caller came in.
@@ -46,7 +49,8 @@ impl Caller {
     /// Whether a request of this caller may act; `repeated` is the form's token.
     ///
     /// # Errors
-    /// [`Problem::CrossSite`] when the page may not have been ours, [`Problem::Forbidden`] for a viewer.
+    /// [`Problem::CrossSite`] when the page may not have been ours, [`Problem::Forbidden`] for a viewer, and
+    /// [`Problem::Unavailable`] when it is not known whether the session has ended.
     pub(crate) fn may_act(&self, request: &HttpRequest, repeated: Option<&str>) -> Result<(), Problem> {
         if let Door::Session(token) = &self.door {
             let in_header = request.headers().get(CSRF_HEADER).and_then(|value| value.to_str().ok());
@@ -56,6 +60,7 @@ impl Caller {
             }
         }
         match self.role {
+            Role::Operator if self.is_remembered => Err(Problem::Unavailable),
             Role::Operator => Ok(()),
             Role::Viewer => Err(Problem::Forbidden),
         }
@@ -93,14 +98,17 @@ impl Caller {
             };
             let person = request.headers().get(ACTOR_HEADER).and_then(|name| name.to_str().ok());
             let person = person.map_or_else(|| "api".to_owned(), named);
-            return Ok(Self { role, person, peer, door: Door::Bearer });
+            return Ok(Self { role, person, peer, door: Door::Bearer, is_remembered: false });
         }
         let cookie = cookie(&request).ok_or(Problem::Unauthenticated)?;
-        let session = console.sessions.find(&console.pool, &sha256(cookie.as_bytes())).await?;
-        let session = session.ok_or(Problem::Unauthenticated)?;
+        let found = console.sessions.find(&console.pool, &sha256(cookie.as_bytes())).await?;
+        let (session, is_remembered) = match found.ok_or(Problem::Unauthenticated)? {
+            Found::Valid(session) => (session, false),
+            Found::Remembered(session) => (session, true),
+        };
         // What the token was worth at the login does not count.
         let role = console.tokens.role_of_hash(&session.token_sha256).ok_or(Problem::Unauthenticated)?;
-        Ok(Self { role, person: session.person, peer, door: Door::Session(CsrfToken::of(&cookie)) })
+        Ok(Self { role, person: session.person, peer, door: Door::Session(CsrfToken::of(&cookie)), is_remembered })
     }
 }
 

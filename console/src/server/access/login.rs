@@ -13,6 +13,7 @@ use shared::message::sha256;
 use super::Caller;
 use super::caller::{COOKIE, cookie, named, peer};
 use super::csrf::is_from_elsewhere;
+use super::sessions::CookieHash;
 use super::tokens::random_text;
 use crate::server::page::{self, AssetPaths};
 use crate::server::problem::Problem;
@@ -139,23 +140,30 @@ pub(crate) async fn logout(
     if is_from_elsewhere(&request) {
         return Err(Problem::CrossSite);
     }
-    if let Some(cookie) = cookie(&request) {
-        let client = console.database().await?;
-        let audit = match &caller {
-            Ok(caller) => Some(console_audit::begin(&client, &caller.actor(), &doing("logout")).await?),
-            Err(_nobody) => None,
-        };
-        let cookie = sha256(cookie.as_bytes());
-        console_sessions::end(&client, &cookie).await?;
-        console.sessions.forget(&cookie);
-        if let Some(audit) = audit {
-            console_audit::finish(&client, audit, Outcome::Done, "").await?;
-        }
+    // Whatever becomes of the session in Postgres, this browser has none any more.
+    if let Some(cookie) = cookie(&request)
+        && let Err(problem) = end(&console, caller.ok().as_ref(), &sha256(cookie.as_bytes())).await
+    {
+        tracing::error!(%problem, "a session that was to end lasts until its time is over");
     }
     Ok(HttpResponse::SeeOther()
         .insert_header((header::SET_COOKIE, set_cookie(&request, "", 0)))
         .insert_header((header::LOCATION, "/login"))
         .finish())
+}
+
+async fn end(console: &Console, caller: Option<&Caller>, cookie: &CookieHash) -> Result<(), Problem> {
+    console.sessions.forget(cookie);
+    let client = console.database().await?;
+    let audit = match caller {
+        Some(caller) => Some(console_audit::begin(&client, &caller.actor(), &doing("logout")).await?),
+        None => None,
+    };
+    console_sessions::end(&client, cookie).await?;
+    if let Some(audit) = audit {
+        console_audit::finish(&client, audit, Outcome::Done, "").await?;
+    }
+    Ok(())
 }
 
 /// A login or a logout, for the audit.

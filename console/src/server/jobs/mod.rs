@@ -132,9 +132,7 @@ impl Jobs {
         });
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_back(Arc::clone(&job));
-        if kept.len() > MAX_KEPT {
-            kept.pop_front();
-        }
+        forget_one(&mut kept);
         drop(kept);
         let runtime = console.runtime.clone();
         let work = work(console.clone(), Arc::clone(&job), job.stop.clone());
@@ -196,25 +194,51 @@ impl Job {
         (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
     }
 
+    /// When it was begun, as its page repeats it.
+    pub(crate) fn begun(&self) -> String {
+        self.begun_at.unix_timestamp_nanos().to_string()
+    }
+
     /// How it ended, if it has.
     pub(crate) fn end(&self) -> Option<End> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Stops a job between two groups; what it did until then stands, and its report says so.
+/// Of too many, the oldest that has ended is forgotten: what runs can be looked at and stopped.
+fn forget_one(kept: &mut VecDeque<Arc<Job>>) {
+    if kept.len() > MAX_KEPT
+        && let Some(oldest) = kept.iter().position(|job| job.end().is_some())
+    {
+        drop(kept.remove(oldest));
+    }
+}
+
+/// Stops a job between two groups; what it did until then stands, and its report says so. `begun` is what the page from which
+/// it is stopped says of when it was begun: numbers are given out anew by every console.
 ///
 /// # Errors
-/// When it is not known, has ended already, or it cannot be written down who stops it.
-pub(crate) async fn stop(console: &Shared, caller: &Caller, id: u64) -> Result<Arc<Job>, Problem> {
+/// When it is not known, changes nothing, has ended already, or it cannot be written down who stops it.
+pub(crate) async fn stop(console: &Shared, caller: &Caller, id: u64, begun: Option<&str>) -> Result<Arc<Job>, Problem> {
     let job = console.jobs.find(id).ok_or(Problem::NotFound)?;
+    if begun.is_some_and(|begun| begun != job.begun()) {
+        return Err(Problem::Conflict("the console was started anew since, and that is another job".to_owned()));
+    }
+    if job.is_dry {
+        return Err(Problem::Conflict("a dry run changes nothing, and ends by itself".to_owned()));
+    }
+    let ended = || Problem::Conflict("the job has ended already".to_owned());
     if job.end().is_some() {
-        return Err(Problem::Conflict("the job has ended already".to_owned()));
+        return Err(ended());
     }
     let request = serde_json::json!({ "job": id });
     let doing = Doing { action: "job.stop", subject: &job.title, request: &request };
     let client = console.database().await?;
     let entry = Entry::begin(&client, caller, &doing).await?;
+    if job.end().is_some() {
+        entry.finish(&client, Outcome::Refused, "it had ended").await;
+        return Err(ended());
+    }
     job.stop.cancel();
     entry.finish(&client, Outcome::Done, "").await;
     Ok(job)
@@ -258,5 +282,41 @@ fn ended(worked: anyhow::Result<impl Reported>) -> (End, Outcome) {
             (End::Reported { text: report.text(), json }, outcome)
         }
         Err(error) => (End::Failed(error_chain(error.as_ref())), outcome),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(id: u64, end: Option<End>) -> Arc<Job> {
+        Arc::new(Job {
+            id,
+            title: String::new(),
+            person: String::new(),
+            begun_at: OffsetDateTime::UNIX_EPOCH,
+            is_dry: false,
+            again: Vec::new(),
+            again_to: "",
+            unit: "webhooks",
+            about: None,
+            total: AtomicU64::default(),
+            done: AtomicU64::default(),
+            stop: CancellationToken::new(),
+            end: Mutex::new(end),
+        })
+    }
+
+    #[test]
+    fn of_too_many_jobs_the_oldest_that_has_ended_is_forgotten() {
+        let mut kept = VecDeque::from([job(1, None)]);
+        for id in 2..=MAX_KEPT as u64 + 1 {
+            kept.push_back(job(id, Some(End::Failed(String::new()))));
+        }
+        forget_one(&mut kept);
+        let ids: Vec<u64> = kept.iter().map(|job| job.id).collect();
+        assert_eq!((ids.len(), ids[0], ids[1]), (MAX_KEPT, 1, 3), "the first runs still");
+        forget_one(&mut kept);
+        assert_eq!(kept.len(), MAX_KEPT);
     }
 }

@@ -76,6 +76,11 @@ enum JobReport {
 }
 
 impl JobView {
+    /// Whether it ended before it was through.
+    pub(crate) fn was_stopped(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| report.get("stopped").is_some_and(serde_json::Value::is_string))
+    }
+
     pub(crate) fn of(job: &Job) -> Self {
         let (done, total) = job.progress();
         let (state, report, text) = match job.end() {
@@ -116,9 +121,11 @@ struct JobNow {
 #[template(path = "job_gone.html")]
 struct JobGone;
 
-/// The form that does in earnest what a dry run tried.
+/// What the page's forms repeat, and the one that does in earnest what a dry run tried.
 struct Again {
     acts: bool,
+    /// When the job was begun, to be repeated by whoever stops it.
+    begun: String,
     csrf: String,
     to: &'static str,
     fields: Vec<(String, String)>,
@@ -127,7 +134,8 @@ struct Again {
 impl Again {
     fn of(job: &Job, caller: &Caller) -> Self {
         let frame = Frame::new(caller, "", "");
-        Self { acts: frame.acts, csrf: frame.csrf, to: job.again_to, fields: job.again.clone() }
+        let (begun, fields) = (job.begun(), job.again.clone());
+        Self { acts: frame.acts, begun, csrf: frame.csrf, to: job.again_to, fields }
     }
 }
 
@@ -148,7 +156,7 @@ fn views(console: &Shared) -> Vec<JobView> {
 
 /// `POST /jobs/{id}/stop`.
 pub(crate) async fn stop(form: Submitted, console: Shared, id: Path<u64>) -> Result<HttpResponse, Problem> {
-    Ok(go_to(&*super::stop(&console, &form.caller, *id).await?))
+    Ok(go_to(&*super::stop(&console, &form.caller, *id, form.field("begun")).await?))
 }
 
 /// `GET /jobs/{id}`.
@@ -171,9 +179,10 @@ pub(crate) async fn api_list(_caller: Caller, console: Shared) -> Json<Vec<JobVi
     Json(views(&console))
 }
 
-/// Stops a job between two groups. What it did until then stands; its report says that it was stopped.
+/// Stops a job between two groups. What it did until then stands; its report says that it was stopped. A dry run cannot be
+/// stopped: it changes nothing, and ends by itself.
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/stop", tag = "jobs", params(("id" = u64, Path, description = "Its number")),
-    responses((status = 202, description = "It will stop", body = JobView), (status = 409, description = "It has ended already.",
+    responses((status = 202, description = "It will stop", body = JobView), (status = 409, description = "It has ended already, or is a dry run.",
         body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn api_stop(
     request: HttpRequest,
@@ -182,7 +191,7 @@ pub(crate) async fn api_stop(
     id: Path<u64>,
 ) -> Result<HttpResponse, Problem> {
     caller.may_act(&request, None)?;
-    let job = super::stop(&console, &caller, *id).await?;
+    let job = super::stop(&console, &caller, *id, None).await?;
     Ok(HttpResponse::Accepted().json(JobView::of(&job)))
 }
 

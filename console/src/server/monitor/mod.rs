@@ -75,15 +75,21 @@ pub(crate) struct Feeds {
 }
 
 impl Known {
-    fn set_queues(&mut self, said: Result<Vec<QueueDepth>, String>) {
+    pub(crate) fn set_queues(&mut self, said: Result<Vec<QueueDepth>, String>) {
         keep(&mut self.queues, &mut self.queues_at, said);
+    }
+
+    /// Who does not answer keeps the time of the last answer.
+    pub(crate) fn set_services(&mut self, mut services: Vec<Instance>) {
+        services::remember_answers(&mut services, &self.services);
+        self.services = services;
     }
 
     fn set_work_bytes(&mut self, said: Result<Option<u64>, String>) {
         keep(&mut self.work_bytes, &mut self.work_bytes_at, said);
     }
 
-    fn set_rows(&mut self, said: Result<Rows, String>) {
+    pub(crate) fn set_rows(&mut self, said: Result<Rows, String>) {
         keep(&mut self.rows, &mut self.rows_at, said);
     }
 }

@@ -99,15 +99,14 @@ pub(super) async fn watch(monitor: Monitor, ingest: Option<String>, worker: Opti
         turns.tick().await;
         let targets = [(Service::Ingest, ingest.as_deref()), (Service::Worker, worker.as_deref())];
         let looks = join_all(targets.map(|(service, urls)| look(&client, service, urls.unwrap_or_default()))).await;
-        let mut services: Vec<Instance> = looks.into_iter().flatten().collect();
+        let services: Vec<Instance> = looks.into_iter().flatten().collect();
         let flow = meter.flowed(&services);
         let spool_files = services.iter().filter_map(|one| one.sum("webhook_spool_files")).sum::<f64>() as u64;
         let mut known = monitor.known();
-        remember_answers(&mut services, &known.services);
         let queues = known.queues.as_ref().and_then(|queues| queues.as_ref().ok());
         let ready = queues.map(|queues| queues.iter().map(|queue| queue.ready).collect()).unwrap_or_default();
         known.ring.push(Tick { at: OffsetDateTime::now_utc(), flow, ready, spool_files });
-        known.services = services;
+        known.set_services(services);
     }
 }
 
@@ -116,7 +115,7 @@ pub(super) fn client() -> reqwest::Result<reqwest::Client> {
 }
 
 /// Who does not answer keeps the time of the last answer.
-fn remember_answers(services: &mut [Instance], before: &[Instance]) {
+pub(super) fn remember_answers(services: &mut [Instance], before: &[Instance]) {
     for instance in services.iter_mut().filter(|one| one.said.is_err()) {
         let it = before.iter().find(|one| (one.service, &one.address) == (instance.service, &instance.address));
         instance.answered_at = it.and_then(|one| one.answered_at);

@@ -46,7 +46,7 @@ const WORKER: [Metric; 7] = [
     Metric::new("worker.prefetch", "worker_in_flight").filling_under_load(),
     Metric::new("worker.in_flight_bytes", "worker_in_flight_bytes").filling_under_load(),
     Metric::new("worker.database_connections", "worker_database_connections").filling_under_load(),
-    Metric::new("dispatch.concurrency", "worker_effects_sending"),
+    Metric::new("dispatch.concurrency", "worker_effects_sending").filling_under_load(),
     Metric::new("queue.publish_window", "oncehook_publish_window_messages").filling_under_load(),
     Metric::new("queue.publish_window_bytes", "oncehook_publish_window_bytes").filling_under_load(),
     Metric::new("OTEL_BSP_MAX_QUEUE_SIZE", "oncehook_spans_queued"),
@@ -167,18 +167,12 @@ mod tests {
             texts.sort();
             texts
         };
-        assert_eq!(
-            told(true),
-            [
-                "dispatch.concurrency of w:1: 94 %",
-                "max_connections of Postgres: 93 %",
-                "queue.max_bytes of RabbitMQ: 99 %"
-            ]
-        );
+        assert_eq!(told(true), ["max_connections of Postgres: 93 %", "queue.max_bytes of RabbitMQ: 99 %"]);
         assert_eq!(
             told(false),
             [
                 "CONSOLE_JOBS of this console: 0 %",
+                "dispatch.concurrency of w:1: 94 %",
                 "worker.database_connections of w:1: 100 %",
                 "worker.in_flight_bytes of w:1: 90 %",
                 "worker.prefetch of w:1: 100 %"

@@ -39,7 +39,8 @@ const FIELDS: &[(&str, &str)] = &[
 fn posts(file: &str) -> Vec<String> {
     let source = std::fs::read_to_string(format!("{}/src/server/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let routes = source.lines().filter(|line| line.contains("web::post()"));
-    routes.filter_map(|line| Some(line.split_once(".route(\"")?.1.split_once('"')?.0.to_owned())).collect()
+    let path = |line: &str| line.split_once(".route(\"").unwrap().1.split_once('"').unwrap().0.to_owned();
+    routes.map(path).collect()
 }
 
 /// Where forms go that do something.

@@ -118,7 +118,13 @@ async fn what_has_gone_is_told_with_the_time_of_its_last_answer() {
         let fields = [("csrf", browser.csrf.as_str()), ("sku", "MUG"), ("quantity", "7")];
         let acted =
             browser.form("/inventory/set", &fields).header("sec-fetch-site", "same-origin").send().await.unwrap();
-        assert_eq!(acted.status(), 503, "what cannot be written down is not done");
+        assert_eq!(acted.status(), 503, "nobody knows whether the session has ended");
+        // Who goes is gone from this browser in any case.
+        let left = browser.form("/logout", &[]).header("sec-fetch-site", "same-origin").send().await.unwrap();
+        assert_eq!(left.status(), 303);
+        assert!(left.headers()["set-cookie"].to_str().unwrap().starts_with("oncehook_session=;"));
+        let forgotten = console.get("/").header("cookie", &browser.cookie).send().await.unwrap();
+        assert_eq!(forgotten.status(), 503);
         stack.database.bring_back().await;
     })
     .await;

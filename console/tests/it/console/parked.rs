@@ -51,28 +51,26 @@ async fn a_filter_is_tried_then_redriven_and_the_rest_stays() {
 #[tokio::test]
 async fn the_page_of_a_job_that_runs_shows_how_far_it_is() {
     run(async |stack| {
-        park(&stack, &orders(&stack, 30), ParkReason::Plan).await;
+        park(&stack, &orders(&stack, 600), ParkReason::Plan).await;
         let console = Console::start(&stack).await;
         let browser = console.log_in(OPERATOR).await;
-        let job = console.act("/parked/redrive", json!({ "filter": {}, "rate": 5 }), 202).await;
+        let job = console.act("/parked/redrive", json!({ "filter": {}, "rate": 1 }), 202).await;
         let (page, part) = (format!("/jobs/{}", job["id"]), format!("/jobs/{}/now", job["id"]));
         for path in [&page, &part] {
-            let shown = until("some are done, and not all", || async {
+            let (shown, done) = until("some are done, and not all", || async {
                 let shown = browser.page(path).await;
-                [5, 10, 15, 20, 25].into_iter().find_map(|done| {
-                    let says = shown.contains(&format!("{done} of 30 webhooks"));
-                    let bar = shown.contains(&format!("<progress value=\"{done}\" max=\"30\""));
-                    assert_eq!(says, bar, "{shown}");
-                    says.then(|| shown.clone())
-                })
+                let done: u64 = shown.split("<progress value=\"").nth(1)?.split('"').next().unwrap().parse().unwrap();
+                (done > 0).then_some((shown, done))
             })
             .await;
+            assert!(shown.contains(&format!(">{done} of 600 webhooks …<")) && shown.contains("max=\"600\""), "{shown}");
             assert!(shown.contains("data-job-state=\"running\""), "{shown}");
             assert!(shown.contains(&format!("hx-get=\"{part}\" hx-trigger=\"every 1s\"")), "{shown}");
         }
+        console.act(&format!("/jobs/{}/stop", job["id"]), json!({}), 202).await;
         console.job(&job).await;
         let ended = browser.page(&part).await;
-        assert!(ended.contains("data-job-state=\"ended\"") && ended.contains("30 webhooks redriven"), "{ended}");
+        assert!(ended.contains("data-job-state=\"ended\"") && ended.contains(" redriven"), "{ended}");
         assert!(!ended.contains("<progress") && !ended.contains("hx-get"), "{ended}");
         // A page that was open while the console was started anew asks no more.
         let gone = browser.page("/jobs/7/now").await;
@@ -84,12 +82,12 @@ async fn the_page_of_a_job_that_runs_shows_how_far_it_is() {
 #[tokio::test]
 async fn a_job_is_found_again_and_stopped_and_what_it_did_stands() {
     run(async |stack| {
-        park(&stack, &orders(&stack, 40), ParkReason::Plan).await;
+        park(&stack, &orders(&stack, 600), ParkReason::Plan).await;
         let console = Console::start(&stack).await;
         let browser = console.log_in(OPERATOR).await;
         let tried = console.act("/parked/redrive", json!({ "filter": {}, "dry_run": true }), 202).await;
         console.job(&tried).await;
-        let job = console.act("/parked/redrive", json!({ "filter": {}, "rate": 2 }), 202).await;
+        let job = console.act("/parked/redrive", json!({ "filter": {}, "rate": 1 }), 202).await;
         let jobs = console.api("/jobs").await;
         assert_eq!(
             (&jobs[0]["id"], &jobs[0]["state"], &jobs[0]["person"]),
@@ -105,13 +103,20 @@ async fn a_job_is_found_again_and_stopped_and_what_it_did_stands() {
 
         let path = format!("/jobs/{}/stop", job["id"]);
         assert!(browser.page(&format!("/jobs/{}", job["id"])).await.contains(&format!("action=\"{path}\"")));
+        // Of a page that was open before the console was started anew, that is another job.
+        let fields = [("csrf", browser.csrf.as_str()), ("begun", "1764447000")];
+        let other = browser.form(&path, &fields).header("sec-fetch-site", "same-origin").send().await.unwrap();
+        assert_eq!(other.status(), 409);
         assert_eq!(browser.submit(&path, &[]).await, format!("/jobs/{}", job["id"]));
         let stopped = console.job(&job).await;
         let done = stopped["done"].as_i64().unwrap();
-        assert!(done < 40 && stopped["text"].as_str().unwrap().contains("! stopped: interrupted"), "{stopped}");
-        assert_eq!(stack.database.number(OPEN).await, 40 - done);
+        assert!(done < 600 && stopped["text"].as_str().unwrap().contains("! stopped: interrupted"), "{stopped}");
+        assert_eq!(stack.database.number(OPEN).await, 600 - done);
+        assert!(browser.page("/jobs").await.contains("<span class=\"chip warn\">stopped</span>"));
         let again = console.act(&path, json!({}), 409).await;
         assert_eq!(again["type"], "urn:oncehook:problem:conflict");
+        let dry = console.act(&format!("/jobs/{}/stop", tried["id"]), json!({}), 409).await;
+        assert!(dry["detail"].as_str().unwrap().contains("a dry run changes nothing"), "{dry}");
         console.act("/jobs/7/stop", json!({}), 404).await;
 
         let audit = console.api("/audit").await;
