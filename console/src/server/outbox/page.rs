@@ -74,7 +74,7 @@ impl OutboxHtml {
 /// What was done to effects, in words.
 pub(crate) fn told(what: &str, rows: usize) -> Option<String> {
     let done = match what {
-        "resend" => "will be sent again",
+        "resend" => "put back to be sent",
         "hold" => "held",
         "cancel" => "cancelled",
         _ => return None,

@@ -172,7 +172,7 @@ async fn a_mail_that_failed_is_sent_again_from_its_webhooks_page_and_its_failure
         let form = [("do", "resend"), ("id", &id), ("source", "shopify"), ("webhook_id", "w1")];
         let back = browser.submit("/outbox/act", &form).await;
         assert!(back.starts_with("/webhooks/shopify/w1?"), "{back}");
-        assert!(browser.page(&back).await.contains("1 will be sent again."));
+        assert!(browser.page(&back).await.contains("1 put back to be sent."));
         number(&stack, "SELECT count(*) FROM outbox WHERE state = 'sent' AND last_error IS NULL", 1).await;
         let story = console.api("/webhooks/shopify/w1").await;
         let attempts = story["effect_attempts"].as_array().unwrap();

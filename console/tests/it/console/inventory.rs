@@ -106,6 +106,7 @@ async fn a_sku_with_blanks_at_its_end_is_another_sku() {
         assert!(of_it.contains("value=\"MUG \"") && of_it.contains("value=\"2\""), "{of_it}");
         let beginning = browser.page("/inventory?sku=MU").await;
         assert!(!beginning.contains("There is no SKU") && beginning.contains("MUG"), "{beginning}");
+        assert_eq!(beginning.matches("value=\"MU\"").count(), 1, "looked for, and not about to be set: {beginning}");
         assert!(browser.page("/inventory?sku=%00").await.contains("There is no SKU"));
     })
     .await;
