@@ -13,6 +13,7 @@ mod exit_codes;
 mod inventory;
 mod outbox;
 mod output;
+mod paging;
 mod parked;
 mod providers;
 mod purge;

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::output::{Shown, printable, table};
+use crate::paging;
 
 /// One page.
 #[derive(Debug, Serialize)]
@@ -40,13 +41,11 @@ pub(crate) async fn list(
     after: Option<&After>,
     limit: u32,
 ) -> anyhow::Result<Page> {
-    let one_more = i64::from(limit) + 1;
-    let read = rows::page(client, filter, after.map(|after| &after.0), one_more).await;
-    let mut parked = read.context("cannot read the parked webhooks")?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let goes_on = parked.len() > limit;
-    parked.truncate(limit);
-    let next = parked.last().filter(|_| goes_on).map(|row| After(row.cursor()));
+    let read = rows::page(client, filter, after.map(|after| &after.0), paging::one_more(limit)).await;
+    let mut parked = read.context("cannot read the parked webhooks")?;
+    let has_next = paging::cut(&mut parked, limit);
+    let next = parked.last().filter(|_| has_next).map(|row| After(row.cursor()));
     Ok(Page { parked, next })
 }
 

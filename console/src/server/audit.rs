@@ -12,6 +12,7 @@ use super::access::Caller;
 use super::page::{self, Frame, moment};
 use super::problem::Problem;
 use super::state::Shared;
+use crate::paging;
 
 /// Actions on a page.
 const PAGE: usize = 50;
@@ -72,8 +73,8 @@ struct EntryHtml {
 
 async fn read(console: &Shared, query: &AuditQuery) -> Result<AuditPage, Problem> {
     let client = console.database().await?;
-    let mut actions = console_audit::page(&client, query.before, page::asked_for(PAGE)).await?;
-    let has_next = page::cut(&mut actions, PAGE);
+    let mut actions = console_audit::page(&client, query.before, paging::one_more(PAGE)).await?;
+    let has_next = paging::cut(&mut actions, PAGE);
     let next = actions.last().filter(|_| has_next).map(|row| row.id);
     Ok(AuditPage { actions, next })
 }

@@ -146,18 +146,6 @@ pub(crate) fn see(path: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, path)).finish()
 }
 
-/// How many rows to read for a page of so many: one more says that there is a next one.
-pub(crate) fn asked_for(page: usize) -> i64 {
-    i64::try_from(page).map_or(i64::MAX, |rows| rows.saturating_add(1))
-}
-
-/// Cuts what was read to a page; whether there is a next one.
-pub(crate) fn cut<R>(rows: &mut Vec<R>, page: usize) -> bool {
-    let has_next = rows.len() > page;
-    rows.truncate(page);
-    has_next
-}
-
 /// A query string, from its `?` on; empty for no fields.
 pub(crate) fn query(fields: &[(&str, &str)]) -> String {
     let fields: Vec<_> = fields.iter().filter(|(_name, value)| !value.is_empty()).collect();

@@ -12,9 +12,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::inventory::{self, Change};
 use crate::output::Shown as _;
+use crate::paging;
 use crate::server::access::Caller;
 use crate::server::audit::Entry;
-use crate::server::page;
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
 
@@ -57,8 +57,8 @@ pub(crate) async fn read(console: &Shared, query: &StockQuery) -> Result<StockPa
     let (sku, after) = (storable(&query.sku), storable(&query.after));
     let begins = if after.is_empty() { Begins::From(&sku) } else { Begins::After(&after) };
     let client = console.database().await?;
-    let mut stock = rows::page(&**client, begins, page::asked_for(PAGE)).await?;
-    let has_next = page::cut(&mut stock, PAGE);
+    let mut stock = rows::page(&**client, begins, paging::one_more(PAGE)).await?;
+    let has_next = paging::cut(&mut stock, PAGE);
     let next = stock.last().filter(|_| has_next).map(|row| row.sku.clone());
     Ok(StockPage { stock, next })
 }

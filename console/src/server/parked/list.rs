@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::output::COUNTED_TO;
+use crate::paging;
 use crate::parked::list::After;
 use crate::server::problem::Problem;
 use crate::server::state::Shared;
@@ -119,10 +120,9 @@ pub(crate) async fn read(console: &Shared, query: &ParkedQuery) -> Result<Parked
         Some(reasons) => reasons,
         None => rows::bounded_counts(&client, COUNTED_TO).await?,
     };
-    let limit = i64::try_from(PAGE + 1).unwrap_or(i64::MAX);
-    let mut parked = rows::page(&client, &filter, after.as_ref().map(|after| &after.0), limit).await?;
-    let goes_on = parked.len() > PAGE;
-    parked.truncate(PAGE);
-    let next = parked.last().filter(|_| goes_on).map(|row| String::from(After(row.cursor())));
+    let after = after.as_ref().map(|after| &after.0);
+    let mut parked = rows::page(&client, &filter, after, paging::one_more(PAGE)).await?;
+    let has_next = paging::cut(&mut parked, PAGE);
+    let next = parked.last().filter(|_| has_next).map(|row| String::from(After(row.cursor())));
     Ok(ParkedPage { reasons, parked, next })
 }
