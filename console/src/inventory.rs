@@ -112,7 +112,6 @@ async fn apply(settings: &Settings, stock: BTreeMap<String, i64>) -> anyhow::Res
     let audited = Audited::begin(&auditing, "inventory.set", (&subject, &request)).await?;
     let progress = Progress::counting(stock.len() as u64, "SKUs");
     let changed = set_all(&mut client, stock, &|skus| progress.advance(skus)).await;
-    drop(progress);
     match &changed {
         Ok(changes) => audited.finish(Outcome::Done, &changes.text()).await,
         Err(error) => audited.finish(Outcome::Failed, &error_chain(error.as_ref())).await,

@@ -40,9 +40,7 @@ impl SpoolGauges {
             error: ingest.said.as_ref().err().cloned(),
         }
     }
-}
 
-impl SpoolGauges {
     /// What each ingest among the services says of it.
     pub(crate) fn of_all(services: &[Instance]) -> Vec<Self> {
         services.iter().filter(|one| one.service == Service::Ingest).map(Self::of).collect()
@@ -74,7 +72,7 @@ pub(crate) fn text(spools: &[SpoolGauges]) -> String {
 pub(crate) async fn ask(settings: &Settings) -> reqwest::Result<Option<Vec<SpoolGauges>>> {
     let Some(urls) = settings.ingest_ops_url.as_deref() else { return Ok(None) };
     let ingests = Asker::new()?.ask(Service::Ingest, Some(urls)).await;
-    Ok(Some(ingests.iter().map(SpoolGauges::of).collect()))
+    Ok(Some(SpoolGauges::of_all(&ingests)))
 }
 
 #[cfg(test)]

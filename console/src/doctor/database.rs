@@ -89,8 +89,8 @@ fn promises(facts: &ServerFacts, found: &mut Findings) {
 fn connections(connections: Connections, config: Option<&Config>, found: &mut Findings) {
     let Connections { used, granted } = connections;
     let counted = format!("{used} of {granted} are in use");
-    let worker = config.map_or_else(WorkerConfig::default, |config| config.worker.clone());
-    let each = worker.database_connections;
+    let by_default = || WorkerConfig::default().database_connections;
+    let each = config.map_or_else(by_default, |config| config.worker.database_connections);
     let takers = format!(
         "each worker takes up to {each} (worker.database_connections), a console up to {CONNECTIONS_BESIDE_JOBS} and one more \
          for each of CONSOLE_JOBS"

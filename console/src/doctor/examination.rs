@@ -19,8 +19,7 @@ pub(super) async fn examine(settings: &Settings, arguments: &DoctorArgs) -> Repo
     let mut findings = Findings::of(Area::Configuration);
     let config = configuration::read(settings, &mut findings);
     let config = config.as_ref();
-    let progress = Progress::counting(0, "areas");
-    let progress = &progress;
+    let progress = &Progress::counting(0, "areas");
     let (secrets, broker, database, mail, calls, spool, services, limits) = tokio::join!(
         within(progress, Area::Secrets, async |found| needs(config, found, secrets::look).await),
         within(progress, Area::Broker, async |found| broker::look(settings, config, found).await),

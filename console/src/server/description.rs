@@ -18,11 +18,10 @@ use super::{audit, inventory, jobs, outbox, overview, parked, sources, webhooks}
         `X-Oncehook-Actor`."),
     paths(
         overview::api::overview, overview::api::series, webhooks::api::list, webhooks::api::show, webhooks::api::raw,
-        webhooks::api::replay, parked::api::list, parked::api::redrive, parked::api::discard, jobs::page::api, jobs::page::api_list,
-        jobs::page::api_stop,
-        outbox::api::list, outbox::api::resend, outbox::api::hold, outbox::api::cancel, outbox::api::destinations,
-        outbox::api::pause, outbox::api::resume, inventory::api::list, inventory::api::set, sources::page::api,
-        audit::api, audit::api_entry
+        webhooks::api::replay, parked::api::list, parked::api::redrive, parked::api::discard, jobs::page::api,
+        jobs::page::api_list, jobs::page::api_stop, outbox::api::list, outbox::api::resend, outbox::api::hold,
+        outbox::api::cancel, outbox::api::destinations, outbox::api::pause, outbox::api::resume, inventory::api::list,
+        inventory::api::set, sources::page::api, audit::api, audit::api_entry
     ),
     components(schemas(ProblemDocument)),
     modifiers(&Common)

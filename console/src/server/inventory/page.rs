@@ -31,20 +31,29 @@ struct InventoryHtml {
     frame: Frame,
     query: StockQuery,
     page: StockPage,
-    /// What was entered before this page was shown.
-    told: Option<String>,
+    before: String,
 }
 
 impl InventoryHtml {
     /// The SKU that was asked for, if there is one.
     fn found(&self) -> Option<&StockRow> {
-        found(&self.query, &self.page)
+        self.page.stock.first().filter(|row| row.sku == self.query.sku)
     }
 
     /// Whether a SKU was asked for that is not there, nor any that begins like it.
     fn is_missing(&self) -> bool {
         let begins_so = |row: &StockRow| row.sku.starts_with(&self.query.sku);
         self.query.after.is_empty() && !self.page.stock.first().is_some_and(begins_so) && !self.query.sku.is_empty()
+    }
+
+    /// What was entered before this page was shown. Nothing of what no page of ours says.
+    fn told(&self) -> Option<String> {
+        let StockRow { sku, quantity, .. } = self.found()?;
+        if self.before == NEW {
+            return Some(format!("{sku} is new: {quantity} in stock."));
+        }
+        let before: i64 = self.before.parse().ok()?;
+        Some(format!("{sku} had {before} before it was set: {quantity} in stock now."))
     }
 
     /// The page that begins with a SKU.
@@ -58,28 +67,13 @@ impl InventoryHtml {
     }
 }
 
-fn found<'p>(query: &StockQuery, page: &'p StockPage) -> Option<&'p StockRow> {
-    page.stock.first().filter(|row| row.sku == query.sku)
-}
-
-/// What setting a SKU has come to. Nothing of what no page of ours says.
-fn told(before: &str, now: &StockRow) -> Option<String> {
-    let StockRow { sku, quantity, .. } = now;
-    if before == NEW {
-        return Some(format!("{sku} is new: {quantity} in stock."));
-    }
-    let before: i64 = before.parse().ok()?;
-    Some(format!("{sku} had {before} before it was set: {quantity} in stock now."))
-}
-
 /// `GET /inventory`.
 pub(crate) async fn list(caller: Caller, console: Shared, asked: Query<PageQuery>) -> Result<HttpResponse, Problem> {
     let PageQuery { sku, after, before } = asked.into_inner();
     let query = StockQuery { sku, after };
     let page = stock::read(&console, &query).await?;
-    let told = found(&query, &page).and_then(|now| told(&before, now));
     let frame = Frame::new(&caller, "Stock", "/inventory");
-    page::html(&InventoryHtml { frame, query, page, told })
+    page::html(&InventoryHtml { frame, query, page, before })
 }
 
 /// `POST /inventory/set`.
